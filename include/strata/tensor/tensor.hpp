@@ -1,0 +1,207 @@
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <initializer_list>
+#include <new>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include <strata/core/shape.hpp>
+#include <strata/tensor/device.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+/// A shaped window on memory somebody else owns; `TensorView<const T>` only reads. Copying it copies no data.
+template <class T>
+class TensorView {
+ public:
+  TensorView() = default;
+  TensorView(T* data, Shape shape) : data_(data), shape_(shape) {}
+  operator TensorView<const T>() const { return {data_, shape_}; }
+
+  T* data() const { return data_; }
+  const Shape& shape() const { return shape_; }
+  std::int64_t size() const { return shape_.size(); }
+  explicit operator bool() const { return data_ != nullptr; }
+
+  /// The same elements under another shape. Throws ShapeError where the counts differ.
+  TensorView reshaped(Shape shape) const {
+    require<ShapeError>(shape.size() == size(), "[reshape] ", shape_, " does not fit into ", shape);
+    return {data_, shape};
+  }
+  /// Entries [begin, end) along the first axis.
+  TensorView slice(std::int64_t begin, std::int64_t end) const {
+    require<ShapeError>(shape_.rank() > 0 && begin >= 0 && begin <= end && end <= shape_[0], "[slice] [",
+                        begin, ",", end, ") is not inside the first axis of ", shape_);
+    Shape shape = shape_;
+    shape[0] = end - begin;
+    return {data_ + (shape_[0] ? begin * (size() / shape_[0]) : 0), shape};
+  }
+
+ private:
+  T* data_ = nullptr;
+  Shape shape_;
+};
+
+/// A dense array with value semantics: copies are deep, moves are free. Lives in host memory or on a device.
+///
+/// T is float or double for arithmetic; uint8_t, int32_t and int64_t are for storage, copies and casts.
+template <class T>
+class Tensor {
+ public:
+  Tensor() = default;
+
+  /// Zeros of `shape` on `device` (null: host memory).
+  explicit Tensor(Shape shape, DevicePtr device = nullptr) : Tensor(uninitialized(shape, std::move(device))) {
+    if (device_)
+      device_->fill_zero(data_, bytes());
+    else if (data_)
+      std::memset(static_cast<void*>(data_), 0, bytes());
+  }
+  /// Host tensor with the given values in row-major order. Throws ShapeError where the count does not fit.
+  Tensor(Shape shape, std::span<const T> values) : Tensor(uninitialized(shape)) {
+    require<ShapeError>(static_cast<std::int64_t>(values.size()) == size(), "[tensor] shape ", shape,
+                        " takes ", size(), " values, found ", values.size());
+    std::copy(values.begin(), values.end(), data_);
+  }
+  Tensor(Shape shape, std::initializer_list<T> values)
+      : Tensor(shape, std::span<const T>(values.begin(), values.size())) {}
+
+  /// Memory as it comes: for buffers that are written before they are read.
+  static Tensor uninitialized(Shape shape, DevicePtr device = nullptr) {
+    Tensor out;
+    if (device && device->host_accessible()) device = nullptr;
+    out.shape_ = shape;
+    out.device_ = std::move(device);
+    const std::int64_t count = shape.size();
+    require<ShapeError>(
+        count <= std::numeric_limits<std::int64_t>::max() / static_cast<std::int64_t>(sizeof(T)), "[tensor] ",
+        shape, " does not fit into memory");
+    if (count > 0) out.data_ = static_cast<T*>(out.allocate());
+    return out;
+  }
+
+  Tensor(const Tensor& other) : Tensor(uninitialized(other.shape_, other.device_)) {
+    if (!data_) return;
+    if (device_)
+      device_->copy(data_, other.data_, bytes());
+    else
+      std::memcpy(static_cast<void*>(data_), other.data_, bytes());
+  }
+  Tensor(Tensor&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)),
+        shape_(std::exchange(other.shape_, Shape{0})),
+        device_(std::move(other.device_)) {}
+  Tensor& operator=(Tensor other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(shape_, other.shape_);
+    std::swap(device_, other.device_);
+    return *this;
+  }
+  ~Tensor() { release(); }
+
+  const Shape& shape() const { return shape_; }
+  int rank() const { return shape_.rank(); }
+  std::int64_t size() const { return shape_.size(); }
+  std::size_t bytes() const { return static_cast<std::size_t>(size()) * sizeof(T); }
+  bool empty() const { return data_ == nullptr; }
+  /// Null for host memory.
+  const DevicePtr& device() const { return device_; }
+
+  T* data() { return data_; }
+  const T* data() const { return data_; }
+
+  /// All elements, row-major. Throws DeviceError where the host cannot reach them (see `to`).
+  std::span<T> values() { return {host(data_), static_cast<std::size_t>(size())}; }
+  std::span<const T> values() const { return {host(data_), static_cast<std::size_t>(size())}; }
+
+  /// One element of a host tensor. Throws ShapeError for indices outside the shape.
+  template <class... Index>
+  T& operator()(Index... index) {
+    return host(data_)[offset({static_cast<std::int64_t>(index)...})];
+  }
+  template <class... Index>
+  const T& operator()(Index... index) const {
+    return host(data_)[offset({static_cast<std::int64_t>(index)...})];
+  }
+
+  TensorView<T> view() { return {data_, shape_}; }
+  TensorView<const T> view() const { return {data_, shape_}; }
+  operator TensorView<T>() { return view(); }
+  operator TensorView<const T>() const { return view(); }
+  TensorView<T> slice(std::int64_t begin, std::int64_t end) { return view().slice(begin, end); }
+  TensorView<const T> slice(std::int64_t begin, std::int64_t end) const { return view().slice(begin, end); }
+
+  /// The same elements under another shape; the count must not change.
+  Tensor& reshape(Shape shape) {
+    require<ShapeError>(shape.size() == size(), "[reshape] ", shape_, " does not fit into ", shape);
+    shape_ = shape;
+    return *this;
+  }
+
+  /// A copy on `device` (null or any host-accessible device: host memory).
+  Tensor to(const DevicePtr& device) const {
+    Tensor out = uninitialized(shape_, device);
+    if (!data_) return out;
+    if (out.device_ == device_) return *this;
+    if (device_ && out.device_) return to(nullptr).to(device);
+    if (device_)
+      device_->copy_to_host(out.data_, data_, bytes());
+    else
+      out.device_->copy_from_host(out.data_, data_, bytes());
+    return out;
+  }
+
+  /// A host copy with every element converted to `U`.
+  template <class U>
+  Tensor<U> cast() const {
+    if (device_) return to(nullptr).template cast<U>();
+    Tensor<U> out = Tensor<U>::uninitialized(shape_);
+    std::transform(data_, data_ + size(), out.data(), [](T value) { return static_cast<U>(value); });
+    return out;
+  }
+
+  /// Equal shapes and equal elements, on the host.
+  friend bool operator==(const Tensor& a, const Tensor& b) {
+    if (a.device_ || b.device_) return a.to(nullptr) == b.to(nullptr);
+    return a.shape_ == b.shape_ && std::equal(a.data_, a.data_ + a.size(), b.data_);
+  }
+
+ private:
+  static constexpr std::align_val_t alignment{64};  // a cache line, and the widest vector
+
+  void* allocate() const { return device_ ? device_->allocate(bytes()) : ::operator new(bytes(), alignment); }
+  void release() noexcept {
+    if (!data_) return;
+    if (device_)
+      device_->deallocate(data_, bytes());
+    else
+      ::operator delete(static_cast<void*>(data_), alignment);
+    data_ = nullptr;
+  }
+  template <class Pointer>
+  Pointer host(Pointer pointer) const {
+    require<DeviceError>(!device_, "[tensor] the elements are on a device; copy them with to(nullptr) first");
+    return pointer;
+  }
+  std::int64_t offset(std::initializer_list<std::int64_t> index) const {
+    bool inside = static_cast<int>(index.size()) == shape_.rank();
+    std::int64_t position = 0;
+    int axis = 0;
+    for (const std::int64_t i : index) {
+      inside = inside && i >= 0 && i < shape_[axis];
+      if (!inside) break;
+      position = position * shape_[axis++] + i;
+    }
+    require<ShapeError>(inside, "[tensor] ", Shape(index), " is not an index into ", shape_);
+    return position;
+  }
+
+  T* data_ = nullptr;
+  Shape shape_{0};
+  DevicePtr device_;
+};
+
+}  // namespace strata::inline STRATA_ABI
