@@ -1,0 +1,44 @@
+#pragma once
+
+#include <string_view>
+
+#include <strata/core/error.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+/// An activation function. Every one of them has a derivative that follows from its output, so that nothing
+/// but the output is kept for the backward pass.
+struct Activation {
+  enum class Kind { linear, relu, leaky_relu, elu, sigmoid, tanh, softmax };
+
+  Kind kind = Kind::linear;
+  double negative_slope = 0;  ///< of leaky_relu, > 0
+
+  static const Activation linear, relu, elu, sigmoid, tanh, softmax;
+  /// x for x >= 0, else `negative_slope` * x. Keras's `leaky_relu` activation has 0.2, its LeakyReLU layer
+  /// 0.3.
+  static constexpr Activation leaky_relu(double negative_slope = 0.2) {
+    require<ConfigError>(negative_slope > 0, "[leaky_relu] expected a negative_slope above 0, found ",
+                         negative_slope);
+    return {Kind::leaky_relu, negative_slope};
+  }
+
+  friend constexpr bool operator==(const Activation&, const Activation&) = default;
+};
+
+inline constexpr Activation Activation::linear{Kind::linear};
+inline constexpr Activation Activation::relu{Kind::relu};
+inline constexpr Activation Activation::elu{Kind::elu};
+inline constexpr Activation Activation::sigmoid{Kind::sigmoid};
+inline constexpr Activation Activation::tanh{Kind::tanh};
+inline constexpr Activation Activation::softmax{Kind::softmax};
+
+inline constexpr std::string_view activation_names[] = {"linear",  "relu", "leaky_relu", "elu",
+                                                        "sigmoid", "tanh", "softmax"};
+
+/// Keras's name of an activation: "relu".
+constexpr std::string_view name_of(const Activation& activation) {
+  return activation_names[static_cast<int>(activation.kind)];
+}
+
+}  // namespace strata::inline STRATA_ABI

@@ -1,0 +1,159 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include <strata/core/random.hpp>
+#include <strata/tensor/activation.hpp>
+#include <strata/tensor/geometry.hpp>
+#include <strata/tensor/packed_weights.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+/// Where a gradient goes: written over, or added to what earlier uses of the same weight left.
+template <class T>
+struct Gradient {
+  T* data = nullptr;
+  bool accumulate = false;
+};
+
+/// What follows a convolution or a dense product before its result leaves the registers. Softmax is over the
+/// channels.
+template <class T>
+struct Epilogue {
+  const T* bias = nullptr;  ///< per output channel, or null
+  Activation activation = Activation::linear;
+  bool max_pool_2x2 = false;  ///< convolution only: 2x2 max-pooling with stride 2, incomplete windows dropped
+};
+
+enum class PoolKind { max, average };
+
+enum class LossKind {
+  binary_crossentropy,
+  categorical_crossentropy,
+  sparse_categorical_crossentropy,
+  mean_squared_error
+};
+struct LossSpec {
+  LossKind kind = LossKind::mean_squared_error;
+  bool from_logits = false;
+  double label_smoothing = 0;
+};
+
+enum class OptimizerKind { sgd, rmsprop, adam };
+/// One optimizer step; which fields count depends on the kind. Formulas are Keras's.
+struct OptimizerSpec {
+  OptimizerKind kind = OptimizerKind::sgd;
+  double learning_rate = 0;
+  double momentum = 0;            ///< sgd, rmsprop
+  bool nesterov = false;          ///< sgd
+  double rho = 0;                 ///< rmsprop
+  bool centered = false;          ///< rmsprop
+  double beta_1 = 0, beta_2 = 0;  ///< adam
+  bool amsgrad = false;           ///< adam
+  double epsilon = 0;
+  double weight_decay = 0;     ///< decoupled: w -= learning_rate * weight_decay * w, before the step
+  double clip_value = 0;       ///< gradients are clamped to +-clip_value; 0: not
+  std::int64_t iteration = 0;  ///< of this step, from 1
+};
+/// One weight of an optimizer step. Slots by kind: sgd {momentum}, rmsprop {velocity, momentum, average
+/// gradient}, adam {first moment, second moment, maximum of the second}; unused ones are null.
+template <class T>
+struct OptimizerUpdate {
+  std::int64_t size = 0;
+  T* value = nullptr;
+  const T* gradient = nullptr;
+  T* slots[3] = {};
+  double gradient_scale = 1;  ///< applied before clip_value (clipping by norm)
+};
+
+/// How uint8 pixels become numbers: y[c] = scale * x[reverse_channels ? channels-1-c : c] - mean[c], channels
+/// <= 4.
+struct PixelScaling {
+  float scale = 1;
+  float mean[4] = {0, 0, 0, 0};
+  bool reverse_channels = false;
+};
+
+/// What a device computes: the whole contract. Pointers are device memory, row-major NHWC, sizes already
+/// checked by ops/. Outputs never overlap inputs unless a comment allows it. Results are the same bits for
+/// any number of threads.
+template <class T>
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // --- convolution: x [n,h,w,ci], kernel [kh,kw,ci,co] ---
+  virtual void conv2d(const Conv2DGeometry& g, const T* x, WeightView<T> kernel, const Epilogue<T>& epilogue,
+                      T* y) = 0;
+  virtual void conv2d_backward_input(const Conv2DGeometry& g, const T* dy, WeightView<T> kernel, T* dx) = 0;
+  virtual void conv2d_backward_kernel(const Conv2DGeometry& g, const T* x, const T* dy,
+                                      Gradient<T> dkernel) = 0;
+
+  // --- pooling; the gradient of a maximum goes to its first occurrence in the window ---
+  virtual void pool2d(const Pool2DGeometry& g, PoolKind kind, const T* x, T* y) = 0;
+  virtual void pool2d_backward(const Pool2DGeometry& g, PoolKind kind, const T* x, const T* y, const T* dy,
+                               T* dx) = 0;
+
+  // --- dense: x [rows,in], kernel [in,out], y [rows,out] ---
+  virtual void dense(std::int64_t rows, std::int64_t in, std::int64_t out, const T* x, WeightView<T> kernel,
+                     const Epilogue<T>& epilogue, T* y) = 0;
+  virtual void dense_backward_input(std::int64_t rows, std::int64_t in, std::int64_t out, const T* dy,
+                                    WeightView<T> kernel, T* dx) = 0;
+  virtual void dense_backward_kernel(std::int64_t rows, std::int64_t in, std::int64_t out, const T* x,
+                                     const T* dy, Gradient<T> dkernel) = 0;
+
+  // --- elementwise and data movement ---
+  /// Sums of the columns of dy [rows,channels].
+  virtual void bias_gradient(std::int64_t rows, std::int64_t channels, const T* dy, Gradient<T> dbias) = 0;
+  /// y may be x.
+  virtual void activation(const Activation& f, std::int64_t rows, std::int64_t channels, const T* x,
+                          T* y) = 0;
+  /// dx from the output y; dx may be dy.
+  virtual void activation_backward(const Activation& f, std::int64_t rows, std::int64_t channels, const T* y,
+                                   const T* dy, T* dx) = 0;
+  /// y = scale * x + offset; y may be x.
+  virtual void affine(std::int64_t count, T scale, T offset, const T* x, T* y) = 0;
+  /// y += alpha * x.
+  virtual void axpy(std::int64_t count, T alpha, const T* x, T* y) = 0;
+  /// Copies a [rows,columns] block between matrices whose rows are `x_stride` and `y_stride` elements apart.
+  virtual void copy_block(std::int64_t rows, std::int64_t columns, const T* x, std::int64_t x_stride, T* y,
+                          std::int64_t y_stride) = 0;
+  virtual void pad2d(const Pad2DGeometry& g, const T* x, T* y) = 0;
+  virtual void pad2d_backward(const Pad2DGeometry& g, const T* dy, T* dx) = 0;
+  virtual void scale_pixels(std::int64_t pixels, std::int64_t channels, const PixelScaling& scaling,
+                            const std::uint8_t* x, T* y) = 0;
+  /// Inverted dropout: y[i] = random.uniform(i) >= rate ? x[i] / (1 - rate) : 0. Its backward pass is the
+  /// same call. y may be x.
+  virtual void dropout(std::int64_t count, double rate, const RandomStream& random, const T* x, T* y) = 0;
+
+  // --- batch normalization over the rows of x [rows,channels]; gamma and beta may be null (1 and 0) ---
+  /// Writes mean, (biased) variance of the rows and the normalised y.
+  virtual void batch_norm(std::int64_t rows, std::int64_t channels, double epsilon, const T* x,
+                          const T* gamma, const T* beta, T* mean, T* variance, T* y) = 0;
+  /// With given (moving) statistics.
+  virtual void batch_norm_inference(std::int64_t rows, std::int64_t channels, double epsilon, const T* x,
+                                    const T* gamma, const T* beta, const T* mean, const T* variance,
+                                    T* y) = 0;
+  /// dx through the batch's own statistics or, with `fixed_statistics`, through given ones. dx, dgamma.data,
+  /// dbeta.data may be null.
+  virtual void batch_norm_backward(std::int64_t rows, std::int64_t channels, double epsilon,
+                                   bool fixed_statistics, const T* x, const T* gamma, const T* mean,
+                                   const T* variance, const T* dy, T* dx, Gradient<T> dgamma,
+                                   Gradient<T> dbeta) = 0;
+
+  // --- losses, penalties, optimizers ---
+  /// Loss per row of prediction [rows,classes] times sample_weight[row] (null: 1), as Keras defines it before
+  /// reduction, and, unless null, gradient = gradient_scale * d(sum of losses) / d(prediction). The target
+  /// has the prediction's shape, or [rows] class numbers for sparse_categorical_crossentropy.
+  virtual void loss(const LossSpec& spec, std::int64_t rows, std::int64_t classes, const T* prediction,
+                    const T* target, const T* sample_weight, double gradient_scale, T* losses,
+                    T* gradient) = 0;
+  /// Returns l1 * sum|w| + l2 * sum w^2 and adds its gradient to `gradient`.
+  virtual double l1_l2_penalty(std::int64_t count, double l1, double l2, const T* w, T* gradient) = 0;
+  virtual double sum_of_squares(std::int64_t count, const T* x) = 0;
+  /// Updates all weights in one call, each touched once.
+  virtual void optimizer_step(const OptimizerSpec& spec, std::span<const OptimizerUpdate<T>> updates) = 0;
+};
+
+}  // namespace strata::inline STRATA_ABI
