@@ -7,6 +7,7 @@
 #include <strata/tensor/activation.hpp>
 #include <strata/tensor/geometry.hpp>
 #include <strata/tensor/packed_weights.hpp>
+#include <strata/tensor/pixel_scaling.hpp>
 
 namespace strata::inline STRATA_ABI {
 
@@ -65,14 +66,6 @@ struct OptimizerUpdate {
   const T* gradient = nullptr;
   T* slots[3] = {};
   double gradient_scale = 1;  ///< applied before clip_value (clipping by norm)
-};
-
-/// How uint8 pixels become numbers: y[c] = scale * x[reverse_channels ? channels-1-c : c] - mean[c], channels
-/// <= 4.
-struct PixelScaling {
-  float scale = 1;
-  float mean[4] = {0, 0, 0, 0};
-  bool reverse_channels = false;
 };
 
 /// What a device computes: the whole contract. Pointers are device memory, row-major NHWC, sizes already
