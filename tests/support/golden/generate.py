@@ -1,0 +1,638 @@
+#!/usr/bin/env python3
+"""Writes the golden files beside this script: what Keras answers, for the tests to compare with.
+
+    python generate.py            write all groups (or those named as arguments)
+    python generate.py --check    compute them again and compare with the files
+
+One safetensors file per group. Its metadata holds `cases`, a JSON list that describes each case (the layer,
+optimizer or loss as class_name and config); the tensors of a case are named `<case>/...`. Keras computes in
+float64; inputs and weights are first rounded to float32, so that a float backend receives them exactly.
+"""
+import argparse
+import io
+import json
+import os
+import pathlib
+import sys
+import tempfile
+import zlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+
+import keras
+import numpy as np
+import PIL
+import tensorflow as tf
+from PIL import Image
+
+keras.config.set_floatx("float64")
+FOLDER = pathlib.Path(__file__).resolve().parent
+VERSIONS = f"keras {keras.__version__}, tensorflow {tf.__version__}, pillow {PIL.__version__}, numpy {np.__version__}"
+DTYPES = {"float32": "F32", "float64": "F64", "uint8": "U8", "int32": "I32"}
+
+
+class Group:
+    """The cases and tensors of one file."""
+
+    def __init__(self):
+        self.cases, self.tensors = [], {}
+
+    def add(self, case, tensors, dtype="float32"):
+        """Adds a case; floating tensors are stored as `dtype`, integers as they are."""
+        if case["name"] in {other["name"] for other in self.cases}:
+            raise ValueError(f"two cases are named {case['name']}")
+        self.cases.append(case)
+        for name, value in tensors.items():
+            value = np.asarray(value)
+            if value.dtype.kind == "f":
+                value = value.astype(dtype)
+            self.tensors[f"{case['name']}/{name}"] = np.require(value, requirements="C")  # keeps rank 0
+
+    def to_bytes(self):
+        header, offset = {"__metadata__": {"generator": VERSIONS, "cases": json.dumps(self.cases)}}, 0
+        for name, value in sorted(self.tensors.items()):
+            header[name] = {
+                "dtype": DTYPES[value.dtype.name],
+                "shape": list(value.shape),
+                "data_offsets": [offset, offset + value.nbytes],
+            }
+            offset += value.nbytes
+        text = json.dumps(header, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)
+        data = b"".join(value.tobytes() for _, value in sorted(self.tensors.items()))
+        return len(text).to_bytes(8, "little") + text + data
+
+
+def read(data):
+    """The metadata and tensors of a safetensors file."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    numpy_names = {code: name for name, code in DTYPES.items()}
+    tensors = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            begin, end = (8 + size + offset for offset in entry["data_offsets"])
+            tensors[name] = np.frombuffer(data[begin:end], numpy_names[entry["dtype"]]).reshape(entry["shape"])
+    return header["__metadata__"], tensors
+
+
+def random(name):
+    """A generator that depends on the case's name only, so that adding a case leaves the others as they are."""
+    return np.random.default_rng(zlib.crc32(name.encode()))
+
+
+def round32(value):
+    return np.asarray(value, "float64").astype("float32").astype("float64")
+
+
+def normal(rng, *shape, scale=1.0):
+    return round32(rng.normal(size=shape) * scale)
+
+
+# Layers: forward, and backward for a given dy --------------------------------------------------------------------
+
+
+def layer_case(group, name, class_name, config, *shapes, training=False, inputs=None):
+    rng = random(name)
+    config = {**config, "name": name}
+    layer = getattr(keras.layers, class_name)(**{
+        key: tuple(map(tuple, value)) if key == "padding" and isinstance(value, list) and isinstance(value[0], list)
+        else tuple(value) if isinstance(value, list) else value for key, value in config.items()
+    })
+    inputs = [round32(x) for x in inputs] if inputs else [normal(rng, *shape) for shape in shapes]
+    variables = [tf.Variable(x) for x in inputs]
+    argument = variables if len(variables) > 1 else variables[0]
+    options = {"training": True} if training else {}
+    layer(argument)  # builds
+    for weight in layer.weights:
+        scale = 1.0 / np.sqrt(np.prod(weight.shape[:-1])) if weight.name == "kernel" else 0.5
+        value = normal(rng, *weight.shape, scale=scale)
+        if weight.name in ("gamma", "moving_variance"):
+            value = round32(0.5 + np.abs(value))
+        weight.assign(value)
+    tensors = {f"x{i}": x for i, x in enumerate(inputs)}
+    tensors |= {f"weights/{weight.name}": weight.numpy() for weight in layer.weights}
+    before = {weight.name: weight.numpy() for weight in layer.non_trainable_weights}
+    with tf.GradientTape() as tape:
+        y = layer(argument, **options)
+    dy = normal(rng, *y.shape)
+    trainable = [weight.value for weight in layer.trainable_weights]
+    gradients = tape.gradient(y, variables + trainable, output_gradients=tf.constant(dy))
+    tensors |= {"y": y.numpy(), "dy": dy}
+    tensors |= {f"dx{i}": gradients[i].numpy() for i in range(len(inputs))}
+    for weight, gradient in zip(layer.trainable_weights, gradients[len(inputs) :]):
+        tensors[f"grads/{weight.name}"] = gradient.numpy()
+    for weight in layer.non_trainable_weights:
+        if training and not np.array_equal(before[weight.name], weight.numpy()):
+            tensors[f"updated/{weight.name}"] = weight.numpy()
+    group.add(
+        {
+            "name": name,
+            "layer": {"class_name": class_name, "config": config},
+            "inputs": [f"x{i}" for i in range(len(inputs))],
+            "training": training,
+        },
+        tensors,
+    )
+
+
+def text(value):
+    return "x".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def conv2d(group):
+    """Every kernel, stride and padding, with the other properties taking turns."""
+    sizes = [[7, 5], [9, 8], [6, 11], [13, 7]]
+    channels, batches, filters = [3, 1, 8, 17], [1, 3], [4, 5, 1, 8, 16]
+    activations = ["relu", None, "sigmoid", "tanh", "leaky_relu", "softmax"]
+    turn = 0
+    for kernel in ([1, 1], [2, 2], [3, 3], [5, 5], [3, 1]):
+        for strides in ([1, 1], [2, 2], [3, 3], [2, 1]):
+            for padding in ("same", "valid"):
+                size, c_in = sizes[turn // 2 % 4], channels[(turn // 2 + turn // 8) % 4]
+                batch, activation = batches[(turn + turn // 4) % 2], activations[turn % 6]
+                c_out = max(filters[turn % 5], 2 if activation == "softmax" else 1)
+                config = {
+                    "filters": c_out,
+                    "kernel_size": kernel,
+                    "strides": strides,
+                    "padding": padding,
+                    "activation": activation,
+                    "use_bias": turn % 4 != 3,
+                }
+                name = f"conv2d_{text(size)}x{c_in}_k{text(kernel)}_s{text(strides)}_{padding}_{activation}_b{batch}"
+                layer_case(group, name, "Conv2D", config, [batch, *size, c_in])
+                turn += 1
+    defaults = {"filters": 16, "kernel_size": [3, 3], "padding": "same", "activation": "relu"}
+    layer_case(group, "conv2d_wide", "Conv2D", {**defaults, "filters": 33}, [2, 10, 9, 16])
+    layer_case(group, "conv2d_large", "Conv2D", defaults, [1, 23, 21, 8])
+    for padding in ("same", "valid"):
+        dilated = {**defaults, "padding": padding, "dilation_rate": [2, 3], "filters": 5}
+        layer_case(group, f"conv2d_dilated_{padding}", "Conv2D", dilated, [2, 8, 9, 3])
+    layer_case(group, "conv2d_one_pixel", "Conv2D", defaults, [3, 1, 1, 8])
+    layer_case(group, "conv2d_deep", "Conv2D", {**defaults, "activation": None, "filters": 8}, [1, 4, 4, 96])
+
+
+def pooling(group):
+    turn = 0
+    for pool in ([2, 2], [3, 3], [2, 1]):
+        for strides in (None, [1, 1], [2, 2], [3, 2]):
+            for padding in ("same", "valid"):
+                size = [[7, 5], [8, 9], [11, 6]][turn % 3]
+                shape = [[1, 3][turn % 2], *size, [3, 8, 1, 17][turn % 4]]
+                for kind in ("Max", "Average"):
+                    config = {"pool_size": pool, "strides": strides, "padding": padding}
+                    name = f"{kind.lower()}_pooling2d_{text(shape)}_p{text(pool)}_s{text(strides)}_{padding}"
+                    layer_case(group, name, f"{kind}Pooling2D", config, shape)
+                turn += 1
+    # Behind a ReLU whole windows are zero: the gradient goes to the first of equals in row-major order.
+    for padding in ("same", "valid"):
+        name = f"max_pooling2d_ties_{padding}"
+        x = random(name).integers(-2, 3, size=[2, 7, 6, 5]).clip(0)
+        config = {"pool_size": [2, 2], "strides": [2, 2], "padding": padding}
+        layer_case(group, name, "MaxPooling2D", config, inputs=[x])
+        layer_case(group, f"{name}_overlapping", "MaxPooling2D", {**config, "pool_size": [3, 3]}, inputs=[x])
+    name = "max_pooling2d_negative_same"  # padding must not win
+    x = -1 - np.abs(normal(random(name), 1, 5, 5, 3))
+    layer_case(group, name, "MaxPooling2D", {"pool_size": [3, 3], "strides": [2, 2], "padding": "same"}, inputs=[x])
+    for batch in (1, 3):
+        layer_case(group, f"global_average_pooling2d_b{batch}", "GlobalAveragePooling2D", {}, [batch, 7, 5, 17])
+
+
+def layers(group):
+    for batch in (1, 3):
+        layer_case(group, f"flatten_b{batch}", "Flatten", {}, [batch, 3, 5, 4])
+        layer_case(group, f"dropout_inference_b{batch}", "Dropout", {"rate": 0.5}, [batch, 7])
+    dense = [(7, 5, "relu"), (33, 1, "sigmoid"), (17, 10, "softmax"), (64, 19, None), (5, 3, "tanh"), (1, 4, "elu")]
+    for turn, (c_in, units, activation) in enumerate(dense):
+        for batch in (1, 3):
+            config = {"units": units, "activation": activation, "use_bias": turn != 3}
+            layer_case(group, f"dense_{c_in}x{units}_{activation}_b{batch}", "Dense", config, [batch, c_in])
+    for activation in ("relu", "sigmoid", "tanh", "softmax", "leaky_relu", "elu", "linear"):
+        config = {"activation": activation}
+        layer_case(group, f"activation_{activation}", "Activation", config, [3, 7])
+        layer_case(group, f"activation_{activation}_4d", "Activation", config, [1, 5, 3, 17])
+        extreme = [[-1000, -100, -20, -1, 0], [0, 1, 20, 100, 1000], [88, 89, 90, -88, -104]]
+        layer_case(group, f"activation_{activation}_extreme", "Activation", config, inputs=[extreme])
+    for slope in (0.1, 0.3):
+        x = [np.linspace(-3, 3, 21).reshape(3, 7)]
+        layer_case(group, f"leaky_relu_{slope}", "LeakyReLU", {"negative_slope": slope}, inputs=x)
+    for training in (False, True):
+        mode = "training" if training else "inference"
+        for shape in ([1, 7, 5, 3], [3, 5, 4, 17], [5, 6]):
+            name = f"batch_normalization_{text(shape)}_{mode}"
+            layer_case(group, name, "BatchNormalization", {}, shape, training=training)
+        config = {"momentum": 0.8, "epsilon": 1e-5}
+        shape = [3, 4, 3, 8]
+        name = "batch_normalization_momentum_epsilon"
+        layer_case(group, f"{name}_{mode}", "BatchNormalization", config, shape, training=training)
+        config = {"center": False, "scale": False}
+        name = "batch_normalization_plain"
+        layer_case(group, f"{name}_{mode}", "BatchNormalization", config, shape, training=training)
+    # A frozen BatchNormalization uses and keeps its moving statistics, in training too.
+    frozen = {"trainable": False}
+    layer_case(group, "batch_normalization_frozen", "BatchNormalization", frozen, [3, 4, 3, 8], training=True)
+    layer_case(group, "rescaling", "Rescaling", {"scale": 1 / 255}, [1, 5, 3, 3])
+    layer_case(group, "rescaling_offset", "Rescaling", {"scale": 1 / 127.5, "offset": -1.0}, [3, 5, 3, 3])
+    for name, padding in (("1", 1), ("2_1", [2, 1]), ("1_0_2_3", [[1, 0], [2, 3]])):
+        layer_case(group, f"zero_padding2d_{name}", "ZeroPadding2D", {"padding": padding}, [3, 5, 4, 3])
+    layer_case(group, "add_2", "Add", {}, [3, 5, 4, 3], [3, 5, 4, 3])
+    layer_case(group, "add_3", "Add", {}, [1, 7], [1, 7], [1, 7])
+    layer_case(group, "concatenate_2", "Concatenate", {"axis": -1}, [3, 5, 4, 3], [3, 5, 4, 8])
+    layer_case(group, "concatenate_3", "Concatenate", {"axis": -1}, [1, 7], [1, 1], [1, 4])
+
+
+# Optimizers: ten steps on two small weights -----------------------------------------------------------------------
+
+
+def optimizers(group):
+    cases = {
+        "rmsprop": ("RMSprop", {}),
+        "rmsprop_rho": ("RMSprop", {"learning_rate": 0.01, "rho": 0.7}),
+        "rmsprop_epsilon": ("RMSprop", {"learning_rate": 2e-5, "epsilon": 1e-3}),
+        "rmsprop_momentum": ("RMSprop", {"learning_rate": 0.01, "momentum": 0.9}),
+        "rmsprop_centered": ("RMSprop", {"learning_rate": 0.01, "centered": True}),
+        "rmsprop_centered_momentum": ("RMSprop", {"learning_rate": 0.01, "centered": True, "momentum": 0.5}),
+        "sgd": ("SGD", {}),
+        "sgd_momentum": ("SGD", {"learning_rate": 0.1, "momentum": 0.9}),
+        "sgd_nesterov": ("SGD", {"learning_rate": 0.1, "momentum": 0.9, "nesterov": True}),
+        "adam": ("Adam", {}),
+        "adam_betas": ("Adam", {"learning_rate": 0.01, "beta_1": 0.8, "beta_2": 0.9, "epsilon": 1e-4}),
+        "adam_amsgrad": ("Adam", {"learning_rate": 0.01, "amsgrad": True}),
+        "adamw": ("AdamW", {}),
+        "adamw_weight_decay": ("AdamW", {"learning_rate": 0.01, "weight_decay": 0.1}),
+        "adam_weight_decay": ("Adam", {"learning_rate": 0.01, "weight_decay": 0.05}),
+        "sgd_weight_decay": ("SGD", {"learning_rate": 0.1, "weight_decay": 0.05}),
+        "rmsprop_clipnorm": ("RMSprop", {"learning_rate": 0.01, "clipnorm": 0.5}),
+        "sgd_clipnorm": ("SGD", {"learning_rate": 0.1, "clipnorm": 1.0}),
+        "sgd_clipvalue": ("SGD", {"learning_rate": 0.1, "clipvalue": 0.25}),
+        "sgd_global_clipnorm": ("SGD", {"learning_rate": 0.1, "global_clipnorm": 1.0}),
+        "adam_global_clipnorm": ("Adam", {"learning_rate": 0.01, "global_clipnorm": 0.5}),
+    }
+    for name, (class_name, config) in cases.items():
+        rng = random(name)
+        optimizer = getattr(keras.optimizers, class_name)(**config)
+        shapes = [[11], [2, 3]]
+        weights = [keras.Variable(normal(rng, *shape), dtype="float64") for shape in shapes]
+        # Some gradients are large, some tiny, some zero, so that clipping and epsilon are seen.
+        factor = 10.0 ** rng.integers(-4, 1, size=10)
+        gradients = [np.stack([normal(rng, *shape, scale=f) for f in factor]) for shape in shapes]
+        gradients[0][:, 0], gradients[0][3:5, 1], gradients[1][6] = 0, 0, 0
+        tensors = {f"w{i}": weight.numpy() for i, weight in enumerate(weights)}
+        tensors |= {f"g{i}": gradient for i, gradient in enumerate(gradients)}
+        steps = [[], []]
+        for step in range(10):
+            optimizer.apply([tf.constant(gradient[step]) for gradient in gradients], weights)
+            for values, weight in zip(steps, weights):
+                values.append(weight.numpy().copy())
+        tensors |= {f"w{i}_steps": np.stack(values) for i, values in enumerate(steps)}
+        group.add({"name": name, "optimizer": {"class_name": class_name, "config": config}}, tensors, "float64")
+
+
+# Losses and metrics -----------------------------------------------------------------------------------------------
+
+
+def loss_case(group, name, class_name, config, y_true, y_pred, sample_weight=None):
+    loss = getattr(keras.losses, class_name)(**config)
+    y_pred = tf.Variable(round32(y_pred))
+    tensors = {"y_true": y_true, "y_pred": y_pred.numpy()}
+    if sample_weight is not None:
+        tensors["sample_weight"] = sample_weight
+    with tf.GradientTape() as tape:
+        value = loss(tf.constant(y_true), y_pred, sample_weight=sample_weight)
+    tensors |= {"loss": value.numpy(), "gradient": tape.gradient(value, y_pred).numpy()}
+    group.add({"name": name, "loss": {"class_name": class_name, "config": config}}, tensors, "float64")
+
+
+def losses(group):
+    extreme = np.array([-1000, -100, -10, -1e-3, 0, 1e-3, 10, 100, 1000])
+    probabilities = np.array([0, 1e-9, 1e-7, 1e-3, 0.5, 0.999, 1 - 6e-8, 1])
+    for from_logits in (True, False):
+        for smoothing in (0.0, 0.1):
+            config = {"from_logits": from_logits, "label_smoothing": smoothing}
+            tail = ("logits" if from_logits else "probabilities") + (f"_smoothing{smoothing}" if smoothing else "")
+
+            rng = random(f"binary_{tail}")
+            y_true = rng.integers(0, 2, size=[7, 1]).astype("float64")
+            y_pred = rng.normal(size=[7, 1]) if from_logits else rng.uniform(0.01, 0.99, size=[7, 1])
+            weight = round32(rng.uniform(0, 2, size=7))
+            kind = "BinaryCrossentropy"
+            loss_case(group, f"binary_{tail}", kind, config, y_true, y_pred)
+            loss_case(group, f"binary_{tail}_weighted", kind, config, y_true, y_pred, weight)
+            y_true = rng.integers(0, 2, size=[5, 3]).astype("float64")
+            y_pred = rng.normal(size=[5, 3]) if from_logits else rng.uniform(0.01, 0.99, size=[5, 3])
+            loss_case(group, f"binary_{tail}_three_outputs", kind, config, y_true, y_pred)
+            loss_case(group, f"binary_{tail}_three_outputs_weighted", kind, config, y_true, y_pred, weight[:5])
+            values = extreme if from_logits else probabilities
+            y_pred = np.repeat(values, 2)[:, None]
+            y_true = np.tile([0.0, 1.0], len(values))[:, None]
+            loss_case(group, f"binary_{tail}_extreme", kind, config, y_true, y_pred)
+
+            classes = rng.integers(0, 4, size=6).astype("int32")
+            one_hot = np.eye(4)[classes]
+            y_pred = rng.normal(size=[6, 4])
+            if not from_logits:
+                y_pred = np.exp(y_pred) / np.exp(y_pred).sum(-1, keepdims=True)
+            weight = round32(rng.uniform(0, 2, size=6))
+            rows = [[1, 0, 0, 0], [0.5, 0.5, 0, 0], [0.25] * 4, [1e-9, 1e-7, 0, 1], [0.1, 0.2, 0.3, 0.4]]
+            if from_logits:
+                rows = [[1000, 0, -1000, 0], [100, 100, -100, 0], [0] * 4, [-1000] * 3 + [1000], [-100, 1e-3, 10, -10]]
+            rows, row_classes = np.repeat(np.array(rows, "float64"), 4, 0), np.tile(np.arange(4, dtype="int32"), 5)
+            kind = "CategoricalCrossentropy"
+            loss_case(group, f"categorical_{tail}", kind, config, one_hot, y_pred)
+            loss_case(group, f"categorical_{tail}_weighted", kind, config, one_hot, y_pred, weight)
+            loss_case(group, f"categorical_{tail}_extreme", kind, config, np.eye(4)[row_classes], rows)
+            if smoothing == 0:
+                kind, config = "SparseCategoricalCrossentropy", {"from_logits": from_logits}
+                loss_case(group, f"sparse_{tail}", kind, config, classes, y_pred)
+                loss_case(group, f"sparse_{tail}_weighted", kind, config, classes, y_pred, weight)
+                loss_case(group, f"sparse_{tail}_extreme", kind, config, row_classes, rows)
+    for shape in ([7, 1], [5, 3]):
+        name = f"mean_squared_error_{text(shape)}"
+        rng = random(name)
+        y_true, y_pred = normal(rng, *shape), normal(rng, *shape, scale=3)
+        loss_case(group, name, "MeanSquaredError", {}, y_true, y_pred)
+        weight = round32(rng.uniform(0, 2, size=shape[0]))
+        loss_case(group, f"{name}_weighted", "MeanSquaredError", {}, y_true, y_pred, weight)
+
+
+def metrics(group):
+    binary, classes = "binary", "classes"
+    cases = {
+        "binary_accuracy": ("BinaryAccuracy", {}, binary),
+        "binary_accuracy_threshold": ("BinaryAccuracy", {"threshold": 0.3}, binary),
+        "categorical_accuracy": ("CategoricalAccuracy", {}, "one_hot"),
+        "sparse_categorical_accuracy": ("SparseCategoricalAccuracy", {}, classes),
+        "precision": ("Precision", {}, binary),
+        "precision_threshold": ("Precision", {"thresholds": 0.7}, binary),
+        "recall": ("Recall", {}, binary),
+        "recall_threshold": ("Recall", {"thresholds": 0.2}, binary),
+        "auc": ("AUC", {"num_thresholds": 200, "curve": "ROC", "summation_method": "interpolation"}, binary),
+        "auc_few_thresholds": ("AUC", {"num_thresholds": 5}, binary),
+        "auc_pr": ("AUC", {"curve": "PR"}, binary),
+    }
+    for base, (class_name, config, kind) in cases.items():
+        for weighted in (False, True):
+            name = base + ("_weighted" if weighted else "")
+            rng = random(name)
+            metric = getattr(keras.metrics, class_name)(**config)
+            tensors, results = {}, []
+            for update, batch in enumerate((8, 1, 13, 32)):
+                weight = round32(rng.uniform(0, 2, size=batch)) if weighted else None
+                if kind == binary:
+                    y_true = rng.integers(0, 2, size=[batch, 1]).astype("float64")
+                    y_pred = round32(np.clip(rng.normal(0.35 + 0.3 * y_true, 0.3), 0, 1))
+                    y_pred[::5] = np.round(y_pred[::5] * 4) / 4  # exactly on a threshold
+                else:
+                    labels = rng.integers(0, 5, size=batch).astype("int32")
+                    y_pred = round32(rng.dirichlet(np.ones(5), size=batch) * 0.7 + 0.3 * np.eye(5)[labels])
+                    y_pred[::7] = 0.2  # equals: the first is taken
+                    y_true = np.eye(5)[labels] if kind == "one_hot" else labels
+                metric.update_state(y_true, y_pred, sample_weight=weight)
+                results.append(float(metric.result()))
+                tensors |= {f"y_true{update}": y_true, f"y_pred{update}": y_pred}
+                if weighted:
+                    tensors[f"sample_weight{update}"] = weight
+            tensors["results"] = np.array(results)
+            description = {"class_name": class_name, "config": config}
+            group.add({"name": name, "metric": description, "updates": len(results)}, tensors, "float64")
+
+
+# Resizing: Pillow's on uint8, and TensorFlow's to float -----------------------------------------------------------
+
+
+def pictures():
+    rng = random("pictures")
+    y, x = np.mgrid[0:19, 0:26]
+    waves = [np.sin(x / (2 + c) + c) * np.cos(y / 3.5 - c) for c in range(3)]
+    smooth = (127.5 + 127.5 * np.stack(waves, -1)).astype("uint8")
+    noise = rng.integers(0, 256, size=[13, 9, 3]).astype("uint8")
+    large = rng.integers(0, 256, size=[61, 47, 3]).astype("uint8")
+    return {"smooth": smooth, "noise": noise, "large": large}
+
+
+SIZES = {
+    "smooth": [[31, 37], [9, 7], [19, 26], [11, 40]],
+    "noise": [[14, 10], [6, 5], [30, 27]],
+    "large": [[5, 7], [24, 24]],
+}
+
+
+def resize_cases():
+    for picture, pixels in pictures().items():
+        for size in SIZES[picture]:
+            yield picture, pixels, size
+
+
+def png(pixels):
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return io.BytesIO(out.getvalue())
+
+
+def resize_pillow(group):
+    """keras.utils.load_img, as ImageDataGenerator uses it."""
+    for picture, pixels, size in resize_cases():
+        for interpolation in ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"):
+            for keep in (False, True) if interpolation in ("nearest", "bilinear") else (False,):
+                config = {"size": size, "interpolation": interpolation, "keep_aspect_ratio": keep}
+                image = keras.utils.load_img(
+                    png(pixels), target_size=size, interpolation=interpolation, keep_aspect_ratio=keep
+                )
+                name = f"{picture}_{text(size)}_{interpolation}{'_keep_aspect_ratio' if keep else ''}"
+                group.add({"name": name, "resize": config}, {"x": pixels, "y": np.asarray(image)})
+    grey = pictures()["smooth"][:, :, 0]
+    for interpolation in ("nearest", "bilinear", "bicubic"):
+        image = keras.utils.load_img(png(grey), "grayscale", target_size=(8, 33), interpolation=interpolation)
+        config = {"size": [8, 33], "interpolation": interpolation, "keep_aspect_ratio": False}
+        tensors = {"x": grey[:, :, None], "y": np.asarray(image)[:, :, None]}
+        group.add({"name": f"grey_{interpolation}", "resize": config}, tensors)
+
+
+def resize_tensorflow(group):
+    """tf.image.resize, and image_dataset_from_directory (built on it) with its two ways of keeping the aspect ratio."""
+    keras.config.set_floatx("float32")
+    for picture, pixels, size in resize_cases():
+        for interpolation in ("nearest", "bilinear", "bicubic"):
+            for antialias in (False, True) if interpolation != "nearest" else (False,):
+                config = {"size": size, "interpolation": interpolation, "antialias": antialias}
+                y = tf.image.resize(pixels, size, method=interpolation, antialias=antialias)
+                name = f"{picture}_{text(size)}_{interpolation}{'_antialias' if antialias else ''}"
+                group.add({"name": name, "resize": config}, {"x": pixels, "y": y.numpy().astype("float32")})
+            for option in ("crop_to_aspect_ratio", "pad_to_aspect_ratio"):
+                with tempfile.TemporaryDirectory() as folder:
+                    (pathlib.Path(folder) / "image.png").write_bytes(png(pixels).getvalue())
+                    dataset = keras.utils.image_dataset_from_directory(
+                        folder, labels=None, image_size=size, interpolation=interpolation, batch_size=1, verbose=False,
+                        **{option: True},
+                    )
+                    y = next(iter(dataset))[0].numpy().astype("float32")
+                config = {"size": size, "interpolation": interpolation, "antialias": False, option: True}
+                group.add(
+                    {"name": f"{picture}_{text(size)}_{interpolation}_{option}", "resize": config},
+                    {"x": pixels, "y": y},
+                )
+    keras.config.set_floatx("float64")
+
+
+# Ten training steps of a small convnet ----------------------------------------------------------------------------
+
+
+def training(group):
+    def model(head, normalize=False, regularizer=None):
+        conv = {"kernel_size": [3, 3], "padding": "same"}
+        if regularizer:
+            conv["kernel_regularizer"] = {"class_name": "L2", "config": {"l2": regularizer}}
+        first = [("Conv2D", {"filters": 8, **conv, "activation": "relu", "name": "conv1"})]
+        if normalize:
+            first = [
+                ("Conv2D", {"filters": 8, **conv, "use_bias": False, "name": "conv1"}),
+                ("BatchNormalization", {"name": "norm1"}),
+                ("Activation", {"activation": "relu", "name": "relu1"}),
+            ]
+        dense = {"kernel_regularizer": conv["kernel_regularizer"]} if regularizer else {}
+        return first + [
+            ("MaxPooling2D", {"pool_size": [2, 2], "name": "pool1"}),
+            ("Conv2D", {"filters": 12, **conv, "padding": "valid", "activation": "relu", "name": "conv2"}),
+            ("Flatten", {"name": "flatten"}),
+            ("Dense", {"units": 16, "activation": "relu", **dense, "name": "dense1"}),
+            ("Dense", {**head, "name": "dense2"}),
+        ]
+
+    sigmoid, softmax = {"units": 1, "activation": "sigmoid"}, {"units": 4, "activation": "softmax"}
+    rmsprop, adam = ("RMSprop", {"learning_rate": 1e-3}), ("Adam", {"learning_rate": 1e-3})
+    nesterov = ("SGD", {"learning_rate": 0.05, "momentum": 0.9, "nesterov": True})
+    sgd = ("SGD", {"learning_rate": 1e-4})
+    binary, sparse = ("BinaryCrossentropy", {}), ("SparseCategoricalCrossentropy", {})
+    cases = {
+        "binary_rmsprop": (model(sigmoid), rmsprop, binary, 1),
+        "sparse_adam": (model(softmax), adam, sparse, 1),
+        "sgd_nesterov": (model(sigmoid), nesterov, binary, 1),
+        "batch_normalization": (model(sigmoid, normalize=True), rmsprop, binary, 1),
+        "l2": (model(sigmoid, regularizer=0.01), rmsprop, binary, 1),
+        # Saturated outputs: Keras goes back to the logits under a sigmoid or softmax, so nothing is clipped.
+        "binary_saturated": (model(sigmoid), sgd, binary, 60),
+        "sparse_saturated": (model(softmax), sgd, sparse, 60),
+    }
+    for name, (description, optimizer, loss, head_scale) in cases.items():
+        rng = random(name)
+        network = keras.Sequential([keras.Input([9, 11, 3])])
+        for class_name, config in description:
+            config = {**config}
+            if "kernel_regularizer" in config:
+                config["kernel_regularizer"] = keras.regularizers.L2(**config["kernel_regularizer"]["config"])
+            network.add(getattr(keras.layers, class_name)(**config))
+        for layer in network.layers:
+            for weight in layer.weights:
+                value = weight.numpy()
+                if weight.name == "kernel":
+                    limit = np.sqrt(6 / (np.prod(value.shape[:-1]) + value.shape[-1]))
+                    value = rng.uniform(-limit, limit, value.shape) * (head_scale if layer.name == "dense2" else 1)
+                weight.assign(round32(value))
+        tensors = {f"weights/{layer.name}/{w.name}": w.numpy() for layer in network.layers for w in layer.weights}
+        network.compile(
+            optimizer=getattr(keras.optimizers, optimizer[0])(**optimizer[1]),
+            loss=getattr(keras.losses, loss[0])(**loss[1]),
+            jit_compile=False,
+        )
+        x = normal(rng, 10, 6, 9, 11, 3)
+        classes = rng.integers(0, 2 if loss is binary else 4, size=[10, 6])
+        y = classes[:, :, None].astype("float64") if loss is binary else classes.astype("int32")
+        values = []
+        for step in range(10):
+            network.reset_metrics()  # train_on_batch returns a running mean
+            values.append(network.train_on_batch(x[step], y[step], return_dict=True)["loss"])
+        tensors |= {f"x": x, "y": y}
+        tensors |= {f"final/{layer.name}/{w.name}": w.numpy() for layer in network.layers for w in layer.weights}
+        tensors["prediction"] = network(x[0], training=False).numpy()
+        group.add(
+            {
+                "name": name,
+                "input_shape": [9, 11, 3],
+                "layers": [{"class_name": kind, "config": config} for kind, config in description],
+                "optimizer": {"class_name": optimizer[0], "config": optimizer[1]},
+                "loss": {"class_name": loss[0], "config": loss[1]},
+                "losses": [float(value) for value in values],
+            },
+            tensors,
+        )
+
+
+# VGG16 at 150x150 -------------------------------------------------------------------------------------------------
+
+
+def hashed(count, layer, salt):
+    """Uniform in [-0.5, 0.5) from the flat index i and the number of the convolution, 0 to 12."""
+    i = np.arange(count, dtype="uint64")
+    mask = np.uint64(0xFFFFFFFF)
+    h = (i * np.uint64(2654435761) + np.uint64(layer * 40503 + salt)) & mask
+    h ^= h >> np.uint64(16)  # the 32-bit finalizer of MurmurHash3: neighbours become independent
+    h = (h * np.uint64(0x85EBCA6B)) & mask
+    h ^= h >> np.uint64(13)
+    h = (h * np.uint64(0xC2B2AE35)) & mask
+    h ^= h >> np.uint64(16)
+    return h.astype("float64") / 2.0**32 - 0.5
+
+
+def vgg16(group):
+    """Weights and input from a formula, in double, then rounded: kernel = u sqrt(12) sqrt(2 / (9 c_in)), bias = 0.1 u."""
+    network = keras.applications.VGG16(weights=None, include_top=False, input_shape=(150, 150, 3))
+    convolutions = [layer for layer in network.layers if layer.weights]
+    for index, layer in enumerate(convolutions):
+        kernel, bias = layer.weights
+        scale = np.sqrt(12.0) * np.sqrt(2.0 / (9.0 * kernel.shape[2]))
+        kernel.assign(round32(hashed(int(np.prod(kernel.shape)), index, 12345) * scale).reshape(kernel.shape))
+        bias.assign(round32(0.1 * hashed(bias.shape[0], index, 54321)))
+    x = round32(-120 + 250 * (hashed(150 * 150 * 3, 0, 777) + 0.5)).reshape(1, 150, 150, 3)
+    outputs = [layer.output for layer in network.layers if layer.name.endswith("_pool")]
+    *blocks, y = keras.Model(network.input, outputs)(x)
+    summary = [[float(np.mean(block)), float(np.linalg.norm(block))] for block in (*blocks, y)]
+    group.add({"name": "vgg16", "input_shape": [150, 150, 3], "block_mean_and_l2": summary}, {"y": y.numpy()})
+
+
+GROUPS = {
+    function.__name__: function
+    for function in (
+        conv2d, pooling, layers, optimizers, losses, metrics, resize_pillow, resize_tensorflow, training, vgg16
+    )
+}
+
+
+def differences(name, old, new):
+    """Lines that say where two files differ by more than the last bits (threads sum in another order)."""
+    (old_metadata, old_tensors), (new_metadata, new_tensors) = read(old), read(new)
+    if old_metadata["cases"] != new_metadata["cases"] and name != "training" and name != "vgg16":
+        yield f"{name}: the cases differ"
+    for tensor in sorted(old_tensors.keys() | new_tensors.keys()):
+        if tensor not in old_tensors or tensor not in new_tensors:
+            yield f"{name}: {tensor} is in one file only"
+        elif not np.allclose(old_tensors[tensor], new_tensors[tensor], rtol=1e-6, atol=1e-7):
+            yield f"{name}: {tensor} differs"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"which files: {', '.join(GROUPS)} (default: all)")
+    parser.add_argument("--check", action="store_true", help="compare with the files instead of writing them")
+    arguments = parser.parse_args()
+    unknown = set(arguments.groups) - GROUPS.keys()
+    if unknown:
+        parser.error(f"unknown groups: {', '.join(sorted(unknown))}")
+    problems = []
+    for name in arguments.groups or GROUPS:
+        group = Group()
+        GROUPS[name](group)
+        data, path = group.to_bytes(), FOLDER / f"{name}.safetensors"
+        if arguments.check:
+            problems += list(differences(name, path.read_bytes(), data))
+        else:
+            path.write_bytes(data)
+        print(f"{name}: {len(group.cases)} cases, {len(data):,} bytes", flush=True)
+    print(*problems, sep="\n", end="\n" if problems else "")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
