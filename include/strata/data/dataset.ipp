@@ -1,0 +1,127 @@
+#pragma once
+
+#include <strata/core/random.hpp>
+#include <strata/data/dataset.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+STRATA_INLINE DrawOrder::DrawOrder(std::int64_t samples, std::int64_t batch_size, bool shuffle,
+                                   std::uint64_t seed)
+    : samples_(samples), batch_size_(batch_size), shuffle_(shuffle), seed_(seed) {
+  require<ConfigError>(batch_size >= 1 && batch_size <= (std::int64_t{1} << 31),
+                       "[dataset] expected a batch size of 1 or more, found ", batch_size);
+  require<DataError>(samples >= 1, "[dataset] there are no samples");
+  require<DataError>(samples < (std::int64_t{1} << 32),
+                     "[dataset] at most 2^32 - 1 samples are supported, found ", samples);
+}
+
+STRATA_INLINE DrawOrder::Order DrawOrder::pass(std::int64_t number) const {
+  const std::lock_guard lock(mutex_);
+  // Two passes are alive at once while a prefetcher runs across the boundary.
+  auto& recent = recent_[number % 2];
+  if (recent.first != number) {
+    const RandomStream stream(seed_, Purpose::shuffle, 0, static_cast<std::uint64_t>(number));
+    recent = {number, std::make_shared<const std::vector<std::int64_t>>(stream.permutation(samples_))};
+  }
+  return recent.second;
+}
+
+STRATA_INLINE std::vector<std::int64_t> DrawOrder::batch(std::int64_t draw) const {
+  require<DataError>(draw >= 0, "[dataset] expected a draw index of 0 or more, found ", draw);
+  const std::int64_t batches = (samples_ + batch_size_ - 1) / batch_size_;
+  const std::int64_t begin = draw % batches * batch_size_;
+  const std::int64_t end = begin + batch_size_ < samples_ ? begin + batch_size_ : samples_;
+  if (shuffle_) {
+    const Order order = pass(draw / batches);
+    return {order->begin() + begin, order->begin() + end};
+  }
+  std::vector<std::int64_t> numbers;
+  for (std::int64_t i = begin; i < end; ++i) numbers.push_back(i);
+  return numbers;
+}
+
+namespace detail {
+
+template <class T>
+Tensor<T> gather_rows(const Tensor<T>& from, const std::vector<std::int64_t>& rows) {
+  if (from.empty()) return {};
+  const Shape element = from.shape().without_batch();
+  Tensor<T> out = Tensor<T>::uninitialized(element.with_batch(static_cast<std::int64_t>(rows.size())));
+  const std::int64_t count = element.size();
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    std::copy_n(from.data() + rows[i] * count, count, out.data() + static_cast<std::int64_t>(i) * count);
+  return out;
+}
+
+template <class T>
+class TensorSource final : public BatchSource {
+ public:
+  TensorSource(Tensor<T> x, Tensor<float> y, TensorDatasetOptions options)
+      : order_(x.rank() > 0 ? x.shape()[0] : 0, options.batch_size, options.shuffle, options.seed),
+        x_(x.to(nullptr)),
+        y_(y.to(nullptr)),
+        sample_weight_(options.sample_weight.to(nullptr)),
+        scaling_(options.scaling) {
+    require<ShapeError>(!x_.empty(), "[dataset_from_tensors] x ", x_.shape(), " has no elements");
+    require<ShapeError>(y_.empty() || y_.shape()[0] == samples(), "[dataset_from_tensors] expected ",
+                        samples(), " labels for x ", x_.shape(), ", found y ", y_.shape());
+    require<ShapeError>(sample_weight_.empty() || sample_weight_.shape() == Shape{samples()},
+                        "[dataset_from_tensors] expected sample_weight [", samples(), "], found ",
+                        sample_weight_.shape());
+    require<ShapeError>((std::same_as<T, float>) || x_.rank() == 4,
+                        "[dataset_from_tensors] expected pixels [n,height,width,channels], found ",
+                        x_.shape());
+  }
+
+  std::int64_t samples() const override { return order_.samples(); }
+  std::int64_t batch_size() const override { return order_.batch_size(); }
+  Shape element_shape() const override { return x_.shape().without_batch(); }
+  Batch batch(std::int64_t draw) const override {
+    const std::vector<std::int64_t> rows = order_.batch(draw);
+    Batch out;
+    if constexpr (std::same_as<T, float>)
+      out.x = gather_rows(x_, rows);
+    else
+      out.pixels = gather_rows(x_, rows);
+    out.scaling = scaling_;
+    out.y = gather_rows(y_, rows);
+    out.sample_weight = gather_rows(sample_weight_, rows);
+    return out;
+  }
+
+ private:
+  DrawOrder order_;
+  Tensor<T> x_;
+  Tensor<float> y_, sample_weight_;
+  PixelScaling scaling_;
+};
+
+}  // namespace detail
+
+STRATA_INLINE Dataset dataset_from_tensors(Tensor<float> x, Tensor<float> y, TensorDatasetOptions options) {
+  return Dataset(
+      std::make_shared<detail::TensorSource<float>>(std::move(x), std::move(y), std::move(options)));
+}
+
+STRATA_INLINE Dataset dataset_from_tensors(Tensor<std::uint8_t> pixels, Tensor<float> y,
+                                           TensorDatasetOptions options) {
+  return Dataset(std::make_shared<detail::TensorSource<std::uint8_t>>(std::move(pixels), std::move(y),
+                                                                      std::move(options)));
+}
+
+STRATA_INLINE Tensor<float> network_input(const Batch& batch) {
+  if (batch.pixels.empty()) return batch.x;
+  const std::int64_t channels = batch.pixels.shape().back();
+  require<ShapeError>(channels <= 4, "[network_input] at most 4 channels are supported, found pixels ",
+                      batch.pixels.shape());
+  Tensor<float> out = Tensor<float>::uninitialized(batch.pixels.shape());
+  for (std::int64_t i = 0; i < out.size(); i += channels)
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const std::int64_t from = batch.scaling.reverse_channels ? channels - 1 - c : c;
+      out.data()[i + c] =
+          batch.scaling.scale * static_cast<float>(batch.pixels.data()[i + from]) - batch.scaling.mean[c];
+    }
+  return out;
+}
+
+}  // namespace strata::inline STRATA_ABI
