@@ -7,19 +7,10 @@
 #include <utility>
 #include <vector>
 
+#include <strata/tensor/pixel_scaling.hpp>
 #include <strata/tensor/tensor.hpp>
 
 namespace strata::inline STRATA_ABI {
-
-/// How uint8 pixels become network input, applied on the model's device:
-/// y[c] = scale * x[reverse_channels ? C-1-c : c] - mean[c].
-struct PixelScaling {
-  float scale = 1;
-  float mean[4] = {0, 0, 0, 0};
-  bool reverse_channels = false;  ///< RGB files for a BGR network
-
-  friend bool operator==(const PixelScaling&, const PixelScaling&) = default;
-};
 
 /// What one training step sees. Exactly one of `pixels` and `x` is set; `y` and `sample_weight` may be empty.
 struct Batch {
