@@ -1,0 +1,22 @@
+# Defaults for work on Strata itself; a project that embeds it keeps its own.
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Build type" FORCE)
+endif()
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+# Compilers colour their messages for a terminal only, which ninja hides from them.
+if(CMAKE_GENERATOR MATCHES Ninja)
+  set(CMAKE_COLOR_DIAGNOSTICS ON)
+endif()
+
+find_program(STRATA_CCACHE ccache)
+if(STRATA_CCACHE AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
+  # The sloppiness is what ccache asks for where a precompiled header is used.
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+      ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${STRATA_CCACHE})
+endif()
+
+if(STRATA_SANITIZE)
+  add_compile_options(-fsanitize=${STRATA_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${STRATA_SANITIZE})
+endif()

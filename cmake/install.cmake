@@ -1,0 +1,22 @@
+# find_package(Strata [COMPONENTS headers|compiled]) and pkg-config (strata, strata-headers)
+include(CMakePackageConfigHelpers)
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/Strata)
+
+install(DIRECTORY include/strata DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.hpp PATTERN *.ipp)
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+install(TARGETS strata EXPORT StrataHeaders)
+install(EXPORT StrataHeaders NAMESPACE strata:: DESTINATION ${package_dir})
+configure_file(cmake/strata-headers.pc.in strata-headers.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/strata-headers.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+if(TARGET strata_compiled)
+  install(TARGETS strata_compiled EXPORT StrataCompiled)
+  install(EXPORT StrataCompiled NAMESPACE strata:: DESTINATION ${package_dir})
+  configure_file(cmake/strata.pc.in strata.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/strata.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endif()
+
+configure_package_config_file(cmake/StrataConfig.cmake.in StrataConfig.cmake INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(StrataConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/StrataConfig.cmake ${PROJECT_BINARY_DIR}/StrataConfigVersion.cmake
+        DESTINATION ${package_dir})

@@ -1,0 +1,70 @@
+# strata::strata    header-only: the headers and what they need
+# strata::compiled  the same headers with STRATA_COMPILED, and a static library that carries the .ipp files once
+find_package(Threads REQUIRED)
+find_package(Eigen3 3.4 REQUIRED NO_MODULE)
+find_path(STRATA_STB_INCLUDE_DIR stb/stb_image.h)
+if(NOT STRATA_STB_INCLUDE_DIR)
+  message(FATAL_ERROR "Strata needs stb/stb_image.h (Debian: apt-get install libstb-dev); "
+                      "set STRATA_STB_INCLUDE_DIR to the folder that holds stb/")
+endif()
+
+function(strata_warnings target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic $<$<BOOL:${STRATA_WERROR}>:-Werror>)
+endfunction()
+
+set(include_dir ${PROJECT_SOURCE_DIR}/include)
+include(GNUInstallDirs)
+
+add_library(strata INTERFACE)
+add_library(strata::strata ALIAS strata)
+target_compile_features(strata INTERFACE cxx_std_20)
+target_include_directories(strata INTERFACE $<BUILD_INTERFACE:${include_dir}>
+                                            $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+target_link_libraries(strata INTERFACE Threads::Threads Eigen3::Eigen)
+if(NOT STRATA_STB_INCLUDE_DIR STREQUAL /usr/include)
+  target_include_directories(strata SYSTEM INTERFACE $<BUILD_INTERFACE:${STRATA_STB_INCLUDE_DIR}>)
+endif()
+
+if(NOT STRATA_BUILD_COMPILED)
+  return()
+endif()
+
+# One translation unit per folder of include/strata, made of its .ipp files; those in cmake/compiled/ are built
+# once per instruction set.
+set(sources)
+file(GLOB_RECURSE definitions CONFIGURE_DEPENDS RELATIVE ${include_dir} ${include_dir}/strata/*.ipp)
+foreach(definition IN LISTS definitions)
+  string(REGEX REPLACE "^strata/([^/]+)/.*" "\\1" folder ${definition})
+  list(APPEND folders ${folder})
+  string(APPEND unit_${folder} "#include <${definition}>\n")
+endforeach()
+list(REMOVE_DUPLICATES folders)
+foreach(folder IN LISTS folders)
+  set(unit ${PROJECT_BINARY_DIR}/compiled/${folder}.cpp)
+  file(CONFIGURE OUTPUT ${unit} CONTENT "${unit_${folder}}" @ONLY)
+  list(APPEND sources ${unit})
+endforeach()
+
+file(GLOB kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/compiled/*.cpp)
+set(flags_avx2 -mavx2 -mfma -mf16c)
+set(flags_avx512 ${flags_avx2} -mavx512f -mavx512dq -mavx512vl -mavx512bw)
+foreach(kernel IN LISTS kernels)
+  if(kernel MATCHES "_(avx2|avx512)\\.cpp$")
+    set_source_files_properties(${kernel} PROPERTIES COMPILE_OPTIONS "${flags_${CMAKE_MATCH_1}}")
+  endif()
+endforeach()
+
+add_library(strata_compiled STATIC ${sources} ${kernels})
+add_library(strata::compiled ALIAS strata_compiled)
+set_target_properties(strata_compiled PROPERTIES OUTPUT_NAME strata EXPORT_NAME compiled
+                                                 POSITION_INDEPENDENT_CODE ON)
+target_compile_features(strata_compiled PUBLIC cxx_std_20)
+target_compile_definitions(strata_compiled PUBLIC STRATA_COMPILED)
+target_include_directories(strata_compiled PUBLIC $<BUILD_INTERFACE:${include_dir}>
+                                                  $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+if(NOT STRATA_STB_INCLUDE_DIR STREQUAL /usr/include)
+  target_include_directories(strata_compiled SYSTEM PRIVATE ${STRATA_STB_INCLUDE_DIR})
+endif()
+# Eigen stays inside: users of the compiled library need not have it.
+target_link_libraries(strata_compiled PUBLIC Threads::Threads PRIVATE $<BUILD_INTERFACE:Eigen3::Eigen>)
+strata_warnings(strata_compiled)

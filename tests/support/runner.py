@@ -1,0 +1,301 @@
+"""Builds and runs the tests; started by tests/run, which brings in what this needs."""
+
+import argparse
+import glob
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+JOBS = len(os.sched_getaffinity(0))
+THREADED = re.compile(r"parallel|pool|loader|prefetch|dataset|generator|threads")
+EPILOG = """FILTER runs only what contains this text: a test program (core/, parallel_test), a step (headers, docs,
+examples, packaging, weights, asan, tsan) or, where neither fits, the name or [tag] of a test case.
+Tests on real data look for its folder in the variable STRATA_DATA and are skipped without it. The last line is
+`N passed, N failed, N skipped`; before it comes one line `skip: reason` per skip."""
+
+
+class Totals:
+    def __init__(self):
+        self.passed, self.failed, self.skips = 0, 0, []
+
+    def check(self, name, result):
+        """Counts one test: None is a pass, text the output of a failure."""
+        if result is None:
+            self.passed += 1
+        else:
+            self.failed += 1
+            say(f"{result.rstrip()}\nFAILED: {name}")
+
+
+totals = Totals()
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def line(name, text, start):
+    say(f"{name:<44} {text:<28} {time.monotonic() - start:6.1f} s")
+
+
+def run(command, timeout=900, **options):
+    """(exit status, output) of a command; one that hangs counts as failed."""
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                              timeout=timeout, errors="replace", text=True, **options)
+        return done.returncode, done.stdout
+    except subprocess.TimeoutExpired as error:
+        output = error.stdout or b""
+        return 124, (output if isinstance(output, str) else output.decode(errors="replace")) + "\n(timed out)"
+
+
+def tail(text, lines=60):
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def command_error(command, **options):
+    """None where the command succeeds, else the end of its output."""
+    status, output = run(command, **options)
+    return None if status == 0 else tail(output) + f"\n(status {status}: {' '.join(map(str, command))})"
+
+
+# ---- building -------------------------------------------------------------------------------------------------
+
+def configure(folder, preset):
+    status, output = run(["cmake", "--preset", preset])
+    if status:
+        sys.exit(f"{tail(output)}\nerror: cmake --preset {preset} failed")
+    with open(f"{folder}/tests/tests.txt") as names:
+        return names.read().split()
+
+
+def build(label, folder, targets):
+    """Builds the targets and returns those that failed, each counted as a failed test."""
+    if not targets:
+        return set()
+    start = time.monotonic()
+    command = ["cmake", "--build", folder, "-j", str(JOBS), "--target"]
+    quiet = {} if sys.stderr.isatty() else {"stdout": subprocess.DEVNULL}
+    failed = set()
+    if subprocess.run(command + list(targets) + ["--", "-k", "0"], **quiet).returncode:
+        for target in targets:
+            error = command_error(command + [target], timeout=3600)
+            if error:
+                failed.add(target)
+                totals.check(f"{label}: {target}", error)
+    line(label, f"{len(targets) - len(failed)} of {len(targets)} programs", start)
+    return failed
+
+
+def target_of(program):
+    return "test_" + program.replace("/", "_")
+
+
+# ---- test programs --------------------------------------------------------------------------------------------
+
+def run_program(label, binary, arguments=(), environment=None):
+    """Runs one Catch program and counts its cases from the report that tests/support/main.cpp writes."""
+    start = time.monotonic()
+    with tempfile.NamedTemporaryFile("r", errors="replace") as report:
+        status, output = run([binary, *arguments],
+                             env={**os.environ, **(environment or {}), "STRATA_TEST_REPORT": report.name})
+        lines = report.read().splitlines()
+    states = [entry.split("\t", 2) for entry in lines if entry != "end"]
+    passed = sum(state == "passed" for state, _, _ in states)
+    failures = [name for state, name, _ in states if state == "failed"]
+    skips = [f"{label}: {name}: {reason}" for state, name, reason in states if state == "skipped"]
+    if lines[-1:] != ["end"] or (status and not failures):
+        failures.append(f"ended with status {status} after {len(states)} cases")
+    totals.passed += passed
+    totals.failed += len(failures)
+    totals.skips += skips
+    if failures:
+        say(tail(output, 80))
+        for name in failures:
+            say(f"FAILED: {label}: {name}")
+    if states or failures:
+        parts = [f"{passed} passed", f"{len(failures)} failed" * bool(failures), f"{len(skips)} skipped" * bool(skips)]
+        line(label, ", ".join(filter(None, parts)), start)
+
+
+def run_programs(folder, programs, label="", arguments=(), environment=None):
+    failed = build(f"{label}build", folder, [target_of(program) for program in programs])
+    for program in programs:
+        if target_of(program) not in failed:
+            run_program(label + program, f"{folder}/tests/{program}", arguments, environment)
+
+
+# ---- steps ----------------------------------------------------------------------------------------------------
+
+def compile_all(label, sources, flag_sets):
+    """Compiles each (name, path) with each set of flags, one test per compilation."""
+    start = time.monotonic()
+    jobs = [(name, path, flags) for name, path in sources for flags in flag_sets]
+    ccache = ["ccache"] if run(["sh", "-c", "command -v ccache"])[0] == 0 else []
+
+    def one(job):
+        name, path, flags = job
+        with tempfile.TemporaryDirectory() as scratch:
+            return f"{name} ({' '.join(flags[:1] + flags[-1:])})", command_error(
+                ccache + [*flags[:1], "-std=c++20", "-O0", "-Iinclude", "-Iexamples", *flags[1:], "-c", path,
+                          "-o", f"{scratch}/out.o"])
+
+    before = totals.failed
+    with ThreadPoolExecutor(JOBS) as pool:
+        for name, error in pool.map(one, jobs):
+            totals.check(f"{label}: {name}", error)
+    failed = totals.failed - before
+    line(label, f"{len(jobs) - failed} passed" + f", {failed} failed" * bool(failed), start)
+
+
+def write_changed(path, text):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if not os.path.exists(path) or open(path).read() != text:
+        with open(path, "w") as file:
+            file.write(text)
+
+
+def eigen_flags():
+    return run(["pkgconf", "--cflags", "eigen3"])[1].replace("-I", "-isystem ").split()
+
+
+def step_headers():
+    """Every header compiles alone, header-only and compiled, with every compiler at hand."""
+    strict = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", *eigen_flags()]
+    flag_sets = [["g++", *strict, "-DSTRATA_HEADER_ONLY_CHECK"], ["g++", *strict, "-DSTRATA_COMPILED"]]
+    if run(["sh", "-c", "command -v clang++"])[0] == 0:
+        flag_sets.append(["clang++", *strict, "-DSTRATA_HEADER_ONLY_CHECK"])
+    sources = []
+    for header in sorted(glob.glob("**/*.hpp", root_dir="include", recursive=True)):
+        path = f"build/headers/{header}.cpp"
+        # Twice, so that a missing include guard shows.
+        write_changed(path, f"#include <{header}>\n#include <{header}>\n")
+        sources.append((header, path))
+    compile_all("headers", sources, flag_sets)
+
+
+def step_docs():
+    """Every ```cpp block of the documentation compiles.
+
+    A block with an #include stands alone. The others of a page are statements: together they make one function, each
+    in a scope inside the one before, so that a block may use what an earlier one declared.
+    """
+    sources = []
+    for page in sorted(["README.md", *glob.glob("docs/**/*.md", recursive=True)]):
+        if not os.path.exists(page):
+            continue
+        with open(page) as file:
+            text = file.read()
+        blocks = [(text.count("\n", 0, match.start(1)) + 1, match[1])
+                  for match in re.finditer(r"^```cpp\n(.*?)^```$", text, re.M | re.S)]
+        function = []
+        for number, code in blocks:
+            located = f'#line {number} "{page}"\n{code}'
+            if "#include" in code:
+                path = f"build/docs/{page}.{number}.cpp"
+                write_changed(path, located)
+                sources.append((f"{page}:{number}", path))
+            else:
+                function.append(located)
+        if function:
+            path = f"build/docs/{page}.cpp"
+            write_changed(path, "#include <strata/strata.hpp>\nusing namespace strata;\nvoid page() {\n" +
+                          "{\n".join(function) + "}\n" * len(function))
+            sources.append((page, path))
+    compile_all("docs", sources, [["g++", "-DSTRATA_COMPILED"]])
+
+
+def step_examples():
+    """Every example builds and explains itself."""
+    names = [os.path.basename(path)[:-4] for path in sorted(glob.glob("examples/*.cpp"))]
+    failed = build("examples", "build", [f"example_{name}" for name in names])
+    for name in names:
+        if f"example_{name}" not in failed:
+            status, output = run([f"build/examples/{name}", "--help"])
+            totals.check(f"examples: {name} --help",
+                         None if status == 0 and output.strip() else f"{output}\n(status {status})")
+
+
+def suite(name, command):
+    """A script that closes with `N passed, N failed, N skipped` itself."""
+    start = time.monotonic()
+    status, output = run(command, timeout=1800)
+    last = (output.splitlines() or [""])[-1]
+    match = re.fullmatch(r"(\d+) passed, (\d+) failed, (\d+) skipped", last)
+    if match:
+        totals.passed += int(match[1])
+        totals.failed += int(match[2])
+        totals.skips += [f"{name}: {reason[6:]}" for reason in output.splitlines() if reason.startswith("skip: ")]
+    if not match or (status and match[2] == "0"):
+        totals.check(name, f"{tail(output)}\n(status {status})")
+    elif match[2] != "0":
+        say(tail(output))
+    line(name, last, start)
+
+
+def step_packaging():
+    suite("packaging", ["bash", "tests/packaging/run"])
+
+
+def step_weights():
+    suite("weights", ["bash", "tests/weights/run"])
+
+
+def step_asan():
+    programs = configure("build/asan", "asan")
+    run_programs("build/asan", programs, "asan: ", ["~[slow]"],
+                 {"ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1", "UBSAN_OPTIONS": "print_stacktrace=1"})
+
+
+def step_tsan():
+    programs = [program for program in configure("build/tsan", "tsan") if THREADED.search(program)]
+    run_programs("build/tsan", programs, "tsan: ", ["~[slow]"], {"TSAN_OPTIONS": "halt_on_error=1"})
+
+
+# ---- the whole ------------------------------------------------------------------------------------------------
+
+def main():
+    parser = argparse.ArgumentParser(prog="bash tests/run", epilog=EPILOG,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("filter", nargs="?", default="", metavar="FILTER")
+    parser.add_argument("--sanitizers", action="store_true", default=bool(os.environ.get("CI")),
+                        help="all programs again under AddressSanitizer and UndefinedBehaviorSanitizer, those with "
+                             "threads under ThreadSanitizer, without cases tagged [slow] (default where CI is set)")
+    parser.add_argument("--list", action="store_true", help="name what would run")
+    options = parser.parse_args()
+
+    start = time.monotonic()
+    steps = {"headers": step_headers, "docs": step_docs, "examples": step_examples, "packaging": step_packaging,
+             "weights": step_weights}
+    sanitizers = {"asan": step_asan, "tsan": step_tsan}
+    if options.sanitizers or options.filter in sanitizers:
+        steps.update(sanitizers)
+    programs = configure("build", "release")
+    chosen = [program for program in programs if options.filter in program]
+    steps = [name for name in steps if options.filter in name]
+    arguments = []
+    if not chosen and not steps:
+        chosen = programs
+        arguments = [options.filter if options.filter.startswith("[") else f"*{options.filter}*"]
+    if options.list:
+        return say("\n".join(chosen + steps))
+
+    run_programs("build", chosen, arguments=arguments)
+    for name in steps:
+        globals()[f"step_{name}"]()
+
+    if totals.passed + totals.failed + len(totals.skips) == 0:
+        totals.check("tests/run", f"no test matches '{options.filter}'")
+    say(f"total {time.monotonic() - start:.0f} s")
+    for reason in totals.skips:
+        say(f"skip: {reason}")
+    say(f"{totals.passed} passed, {totals.failed} failed, {len(totals.skips)} skipped")
+    sys.exit(totals.failed > 0)
+
+
+if __name__ == "__main__":
+    main()
