@@ -1,0 +1,179 @@
+"""Converts a weight file of Keras, PyTorch or Darknet into Strata's safetensors, with a probe beside it."""
+
+import argparse
+import json
+import os
+import sys
+
+from strata_weights import __version__, common, darknet, networks, probe, pytorch, safetensors
+from strata_weights.common import WeightError
+
+EPILOG = """\
+SOURCE is recognised by its content:
+  Keras      legacy .h5 (weights or a whole model), Keras 3 .weights.h5 and .keras
+  PyTorch    .safetensors with names like features.0.weight (OIHW, Linear as (out, in))
+  Darknet    .weights with its .cfg beside it (or --cfg); batch normalization is folded in
+
+OUT.safetensors receives float32 tensors named LAYER/WEIGHT, convolution kernels HWIO, and a provenance record in its
+metadata. Where the network is known (vgg16, vgg19, any Darknet chain) OUT.probe.json receives the activations that
+every layer must show for a fixed input.
+
+examples:
+  bash weights/convert vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5 vgg16.safetensors
+  bash weights/convert tiny.weights tiny_darknet.safetensors
+  bash weights/convert mine.safetensors mine_strata.safetensors --flatten fc=128,5,5
+"""
+
+
+def read_source(path, options):
+    """Recognises the file and reads it."""
+    if not os.path.isfile(path):
+        raise WeightError(f"{path}: no such file")
+    with open(path, "rb") as file:
+        start = file.read(9)
+    if start[:2] == b"PK":
+        from strata_weights import hdf5
+        return hdf5.read_archive(path)
+    if start[:8] == b"\x89HDF\r\n\x1a\n":
+        from strata_weights import hdf5
+        return hdf5.read(path)
+    if start[8:9] == b"{":
+        return pytorch.read(path, options.layout)
+    if path.endswith(".weights") or options.cfg:
+        cfg = options.cfg or os.path.splitext(path)[0] + ".cfg"
+        if not os.path.isfile(cfg):
+            raise WeightError(f"{path}: a Darknet weight file needs its cfg, and {cfg} does not exist; say --cfg FILE")
+        return darknet.read(path, cfg)
+    raise WeightError(f"{path}: not a Keras HDF5 file, a .keras archive, a safetensors file or Darknet weights")
+
+
+def rename(layers, map_file, source):
+    """Applies --map: a JSON object {layer in SOURCE: layer in OUT}."""
+    try:
+        with open(map_file, encoding="utf-8") as file:
+            names = json.load(file)
+    except (OSError, ValueError) as error:
+        raise WeightError(f"{map_file}: cannot be read as JSON: {error}") from None
+    if not isinstance(names, dict) or not all(isinstance(name, str) and name and "/" not in name for name in names.values()):
+        raise WeightError(f"{map_file}: expected a JSON object from layer names to layer names")
+    if unknown := [name for name in names if name not in layers]:
+        raise WeightError(f"{map_file}: {source} has no layer {', '.join(unknown)}; it has {', '.join(layers)}")
+    result = {names.get(name, name): tensors for name, tensors in layers.items()}
+    if len(result) != len(layers):
+        raise WeightError(f"{map_file}: gives two layers the same name")
+    return result
+
+
+def flatten_rows(layers, network, flatten, source):
+    """Puts the rows of dense kernels that follow a Flatten into Keras's order (PyTorch sources only)."""
+    if network is not None and not flatten:
+        shapes = {"fc1": (512, 7, 7)} if "fc1" in layers else {}
+    elif flatten == ["none"]:
+        shapes = {}
+    elif flatten:
+        shapes = {}
+        for item in flatten:
+            layer, _, shape = item.partition("=")
+            try:
+                shapes[layer] = tuple(map(int, shape.split(",")))
+            except ValueError:
+                shapes[layer] = ()
+            if layer not in layers or len(shapes[layer]) != 3 or min(shapes[layer]) < 1:
+                raise WeightError(f"--flatten {item}: expected LAYER=CHANNELS,HEIGHT,WIDTH with a layer of {', '.join(layers)}")
+    else:
+        ranks = {tensors["kernel"].ndim for tensors in layers.values() if "kernel" in tensors}
+        if ranks == {2, 4}:
+            linear = [name for name, tensors in layers.items() if "kernel" in tensors and tensors["kernel"].ndim == 2]
+            raise WeightError(f"{source}: PyTorch flattens channels first, Keras channels last, and the file does not tell which "
+                              f"Linear follows a Flatten; say --flatten LAYER=CHANNELS,HEIGHT,WIDTH for it (of {', '.join(linear)}) "
+                              "or --flatten none")
+        shapes = {}
+    for layer, shape in shapes.items():
+        kernel = layers[layer].get("kernel")
+        if kernel is None or kernel.ndim != 2:
+            raise WeightError(f"--flatten {layer}: is not a dense layer")
+        layers[layer]["kernel"] = pytorch.permute_flatten(kernel, *shape, f"{source}: {layer}/kernel")
+
+
+def convert(options):
+    """Does the work; returns (provenance, path of the probe or None)."""
+    if not options.output.endswith(".safetensors"):
+        raise WeightError(f"{options.output}: the output's name must end in .safetensors")
+    if not os.path.isdir(os.path.dirname(os.path.abspath(options.output))):
+        raise WeightError(f"{options.output}: its folder does not exist")
+    if os.path.exists(options.output) and os.path.samefile(options.source, options.output):
+        raise WeightError(f"{options.output}: is the source itself")
+    source = read_source(options.source, options)
+    layers = rename(source.layers, options.map, options.source) if options.map else source.layers
+    model, network, probe_input = options.model or "custom", source.network, None
+    if network is not None:
+        model = options.model or networks.darknet_name(network) or "custom"
+        channels = layers[network[0]["name"]]["kernel"].shape[2] if network[0]["type"] == "conv2d" else 3
+        probe_input = {"shape": [1, 96, 96, channels], "low": 0, "high": 1}
+        if options.map:
+            raise WeightError("--map: a Darknet file's layers are named by its cfg's order")
+    else:
+        wanted = options.model if options.model in networks.CONVOLUTIONS else None
+        known = networks.identify(layers, source.named or bool(options.map), wanted, options.source)
+        if known:
+            model, network, probe_input, layers = known
+            model = options.model or model
+        if source.format.endswith("PyTorch layout"):
+            flatten_rows(layers, network, options.flatten, options.source)
+
+    tensors = {f"{layer}/{weight}": tensor for layer, weights in layers.items() for weight, tensor in weights.items()}
+    size, digest = common.file_digest(options.source)
+    provenance = {
+        "source": {"file": os.path.basename(options.source), "format": source.format, "bytes": size, "sha256": digest},
+        "converter": __version__,
+        "layers": [{"name": layer, **{weight: list(tensor.shape) for weight, tensor in weights.items()}}
+                   for layer, weights in layers.items()],
+    }
+    if source.used:
+        provenance["used"] = [dict(zip(("file", "bytes", "sha256"), (os.path.basename(path), *common.file_digest(path))))
+                              for path in source.used]
+
+    probe_path, result = options.output.removesuffix(".safetensors") + ".probe.json", None
+    if network is not None and not options.no_probe:
+        result = probe.make(model, network, layers, tensors, probe_input)
+    safetensors.write(options.output, tensors,
+                      {"format": "strata-weights/1", "model": model, "provenance": json.dumps(provenance)})
+    if result:
+        probe.write(probe_path, result)
+        return provenance, probe_path
+    if os.path.exists(probe_path):  # it belonged to the file that was just replaced
+        os.unlink(probe_path)
+    return provenance, None
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="weights/convert", description=__doc__, epilog=EPILOG,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", metavar="SOURCE", help="the weight file to convert")
+    parser.add_argument("output", metavar="OUT.safetensors", help="the file to write")
+    parser.add_argument("--model", help="the network's name; vgg16 and vgg19 are recognised, and checked when asked for")
+    parser.add_argument("--cfg", help="Darknet: the cfg file (default: SOURCE with .cfg)")
+    parser.add_argument("--layout", choices=("auto", "pytorch", "keras"), default="auto",
+                        help="safetensors: whose names and axes they are (default: told by the names)")
+    parser.add_argument("--map", metavar="FILE", help="a JSON object that renames layers: {\"in SOURCE\": \"in OUT\"}")
+    parser.add_argument("--flatten", metavar="LAYER=C,H,W", action="append",
+                        help="PyTorch: this Linear follows a Flatten of C channels of HxW; 'none' if none does")
+    parser.add_argument("--no-probe", action="store_true", help="write no probe")
+    options = parser.parse_args(arguments)
+    try:
+        provenance, probe_path = convert(options)
+    except (WeightError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except MemoryError:
+        print(f"error: {options.source}: not enough memory", file=sys.stderr)
+        return 1
+    print(json.dumps(provenance, indent=2))
+    print(f"wrote {options.output}", file=sys.stderr)
+    print(f"wrote {probe_path}" if probe_path else "no probe: the network's layers are not known" if not options.no_probe
+          else "no probe, as asked", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
