@@ -577,7 +577,7 @@ def hashed(count, layer, salt):
 
 
 def vgg16(group):
-    """Weights and input from a formula, in double, then rounded: kernel = u sqrt(12) sqrt(2 / (9 c_in)), bias = 0.1 u."""
+    """Weights and input from a formula, in double, then rounded: kernel = u sqrt(12) sqrt(2 / (9 c_in)), bias 0.1 u"""
     network = keras.applications.VGG16(weights=None, include_top=False, input_shape=(150, 150, 3))
     convolutions = [layer for layer in network.layers if layer.weights]
     for index, layer in enumerate(convolutions):
