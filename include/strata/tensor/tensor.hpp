@@ -79,6 +79,7 @@ class Tensor {
     require<ShapeError>(
         count <= std::numeric_limits<std::int64_t>::max() / static_cast<std::int64_t>(sizeof(T)), "[tensor] ",
         shape, " does not fit into memory");
+    out.capacity_ = count;
     if (count > 0) out.data_ = static_cast<T*>(out.allocate());
     return out;
   }
@@ -92,10 +93,12 @@ class Tensor {
   }
   Tensor(Tensor&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)),
+        capacity_(std::exchange(other.capacity_, 0)),
         shape_(std::exchange(other.shape_, Shape{0})),
         device_(std::move(other.device_)) {}
   Tensor& operator=(Tensor other) noexcept {
     std::swap(data_, other.data_);
+    std::swap(capacity_, other.capacity_);
     std::swap(shape_, other.shape_);
     std::swap(device_, other.device_);
     return *this;
@@ -107,6 +110,8 @@ class Tensor {
   std::int64_t size() const { return shape_.size(); }
   std::size_t bytes() const { return static_cast<std::size_t>(size()) * sizeof(T); }
   bool empty() const { return data_ == nullptr; }
+  /// Elements there is room for.
+  std::int64_t capacity() const { return capacity_; }
   /// Null for host memory.
   const DevicePtr& device() const { return device_; }
 
@@ -137,6 +142,14 @@ class Tensor {
   /// The same elements under another shape; the count must not change.
   Tensor& reshape(Shape shape) {
     require<ShapeError>(shape.size() == size(), "[reshape] ", shape_, " does not fit into ", shape);
+    shape_ = shape;
+    return *this;
+  }
+
+  /// Any shape that fits the capacity; the values are then unspecified. For buffers that are used again.
+  Tensor& reinterpret(Shape shape) {
+    require<ShapeError>(shape.size() <= capacity_, "[tensor] ", shape, " does not fit into room for ",
+                        capacity_, " elements");
     shape_ = shape;
     return *this;
   }
@@ -172,11 +185,14 @@ class Tensor {
  private:
   static constexpr std::align_val_t alignment{64};  // a cache line, and the widest vector
 
-  void* allocate() const { return device_ ? device_->allocate(bytes()) : ::operator new(bytes(), alignment); }
+  std::size_t capacity_bytes() const { return static_cast<std::size_t>(capacity_) * sizeof(T); }
+  void* allocate() const {
+    return device_ ? device_->allocate(capacity_bytes()) : ::operator new(capacity_bytes(), alignment);
+  }
   void release() noexcept {
     if (!data_) return;
     if (device_)
-      device_->deallocate(data_, bytes());
+      device_->deallocate(data_, capacity_bytes());
     else
       ::operator delete(static_cast<void*>(data_), alignment);
     data_ = nullptr;
@@ -200,6 +216,7 @@ class Tensor {
   }
 
   T* data_ = nullptr;
+  std::int64_t capacity_ = 0;
   Shape shape_{0};
   DevicePtr device_;
 };
