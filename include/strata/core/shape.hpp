@@ -69,8 +69,11 @@ class Shape {
   /// "[8,150,150,3]"
   std::string to_string() const {
     std::string out = "[";
-    for (int axis = 0; axis < rank_; ++axis) out += (axis ? "," : "") + std::to_string(extents_[axis]);
-    return out + "]";
+    for (int axis = 0; axis < rank_; ++axis) {
+      if (axis > 0) out += ',';
+      out += std::to_string(extents_[axis]);
+    }
+    return out += ']';
   }
 
  private:
