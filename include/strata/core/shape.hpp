@@ -73,7 +73,8 @@ class Shape {
       if (axis > 0) out += ',';
       out += std::to_string(extents_[axis]);
     }
-    return out += ']';
+    out += ']';
+    return out;
   }
 
  private:
