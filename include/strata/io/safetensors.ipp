@@ -1,0 +1,185 @@
+#pragma once
+
+#include <algorithm>
+#include <limits>
+
+#include <strata/io/json.hpp>
+#include <strata/io/safetensors.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+namespace detail {
+
+inline constexpr std::string_view safetensors_dtypes[] = {"BOOL", "U8",   "I32", "I64",
+                                                          "F16",  "BF16", "F32", "F64"};
+inline constexpr std::uint64_t max_safetensors_header = 100'000'000;  // the limit of the reference reader
+
+STRATA_INLINE DType safetensors_dtype(std::string_view name) {
+  const auto found = std::find(std::begin(safetensors_dtypes), std::end(safetensors_dtypes), name);
+  require<DataError>(found != std::end(safetensors_dtypes),
+                     "expected dtype F64, F32, F16, BF16, I64, I32, U8 or BOOL, found ", name);
+  return static_cast<DType>(found - std::begin(safetensors_dtypes));
+}
+
+/// An offset or an extent: a whole number that is not negative.
+STRATA_INLINE std::uint64_t safetensors_count(const Json& json) {
+  require<DataError>(json.is_int() && json.as_int() >= 0, "expected a whole number, found ", json.dump());
+  return static_cast<std::uint64_t>(json.as_int());
+}
+
+/// One entry of the header; `data_size` bytes of tensors begin at `data_begin` in the file.
+STRATA_INLINE SafetensorsInfo safetensors_info(const std::string& name, const Json& entry,
+                                               std::uint64_t data_begin, std::uint64_t data_size) {
+  SafetensorsInfo out{name, safetensors_dtype(entry.get<std::string>("dtype")), {}, 0, 0};
+  require<DataError>(entry.size() == 3, "expected dtype, shape and data_offsets alone");
+  std::uint64_t bytes = size_of(out.dtype);
+  const Json::Array& extents = entry.at("shape").as_array();
+  require<DataError>(extents.size() <= Shape::max_rank, "expected at most ", Shape::max_rank, " axes, found ",
+                     extents.size());
+  for (const Json& item : extents) {
+    const std::uint64_t extent = safetensors_count(item);
+    require<DataError>(extent == 0 || bytes <= std::numeric_limits<std::int64_t>::max() / extent, "shape ",
+                       entry.at("shape").dump(), " overflows");
+    bytes *= extent;
+    out.shape.append(static_cast<std::int64_t>(extent));
+  }
+  const Json& offsets = entry.at("data_offsets");
+  require<DataError>(offsets.size() == 2, "expected two data_offsets, found ", offsets.size());
+  const std::uint64_t begin = safetensors_count(offsets.at(0)), end = safetensors_count(offsets.at(1));
+  require<DataError>(begin <= end && end <= data_size, "data_offsets [", begin, ",", end,
+                     "] are not inside the ", data_size, " bytes of data");
+  require<DataError>(end - begin == bytes, "shape ", out.shape, " of ",
+                     safetensors_dtypes[static_cast<int>(out.dtype)], " takes ", bytes,
+                     " bytes, data_offsets span ", end - begin);
+  out.offset = data_begin + begin;
+  out.bytes = bytes;
+  return out;
+}
+
+}  // namespace detail
+
+STRATA_INLINE SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path) {
+  const std::string where = concat("[safetensors] '", path, "': ");
+  std::uint64_t header_size = 0;
+  require<DataError>(file_.size() >= sizeof header_size, where, "expected 8 bytes of header length, found ",
+                     file_.size(), " bytes");
+  file_.read(0, &header_size, sizeof header_size);
+  const std::uint64_t after = file_.size() - sizeof header_size;
+  require<DataError>(header_size <= after, where, "the header claims ", header_size, " bytes, the file has ",
+                     after, " left");
+  require<DataError>(header_size <= detail::max_safetensors_header, where, "the header claims ", header_size,
+                     " bytes, at most ", detail::max_safetensors_header, " are allowed");
+  std::string header(static_cast<std::size_t>(header_size), '\0');
+  file_.read(sizeof header_size, header.data(), header.size());
+  require<DataError>(header.starts_with('{'), where, "the header does not start with '{'");
+
+  const Json json = Json::parse(header, concat("header of ", path));
+  const std::uint64_t data_begin = sizeof header_size + header_size, data_size = after - header_size;
+  for (const auto& [name, entry] : json.as_object()) {
+    try {
+      if (name == "__metadata__") {
+        for (const auto& [key, text] : entry.as_object()) metadata_[key] = text.as_string();
+      } else {
+        tensors_.push_back(detail::safetensors_info(name, entry, data_begin, data_size));
+      }
+    } catch (const DataError& error) {
+      throw DataError(concat(where, "tensor '", name, "': ", error.what()));
+    }
+  }
+
+  std::stable_sort(tensors_.begin(), tensors_.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.offset, a.bytes) < std::pair(b.offset, b.bytes);
+  });
+  std::uint64_t expected = data_begin;
+  for (const SafetensorsInfo& tensor : tensors_) {
+    require<DataError>(tensor.offset == expected, where, "tensor '", tensor.name, "' begins at ",
+                       tensor.offset - data_begin, ", expected ", expected - data_begin,
+                       " (tensors overlap or leave a hole)");
+    expected += tensor.bytes;
+    index_.emplace(tensor.name, index_.size());
+  }
+  require<DataError>(expected == file_.size(), where, "the tensors end ", file_.size() - expected,
+                     " bytes before the file does");
+}
+
+STRATA_INLINE std::vector<std::string> SafetensorsFile::names() const {
+  std::vector<std::string> out;
+  for (const SafetensorsInfo& tensor : tensors_) out.push_back(tensor.name);
+  return out;
+}
+
+STRATA_INLINE const SafetensorsInfo& SafetensorsFile::info(std::string_view name) const {
+  if (const auto found = index_.find(name); found != index_.end()) return tensors_[found->second];
+  std::string known;
+  for (const SafetensorsInfo& tensor : tensors_) {
+    if (known.size() > 400) {
+      known += ", ...";
+      break;
+    }
+    known += concat(known.empty() ? "'" : ", '", tensor.name, "'");
+  }
+  throw DataError(concat("[safetensors] '", path(), "': expected a tensor '", name, "', found ",
+                         known.empty() ? "none" : known));
+}
+
+STRATA_INLINE void SafetensorsFile::check_convertible(const SafetensorsInfo& tensor, DType to) const {
+  require<DataError>(is_convertible(tensor.dtype, to), "[safetensors] '", path(), "': tensor '", tensor.name,
+                     "' is ", name_of(tensor.dtype), ", which is not read as ", name_of(to));
+}
+
+STRATA_INLINE void SafetensorsFile::read_into(const SafetensorsInfo& tensor, DType to, void* out) const {
+  const std::size_t bytes = static_cast<std::size_t>(tensor.bytes);
+  if (tensor.dtype == to) return file_.read(tensor.offset, out, bytes);
+  // A megabyte at a time, so that a conversion needs no second copy of the tensor.
+  std::string piece(std::min<std::size_t>(bytes, std::size_t{1} << 20), '\0');
+  const std::size_t from_size = size_of(tensor.dtype);
+  for (std::size_t done = 0; done < bytes; done += piece.size()) {
+    piece.resize(std::min(piece.size(), bytes - done));
+    file_.read(tensor.offset + done, piece.data(), piece.size());
+    convert(tensor.dtype, piece.data(), to, static_cast<char*>(out) + done / from_size * size_of(to),
+            piece.size() / from_size);
+  }
+}
+
+STRATA_INLINE void write_safetensors(const std::string& path, std::span<const SafetensorsEntry> entries,
+                                     const SafetensorsMetadata& metadata) {
+  std::vector<const SafetensorsEntry*> order;
+  for (const SafetensorsEntry& entry : entries) order.push_back(&entry);
+  std::stable_sort(order.begin(), order.end(),
+                   [](const auto* a, const auto* b) { return size_of(a->dtype) > size_of(b->dtype); });
+  const auto bytes_of = [](const SafetensorsEntry& entry) {
+    return static_cast<std::uint64_t>(entry.shape.size()) * size_of(entry.dtype);
+  };
+
+  Json header = Json::object();
+  if (!metadata.empty()) {
+    Json& texts = header["__metadata__"] = Json::object();
+    for (const auto& [key, text] : metadata) texts[key] = text;
+  }
+  std::uint64_t offset = 0;
+  for (const SafetensorsEntry* entry : order) {
+    require<DataError>(entry->name != "__metadata__" && !header.contains(entry->name), "[safetensors] '",
+                       path, "': the name '", entry->name, "' is ",
+                       entry->name == "__metadata__" ? "reserved" : "given twice");
+    const std::uint64_t end = offset + bytes_of(*entry);
+    header[entry->name] = Json::object({{"dtype", detail::safetensors_dtypes[static_cast<int>(entry->dtype)]},
+                                        {"shape", Json::array(entry->shape)},
+                                        {"data_offsets", Json::array({offset, end})}});
+    offset = end;
+  }
+  std::string text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  require<DataError>(text.size() <= detail::max_safetensors_header, "[safetensors] '", path,
+                     "': the header would have ", text.size(), " bytes, at most ",
+                     detail::max_safetensors_header, " are allowed");
+  const std::uint64_t length = text.size();
+
+  AtomicFile file(path);
+  file.write(&length, sizeof length);
+  file.write(text);
+  for (const SafetensorsEntry* entry : order)
+    file.write(entry->data, static_cast<std::size_t>(bytes_of(*entry)));
+  file.commit();
+}
+
+}  // namespace strata::inline STRATA_ABI
