@@ -183,7 +183,7 @@ def pooling(group):
                 size = [[7, 5], [8, 9], [11, 6]][turn % 3]
                 shape = [[1, 3][turn % 2], *size, [3, 8, 1, 17][turn % 4]]
                 for kind in ("Max", "Average"):
-                    config = {"pool_size": pool, "strides": strides, "padding": padding}
+                    config = {"pool_size": pool, "padding": padding} | ({"strides": strides} if strides else {})
                     name = f"{kind.lower()}_pooling2d_{text(shape)}_p{text(pool)}_s{text(strides)}_{padding}"
                     layer_case(group, name, f"{kind}Pooling2D", config, shape)
                 turn += 1
@@ -484,7 +484,7 @@ def training(group):
     def model(head, normalize=False, regularizer=None):
         conv = {"kernel_size": [3, 3], "padding": "same"}
         if regularizer:
-            conv["kernel_regularizer"] = {"class_name": "L2", "config": {"l2": regularizer}}
+            conv["kernel_regularizer"] = {"l1": 0.0, "l2": regularizer}
         first = [("Conv2D", {"filters": 8, **conv, "activation": "relu", "name": "conv1"})]
         if normalize:
             first = [
@@ -522,7 +522,7 @@ def training(group):
         for class_name, config in description:
             config = {**config}
             if "kernel_regularizer" in config:
-                config["kernel_regularizer"] = keras.regularizers.L2(**config["kernel_regularizer"]["config"])
+                config["kernel_regularizer"] = keras.regularizers.L1L2(**config["kernel_regularizer"])
             network.add(getattr(keras.layers, class_name)(**config))
         for layer in network.layers:
             for weight in layer.weights:
