@@ -37,15 +37,14 @@ need_commands() {
 
 build_packages=(g++ cmake ninja-build libeigen3-dev libstb-dev)
 
-# configure FOLDER [OPTION...]
+# configure PRESET: a preset's folder is build/PRESET, that of release is build.
 configure() {
-  local folder=$1; shift
-  logged "$root/build/log/configure.txt" cmake -S "$root" -B "$folder" -G Ninja "$@" || die "cmake failed"
+  (cd "$root" && logged build/log/configure.txt cmake --preset "$1") || die "cmake --preset $1 failed"
 }
 
-# build FOLDER TARGET...: on a terminal ninja's own progress is seen.
+# build TARGET: in the release folder; on a terminal ninja's own progress is seen.
 build() {
-  local folder=$1; shift
-  if [ -t 2 ]; then cmake --build "$folder" -j "$(nproc)" --target "$@" >&2
-  else logged "$root/build/log/build.txt" cmake --build "$folder" -j "$(nproc)" --target "$@"; fi
+  if [ -t 2 ]; then cmake --build "$root/build" -j "$(nproc)" --target "$1" >&2
+  else logged "$root/build/log/build.txt" cmake --build "$root/build" -j "$(nproc)" --target "$1"; fi ||
+    die "$1 was not built"
 }

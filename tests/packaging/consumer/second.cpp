@@ -1,0 +1,5 @@
+#include "answer.hpp"
+
+double second() {
+  return answer();
+}
