@@ -1,0 +1,585 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include <strata/tensor/backend.hpp>
+
+#include "support/reference/memory.hpp"
+
+namespace strata_test {
+
+using namespace strata;
+
+/// Backend<T> in plain loops: inputs are read as T, everything between is double, results are rounded once.
+template <class T>
+class ReferenceBackend final : public Backend<T> {
+  using Int = std::int64_t;
+  using Access = ReferenceMemory::Access;
+
+ public:
+  explicit ReferenceBackend(ReferenceMemory& memory) : memory_(memory) {}
+
+  // --- convolution ---
+
+  void conv2d(const Conv2DGeometry& g, const T* x, WeightView<T> kernel, const Epilogue<T>& epilogue,
+              T* y) override {
+    const Access access(memory_, {x, kernel.data, epilogue.bias, y});
+    std::vector<double> image(g.out_h * g.out_w * g.out_c);  // of one sample, before pooling
+    for (Int n = 0; n < g.batch; ++n) {
+      std::fill(image.begin(), image.end(), 0.0);
+      for_taps(g, [&](Int in, Int tap, Int out) {
+        for (Int ci = 0; ci < g.in_c; ++ci)
+          for (Int co = 0; co < g.out_c; ++co)
+            image[out * g.out_c + co] += double(x[(n * g.in_h * g.in_w + in) * g.in_c + ci]) *
+                                         double(kernel.data[(tap * g.in_c + ci) * g.out_c + co]);
+      });
+      finish(epilogue, g.out_h * g.out_w, g.out_c, image);
+      if (!epilogue.max_pool_2x2) {
+        store(image, y + n * g.out_h * g.out_w * g.out_c);
+        continue;
+      }
+      const Int rows = g.out_h / 2, columns = g.out_w / 2;
+      for (Int i = 0; i < rows; ++i)
+        for (Int j = 0; j < columns; ++j)
+          for (Int c = 0; c < g.out_c; ++c) {
+            const double* corner = &image[(2 * i * g.out_w + 2 * j) * g.out_c + c];
+            double best = corner[0];
+            for (const double value :
+                 {corner[g.out_c], corner[g.out_w * g.out_c], corner[(g.out_w + 1) * g.out_c]})
+              best = maximum(best, value);
+            y[((n * rows + i) * columns + j) * g.out_c + c] = T(best);
+          }
+    }
+  }
+
+  void conv2d_backward_input(const Conv2DGeometry& g, const T* dy, WeightView<T> kernel, T* dx) override {
+    const Access access(memory_, {dy, kernel.data, dx});
+    std::vector<double> image(g.in_h * g.in_w * g.in_c);  // the gradient of one sample
+    for (Int n = 0; n < g.batch; ++n) {
+      std::fill(image.begin(), image.end(), 0.0);
+      for_taps(g, [&](Int in, Int tap, Int out) {
+        for (Int ci = 0; ci < g.in_c; ++ci) {
+          double sum = 0;
+          for (Int co = 0; co < g.out_c; ++co)
+            sum += double(dy[(n * g.out_h * g.out_w + out) * g.out_c + co]) *
+                   double(kernel.data[(tap * g.in_c + ci) * g.out_c + co]);
+          image[in * g.in_c + ci] += sum;
+        }
+      });
+      store(image, dx + n * g.in_h * g.in_w * g.in_c);
+    }
+  }
+
+  void conv2d_backward_kernel(const Conv2DGeometry& g, const T* x, const T* dy,
+                              Gradient<T> dkernel) override {
+    const Access access(memory_, {x, dy, dkernel.data});
+    std::vector<double> sums(g.kernel_h * g.kernel_w * g.in_c * g.out_c);
+    for (Int n = 0; n < g.batch; ++n)
+      for_taps(g, [&](Int in, Int tap, Int out) {
+        for (Int ci = 0; ci < g.in_c; ++ci)
+          for (Int co = 0; co < g.out_c; ++co)
+            sums[(tap * g.in_c + ci) * g.out_c + co] +=
+                double(x[(n * g.in_h * g.in_w + in) * g.in_c + ci]) *
+                double(dy[(n * g.out_h * g.out_w + out) * g.out_c + co]);
+      });
+    store(sums, dkernel);
+  }
+
+  // --- pooling ---
+
+  void pool2d(const Pool2DGeometry& g, PoolKind kind, const T* x, T* y) override {
+    const Access access(memory_, {x, y});
+    for_windows(g, [&](Int out, const std::vector<Int>& window) {
+      if (kind == PoolKind::max) {
+        double best = -std::numeric_limits<double>::infinity();
+        for (const Int in : window) best = maximum(best, x[in]);
+        y[out] = T(best);
+      } else {
+        double sum = 0;
+        for (const Int in : window) sum += x[in];
+        y[out] = T(sum / double(window.size()));
+      }
+    });
+  }
+
+  void pool2d_backward(const Pool2DGeometry& g, PoolKind kind, const T* x, const T* y, const T* dy,
+                       T* dx) override {
+    const Access access(memory_, {x, y, dy, dx});
+    std::vector<double> sums(g.batch * g.in_h * g.in_w * g.channels);
+    for_windows(g, [&](Int out, const std::vector<Int>& window) {
+      if (kind == PoolKind::max) {
+        const auto first = std::find_if(window.begin(), window.end(),
+                                        [&](Int in) { return x[in] == y[out] || std::isnan(x[in]); });
+        if (first != window.end()) sums[*first] += dy[out];
+      } else {
+        for (const Int in : window) sums[in] += double(dy[out]) / double(window.size());
+      }
+    });
+    store(sums, dx);
+  }
+
+  // --- dense ---
+
+  void dense(Int rows, Int in, Int out, const T* x, WeightView<T> kernel, const Epilogue<T>& epilogue,
+             T* y) override {
+    const Access access(memory_, {x, kernel.data, epilogue.bias, y});
+    std::vector<double> result(rows * out);
+    for (Int r = 0; r < rows; ++r)
+      for (Int i = 0; i < in; ++i)
+        for (Int o = 0; o < out; ++o)
+          result[r * out + o] += double(x[r * in + i]) * double(kernel.data[i * out + o]);
+    finish(epilogue, rows, out, result);
+    store(result, y);
+  }
+
+  void dense_backward_input(Int rows, Int in, Int out, const T* dy, WeightView<T> kernel, T* dx) override {
+    const Access access(memory_, {dy, kernel.data, dx});
+    for (Int r = 0; r < rows; ++r)
+      for (Int i = 0; i < in; ++i) {
+        double sum = 0;
+        for (Int o = 0; o < out; ++o) sum += double(dy[r * out + o]) * double(kernel.data[i * out + o]);
+        dx[r * in + i] = T(sum);
+      }
+  }
+
+  void dense_backward_kernel(Int rows, Int in, Int out, const T* x, const T* dy,
+                             Gradient<T> dkernel) override {
+    const Access access(memory_, {x, dy, dkernel.data});
+    std::vector<double> sums(in * out);
+    for (Int r = 0; r < rows; ++r)
+      for (Int i = 0; i < in; ++i)
+        for (Int o = 0; o < out; ++o) sums[i * out + o] += double(x[r * in + i]) * double(dy[r * out + o]);
+    store(sums, dkernel);
+  }
+
+  // --- elementwise and data movement ---
+
+  void bias_gradient(Int rows, Int channels, const T* dy, Gradient<T> dbias) override {
+    const Access access(memory_, {dy, dbias.data});
+    store(column_sums(rows, channels, [&](Int i, Int) { return double(dy[i]); }), dbias);
+  }
+
+  void activation(const Activation& f, Int rows, Int channels, const T* x, T* y) override {
+    const Access access(memory_, {x, y});
+    std::vector<double> values(x, x + rows * channels);
+    finish({.activation = f}, rows, channels, values);
+    store(values, y);
+  }
+
+  void activation_backward(const Activation& f, Int rows, Int channels, const T* y, const T* dy,
+                           T* dx) override {
+    const Access access(memory_, {y, dy, dx});
+    for (Int r = 0; r < rows; ++r) {
+      double dot = 0;  // sum of y * dy over the channels, for softmax
+      for (Int i = r * channels; i < (r + 1) * channels; ++i) dot += double(y[i]) * double(dy[i]);
+      for (Int i = r * channels; i < (r + 1) * channels; ++i) {
+        const double value = y[i], gradient = dy[i];
+        switch (f.kind) {
+          case Activation::Kind::linear:
+            dx[i] = T(gradient);
+            break;
+          case Activation::Kind::relu:
+            dx[i] = T(value > 0 ? gradient : 0);
+            break;
+          case Activation::Kind::leaky_relu:
+            dx[i] = T(value > 0 ? gradient : f.negative_slope * gradient);
+            break;
+          case Activation::Kind::elu:
+            dx[i] = T(value < 0 ? (value + 1) * gradient : gradient);
+            break;
+          case Activation::Kind::sigmoid:
+            dx[i] = T(value * (1 - value) * gradient);
+            break;
+          case Activation::Kind::tanh:
+            dx[i] = T((1 - value * value) * gradient);
+            break;
+          case Activation::Kind::softmax:
+            dx[i] = T(value * (gradient - dot));
+            break;
+        }
+      }
+    }
+  }
+
+  void affine(Int count, T scale, T offset, const T* x, T* y) override {
+    const Access access(memory_, {x, y});
+    for (Int i = 0; i < count; ++i) y[i] = T(double(scale) * double(x[i]) + double(offset));
+  }
+
+  void axpy(Int count, T alpha, const T* x, T* y) override {
+    const Access access(memory_, {x, y});
+    for (Int i = 0; i < count; ++i) y[i] = T(double(y[i]) + double(alpha) * double(x[i]));
+  }
+
+  void copy_block(Int rows, Int columns, const T* x, Int x_stride, T* y, Int y_stride) override {
+    const Access access(memory_, {x, y});
+    for (Int r = 0; r < rows; ++r)
+      for (Int c = 0; c < columns; ++c) y[r * y_stride + c] = x[r * x_stride + c];
+  }
+
+  void pad2d(const Pad2DGeometry& g, const T* x, T* y) override {
+    const Access access(memory_, {x, y});
+    std::fill_n(y, g.batch * (g.in_h + g.top + g.bottom) * (g.in_w + g.left + g.right) * g.channels, T(0));
+    for_padded(g, [&](Int inner, Int outer) { y[outer] = x[inner]; });
+  }
+
+  void pad2d_backward(const Pad2DGeometry& g, const T* dy, T* dx) override {
+    const Access access(memory_, {dy, dx});
+    for_padded(g, [&](Int inner, Int outer) { dx[inner] = dy[outer]; });
+  }
+
+  void scale_pixels(Int pixels, Int channels, const PixelScaling& scaling, const std::uint8_t* x,
+                    T* y) override {
+    const Access access(memory_, {x, y});
+    for (Int p = 0; p < pixels; ++p)
+      for (Int c = 0; c < channels; ++c) {
+        const Int from = scaling.reverse_channels ? channels - 1 - c : c;
+        y[p * channels + c] =
+            T(double(scaling.scale) * double(x[p * channels + from]) - double(scaling.mean[c]));
+      }
+  }
+
+  void dropout(Int count, double rate, const RandomStream& random, const T* x, T* y) override {
+    const Access access(memory_, {x, y});
+    for (Int i = 0; i < count; ++i) {
+      const bool kept = double(random.uniform(static_cast<std::uint64_t>(i))) >= rate;
+      y[i] = T(kept ? double(x[i]) / (1 - rate) : 0);
+    }
+  }
+
+  // --- batch normalization ---
+
+  void batch_norm(Int rows, Int channels, double epsilon, const T* x, const T* gamma, const T* beta, T* mean,
+                  T* variance, T* y) override {
+    const Access access(memory_, {x, gamma, beta, mean, variance, y});
+    std::vector<double> means = column_sums(rows, channels, [&](Int i, Int) { return double(x[i]); });
+    for (double& m : means) m /= double(rows);
+    std::vector<double> variances = column_sums(
+        rows, channels, [&](Int i, Int c) { return (double(x[i]) - means[c]) * (double(x[i]) - means[c]); });
+    for (double& v : variances) v /= double(rows);
+    normalize(rows, channels, epsilon, x, gamma, beta, means, variances, y);
+    store(means, mean);
+    store(variances, variance);
+  }
+
+  void batch_norm_inference(Int rows, Int channels, double epsilon, const T* x, const T* gamma, const T* beta,
+                            const T* mean, const T* variance, T* y) override {
+    const Access access(memory_, {x, gamma, beta, mean, variance, y});
+    normalize(rows, channels, epsilon, x, gamma, beta, {mean, mean + channels},
+              {variance, variance + channels}, y);
+  }
+
+  void batch_norm_backward(Int rows, Int channels, double epsilon, bool fixed_statistics, const T* x,
+                           const T* gamma, const T* mean, const T* variance, const T* dy, T* dx,
+                           Gradient<T> dgamma, Gradient<T> dbeta) override {
+    const Access access(memory_, {x, gamma, mean, variance, dy, dx, dgamma.data, dbeta.data});
+    const auto inverse_deviation = [&](Int c) { return 1 / std::sqrt(double(variance[c]) + epsilon); };
+    const auto normalized = [&](Int i, Int c) {
+      return (double(x[i]) - double(mean[c])) * inverse_deviation(c);
+    };
+    const std::vector<double> sum_dy = column_sums(rows, channels, [&](Int i, Int) { return double(dy[i]); });
+    const std::vector<double> sum_dy_x =
+        column_sums(rows, channels, [&](Int i, Int c) { return double(dy[i]) * normalized(i, c); });
+    if (dx)
+      for (Int r = 0; r < rows; ++r)
+        for (Int c = 0; c < channels; ++c) {
+          const Int i = r * channels + c;
+          double gradient = dy[i];
+          if (!fixed_statistics) gradient -= (sum_dy[c] + normalized(i, c) * sum_dy_x[c]) / double(rows);
+          dx[i] = T(gradient * inverse_deviation(c) * (gamma ? double(gamma[c]) : 1));
+        }
+    if (dgamma.data) store(sum_dy_x, dgamma);
+    if (dbeta.data) store(sum_dy, dbeta);
+  }
+
+  // --- losses, penalties, optimizers ---
+
+  void loss(const LossSpec& spec, Int rows, Int classes, const T* prediction, const T* target,
+            const T* sample_weight, double gradient_scale, T* losses, T* gradient) override {
+    const Access access(memory_, {prediction, target, sample_weight, losses, gradient});
+    const bool sparse = spec.kind == LossKind::sparse_categorical_crossentropy;
+    for (Int r = 0; r < rows; ++r) {
+      std::vector<double> p(prediction + r * classes, prediction + (r + 1) * classes), t(classes), dp;
+      for (Int c = 0; c < classes; ++c)
+        t[c] = sparse ? double(c == Int(target[r])) : double(target[r * classes + c]);
+      if (spec.kind == LossKind::binary_crossentropy)
+        for (double& v : t) v = v * (1 - spec.label_smoothing) + 0.5 * spec.label_smoothing;
+      if (spec.kind == LossKind::categorical_crossentropy)
+        for (double& v : t) v = v * (1 - spec.label_smoothing) + spec.label_smoothing / double(classes);
+      double value = row_loss(spec, p, t, dp);
+      if (sparse && !(target[r] >= 0 && target[r] < T(classes))) {  // no such class
+        value = std::numeric_limits<double>::quiet_NaN();
+        dp.assign(classes, value);
+      }
+      const double weight = sample_weight ? double(sample_weight[r]) : 1;
+      losses[r] = T(value * weight);
+      if (gradient)
+        for (Int c = 0; c < classes; ++c) gradient[r * classes + c] = T(dp[c] * weight * gradient_scale);
+    }
+  }
+
+  double l1_l2_penalty(Int count, double l1, double l2, const T* w, T* gradient) override {
+    const Access access(memory_, {w, gradient});
+    double sum = 0;
+    for (Int i = 0; i < count; ++i) {
+      const double value = w[i];
+      sum += l1 * std::fabs(value) + l2 * value * value;
+      gradient[i] = T(double(gradient[i]) + l1 * double((value > 0) - (value < 0)) + 2 * l2 * value);
+    }
+    return sum;
+  }
+
+  double sum_of_squares(Int count, const T* x) override {
+    const Access access(memory_, {x});
+    double sum = 0;
+    for (Int i = 0; i < count; ++i) sum += double(x[i]) * double(x[i]);
+    return sum;
+  }
+
+  void optimizer_step(const OptimizerSpec& spec, std::span<const OptimizerUpdate<T>> updates) override {
+    for (const OptimizerUpdate<T>& u : updates) {
+      const Access access(memory_, {u.value, u.gradient, u.slots[0], u.slots[1], u.slots[2]});
+      for (Int i = 0; i < u.size; ++i) {
+        double g = double(u.gradient[i]) * u.gradient_scale;
+        if (spec.clip_value > 0) g = std::clamp(g, -spec.clip_value, spec.clip_value);
+        double slots[3] = {};
+        for (int s = 0; s < 3; ++s)
+          if (u.slots[s]) slots[s] = u.slots[s][i];
+        double w = u.value[i];
+        w -= spec.learning_rate * spec.weight_decay * w;
+        w += step(spec, g, slots);
+        u.value[i] = T(w);
+        for (int s = 0; s < 3; ++s)
+          if (u.slots[s]) u.slots[s][i] = T(slots[s]);
+      }
+    }
+  }
+
+ private:
+  // NaN wins, as it must not be lost on its way to the loss.
+  static double maximum(double a, double b) { return std::isnan(a) || a > b ? a : b; }
+
+  static void store(const std::vector<double>& from, T* to) {
+    std::transform(from.begin(), from.end(), to, [](double value) { return T(value); });
+  }
+  static void store(const std::vector<double>& from, Gradient<T> to) {
+    for (std::size_t i = 0; i < from.size(); ++i)
+      to.data[i] = T(from[i] + (to.accumulate ? double(to.data[i]) : 0));
+  }
+
+  /// Calls f(input pixel, kernel tap, output pixel) for every tap that meets the image, padding left out.
+  template <class F>
+  static void for_taps(const Conv2DGeometry& g, F f) {
+    for (Int oy = 0; oy < g.out_h; ++oy)
+      for (Int ox = 0; ox < g.out_w; ++ox)
+        for (Int ky = 0; ky < g.kernel_h; ++ky)
+          for (Int kx = 0; kx < g.kernel_w; ++kx) {
+            const Int iy = oy * g.stride_h - g.pad_top + ky * g.dilation_h;
+            const Int ix = ox * g.stride_w - g.pad_left + kx * g.dilation_w;
+            if (iy < 0 || iy >= g.in_h || ix < 0 || ix >= g.in_w) continue;
+            f(iy * g.in_w + ix, ky * g.kernel_w + kx, oy * g.out_w + ox);
+          }
+  }
+
+  /// Calls f(output element, input elements of its window in row-major order).
+  template <class F>
+  static void for_windows(const Pool2DGeometry& g, F f) {
+    std::vector<Int> window;
+    for (Int n = 0; n < g.batch; ++n)
+      for (Int oy = 0; oy < g.out_h; ++oy)
+        for (Int ox = 0; ox < g.out_w; ++ox)
+          for (Int c = 0; c < g.channels; ++c) {
+            window.clear();
+            for (Int ky = 0; ky < g.pool_h; ++ky)
+              for (Int kx = 0; kx < g.pool_w; ++kx) {
+                const Int iy = oy * g.stride_h - g.pad_top + ky, ix = ox * g.stride_w - g.pad_left + kx;
+                if (iy < 0 || iy >= g.in_h || ix < 0 || ix >= g.in_w) continue;
+                window.push_back(((n * g.in_h + iy) * g.in_w + ix) * g.channels + c);
+              }
+            f(((n * g.out_h + oy) * g.out_w + ox) * g.channels + c, window);
+          }
+  }
+
+  /// Calls f(element of the inner image, its place in the padded one).
+  template <class F>
+  static void for_padded(const Pad2DGeometry& g, F f) {
+    const Int out_h = g.in_h + g.top + g.bottom, out_w = g.in_w + g.left + g.right;
+    for (Int n = 0; n < g.batch; ++n)
+      for (Int i = 0; i < g.in_h; ++i)
+        for (Int j = 0; j < g.in_w; ++j)
+          for (Int c = 0; c < g.channels; ++c)
+            f(((n * g.in_h + i) * g.in_w + j) * g.channels + c,
+              ((n * out_h + i + g.top) * out_w + j + g.left) * g.channels + c);
+  }
+
+  /// Sums f(element, channel) over the rows.
+  template <class F>
+  static std::vector<double> column_sums(Int rows, Int channels, F f) {
+    std::vector<double> sums(channels);
+    for (Int r = 0; r < rows; ++r)
+      for (Int c = 0; c < channels; ++c) sums[c] += f(r * channels + c, c);
+    return sums;
+  }
+
+  /// Adds the bias and applies the activation.
+  static void finish(const Epilogue<T>& epilogue, Int rows, Int channels, std::vector<double>& values) {
+    const Activation& f = epilogue.activation;
+    for (Int r = 0; r < rows; ++r) {
+      double* row = values.data() + r * channels;
+      if (epilogue.bias)
+        for (Int c = 0; c < channels; ++c) row[c] += double(epilogue.bias[c]);
+      if (f.kind == Activation::Kind::softmax)
+        softmax(row, channels);
+      else
+        for (Int c = 0; c < channels; ++c) row[c] = activate(f, row[c]);
+    }
+  }
+
+  static double activate(const Activation& f, double x) {
+    switch (f.kind) {
+      case Activation::Kind::relu:
+        return x < 0 ? 0 : x;
+      case Activation::Kind::leaky_relu:
+        return x < 0 ? f.negative_slope * x : x;
+      case Activation::Kind::elu:
+        return x < 0 ? std::expm1(x) : x;
+      case Activation::Kind::sigmoid:
+        return sigmoid(x);
+      case Activation::Kind::tanh:
+        return std::tanh(x);
+      default:
+        return x;
+    }
+  }
+  static double sigmoid(double x) { return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x)); }
+  /// Softmax in place; returns log(sum(exp)).
+  static double softmax(double* row, Int channels) {
+    double top = -std::numeric_limits<double>::infinity(), sum = 0;
+    for (Int c = 0; c < channels; ++c) top = maximum(top, row[c]);
+    for (Int c = 0; c < channels; ++c) sum += row[c] = std::exp(row[c] - top);
+    for (Int c = 0; c < channels; ++c) row[c] /= sum;
+    return top + std::log(sum);
+  }
+
+  static void normalize(Int rows, Int channels, double epsilon, const T* x, const T* gamma, const T* beta,
+                        const std::vector<double>& mean, const std::vector<double>& variance, T* y) {
+    for (Int r = 0; r < rows; ++r)
+      for (Int c = 0; c < channels; ++c) {
+        const Int i = r * channels + c;
+        const double normalized = (double(x[i]) - mean[c]) / std::sqrt(variance[c] + epsilon);
+        y[i] = T((gamma ? double(gamma[c]) : 1) * normalized + (beta ? double(beta[c]) : 0));
+      }
+  }
+
+  /// Loss of one row and its gradient dp by the prediction p, for the target t.
+  static double row_loss(const LossSpec& spec, std::vector<double> p, const std::vector<double>& t,
+                         std::vector<double>& dp) {
+    // Keras's epsilon(), rounded as its tensors are: in float the upper bound is 1 - 2^-23.
+    const double low = T(1e-7), high = T(1 - 1e-7);
+    const std::size_t classes = p.size();
+    const double count = double(classes);
+    dp.resize(classes);
+    double value = 0;
+    switch (spec.kind) {
+      case LossKind::mean_squared_error:
+        for (std::size_t c = 0; c < classes; ++c) {
+          value += (p[c] - t[c]) * (p[c] - t[c]) / count;
+          dp[c] = 2 * (p[c] - t[c]) / count;
+        }
+        return value;
+
+      case LossKind::binary_crossentropy:
+        for (std::size_t c = 0; c < classes; ++c) {
+          if (spec.from_logits) {
+            value += (std::max(p[c], 0.0) - p[c] * t[c] + std::log1p(std::exp(-std::fabs(p[c])))) / count;
+            dp[c] = (sigmoid(p[c]) - t[c]) / count;
+          } else {
+            const double q = std::clamp(p[c], low, high);
+            value -= (t[c] * std::log(q) + (1 - t[c]) * std::log(1 - q)) / count;
+            dp[c] = q == p[c] ? ((1 - t[c]) / (1 - q) - t[c] / q) / count : p[c] * 0;
+          }
+        }
+        return value;
+
+      case LossKind::categorical_crossentropy:
+        if (!spec.from_logits) {  // from p / sum(p), clipped
+          double sum = 0, dot = 0;
+          for (const double v : p) sum += v;
+          for (std::size_t c = 0; c < classes; ++c) {
+            const double q = p[c] / sum, clipped = std::clamp(q, low, high);
+            value -= t[c] * std::log(clipped);
+            dp[c] = q == clipped ? -t[c] / clipped : q * 0;
+            dot += dp[c] * q;
+          }
+          for (double& d : dp) d = (d - dot) / sum;
+          return value;
+        }
+        return softmax_crossentropy(p, t, dp);
+
+      case LossKind::sparse_categorical_crossentropy:
+        if (!spec.from_logits) {  // Keras takes log(clipped p) for logits
+          std::vector<double> logits(classes);
+          for (std::size_t c = 0; c < classes; ++c) logits[c] = std::log(std::clamp(p[c], low, high));
+          value = softmax_crossentropy(logits, t, dp);
+          for (std::size_t c = 0; c < classes; ++c)
+            dp[c] = std::clamp(p[c], low, high) == p[c] ? dp[c] / p[c] : p[c] * 0;
+          return value;
+        }
+        return softmax_crossentropy(p, t, dp);
+    }
+    return value;
+  }
+
+  static double softmax_crossentropy(std::vector<double> logits, const std::vector<double>& t,
+                                     std::vector<double>& dp) {
+    const std::vector<double> z = logits;
+    const double log_sum = softmax(logits.data(), Int(logits.size()));
+    double value = 0, total = 0;
+    for (const double v : t) total += v;
+    for (std::size_t c = 0; c < z.size(); ++c) {
+      if (t[c] != 0) value += t[c] * (log_sum - z[c]);
+      dp[c] = total * logits[c] - t[c];
+    }
+    return value;
+  }
+
+  /// What is added to a weight; updates the slots.
+  static double step(const OptimizerSpec& spec, double g, double (&slots)[3]) {
+    const double rate = spec.learning_rate;
+    switch (spec.kind) {
+      case OptimizerKind::sgd: {
+        if (spec.momentum == 0) return -rate * g;
+        double& momentum = slots[0];
+        momentum = spec.momentum * momentum - rate * g;
+        return spec.nesterov ? spec.momentum * momentum - rate * g : momentum;
+      }
+      case OptimizerKind::rmsprop: {
+        auto& [velocity, momentum, average] = slots;
+        velocity = spec.rho * velocity + (1 - spec.rho) * g * g;
+        if (spec.centered) average = spec.rho * average + (1 - spec.rho) * g;
+        const double denominator = velocity - (spec.centered ? average * average : 0) + spec.epsilon;
+        const double increment = rate * g / std::sqrt(denominator);
+        if (spec.momentum == 0) return -increment;
+        momentum = spec.momentum * momentum + increment;
+        return -momentum;
+      }
+      case OptimizerKind::adam: {
+        auto& [first, second, largest] = slots;
+        const double t = double(spec.iteration);
+        const double alpha = rate * std::sqrt(1 - std::pow(spec.beta_2, t)) / (1 - std::pow(spec.beta_1, t));
+        first += (1 - spec.beta_1) * (g - first);
+        second += (1 - spec.beta_2) * (g * g - second);
+        if (spec.amsgrad) largest = std::max(largest, second);
+        return -alpha * first / (std::sqrt(spec.amsgrad ? largest : second) + spec.epsilon);
+      }
+    }
+    return 0;
+  }
+
+  ReferenceMemory& memory_;
+};
+
+}  // namespace strata_test

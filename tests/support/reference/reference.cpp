@@ -1,0 +1,105 @@
+#include "support/reference/reference.hpp"
+
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "support/reference/backend.hpp"
+#include "support/reference/memory.hpp"
+
+namespace strata_test {
+
+using namespace strata;
+
+void* ReferenceMemory::allocate(std::size_t bytes) {
+  if (bytes == 0) bytes = 1;
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  require<DeviceError>(memory != MAP_FAILED, "[reference] no memory for ", bytes, " bytes");
+  std::memset(memory, 0xFF, bytes);
+  const std::lock_guard lock(mutex_);
+  blocks_[static_cast<std::byte*>(memory)] = bytes;
+  if (separate_ && users_ == 0) mprotect(memory, bytes, PROT_NONE);
+  return memory;
+}
+
+void ReferenceMemory::deallocate(void* memory, std::size_t bytes) noexcept {
+  const std::lock_guard lock(mutex_);
+  const auto block = blocks_.find(static_cast<std::byte*>(memory));
+  if (block == blocks_.end() || block->second != (bytes ? bytes : 1)) std::abort();
+  munmap(memory, block->second);
+  blocks_.erase(block);
+}
+
+void ReferenceMemory::protect(int protection) noexcept {
+  for (const auto& [address, bytes] : blocks_) mprotect(const_cast<std::byte*>(address), bytes, protection);
+}
+
+bool ReferenceMemory::contains(const void* pointer) const {
+  const auto* address = static_cast<const std::byte*>(pointer);
+  auto after = blocks_.upper_bound(address);
+  if (after == blocks_.begin()) return false;
+  const auto& [start, bytes] = *--after;
+  return address < start + bytes;
+}
+
+ReferenceMemory::Access::Access(ReferenceMemory& memory, std::initializer_list<const void*> pointers)
+    : memory_(memory) {
+  if (!memory_.separate_) return;
+  const std::lock_guard lock(memory_.mutex_);
+  for (const void* pointer : pointers)
+    require<DeviceError>(!pointer || memory_.contains(pointer),
+                         "[reference] expected device memory, found a host pointer");
+  if (memory_.users_++ == 0) memory_.protect(PROT_READ | PROT_WRITE);
+}
+
+ReferenceMemory::Access::~Access() {
+  if (!memory_.separate_) return;
+  const std::lock_guard lock(memory_.mutex_);
+  if (--memory_.users_ == 0) memory_.protect(PROT_NONE);
+}
+
+namespace {
+
+class ReferenceDevice final : public Device {
+ public:
+  explicit ReferenceDevice(ReferenceOptions options) : memory_(!options.host_accessible) {}
+
+  std::string description() const override { return "reference"; }
+  bool host_accessible() const override { return !memory_.separate(); }
+  void* allocate(std::size_t bytes) override { return memory_.allocate(bytes); }
+  void deallocate(void* memory, std::size_t bytes) noexcept override { memory_.deallocate(memory, bytes); }
+  void copy_from_host(void* device, const void* host, std::size_t bytes) override {
+    const ReferenceMemory::Access access(memory_, {device});
+    std::memcpy(device, host, bytes);
+  }
+  void copy_to_host(void* host, const void* device, std::size_t bytes) override {
+    const ReferenceMemory::Access access(memory_, {device});
+    std::memcpy(host, device, bytes);
+  }
+  void copy(void* to, const void* from, std::size_t bytes) override {
+    const ReferenceMemory::Access access(memory_, {to, from});
+    std::memcpy(to, from, bytes);
+  }
+  void fill_zero(void* device, std::size_t bytes) override {
+    const ReferenceMemory::Access access(memory_, {device});
+    std::memset(device, 0, bytes);
+  }
+  void synchronize() override {}
+
+ private:
+  Backend<float>* backend_float() override { return &float_; }
+  Backend<double>* backend_double() override { return &double_; }
+
+  ReferenceMemory memory_;
+  ReferenceBackend<float> float_{memory_};
+  ReferenceBackend<double> double_{memory_};
+};
+
+}  // namespace
+
+DevicePtr reference_device(ReferenceOptions options) {
+  return std::make_shared<ReferenceDevice>(options);
+}
+
+}  // namespace strata_test
