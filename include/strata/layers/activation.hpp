@@ -1,0 +1,110 @@
+#pragma once
+
+#include <strata/layers/layer.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+struct ActivationOptions {
+  Activation activation = Activation::linear;
+  std::string name = {};
+
+  template <class Fields>
+  void fields(Fields& f) {
+    f("activation", activation);
+  }
+};
+struct ReLUOptions {
+  std::string name = {};
+
+  template <class Fields>
+  void fields(Fields&) {}
+};
+struct LeakyReLUOptions {
+  double negative_slope = 0.3;
+  std::string name = {};
+
+  template <class Fields>
+  void fields(Fields& f) {
+    f("negative_slope", negative_slope);
+  }
+};
+struct SoftmaxOptions {
+  std::string name = {};
+
+  template <class Fields>
+  void fields(Fields&) {}
+};
+
+namespace detail {
+inline Activation function_of(const ActivationOptions& options) {
+  return options.activation;
+}
+inline Activation function_of(const ReLUOptions&) {
+  return Activation::relu;
+}
+inline Activation function_of(const LeakyReLUOptions& options) {
+  return Activation::leaky_relu(options.negative_slope);
+}
+inline Activation function_of(const SoftmaxOptions&) {
+  return Activation::softmax;
+}
+template <class Options>
+inline constexpr const char* activation_type = "Activation";
+template <>
+inline constexpr const char* activation_type<ReLUOptions> = "ReLU";
+template <>
+inline constexpr const char* activation_type<LeakyReLUOptions> = "LeakyReLU";
+template <>
+inline constexpr const char* activation_type<SoftmaxOptions> = "Softmax";
+}  // namespace detail
+
+/// An activation as a layer of its own; softmax is over the last axis. Shapes: any, kept.
+template <class T, class Options>
+class ActivationImpl final : public LayerBase<ActivationImpl<T, Options>, T, Options> {
+ public:
+  using Base = LayerBase<ActivationImpl<T, Options>, T, Options>;
+  static constexpr const char* type = detail::activation_type<Options>;
+  explicit ActivationImpl(Options options)
+      : Base(std::move(options)), function_(detail::function_of(this->options())) {}
+
+  Shape output_shape(typename Base::Shapes inputs) const override {
+    require<ShapeError>(this->single(inputs).rank() > 0, this->who(),
+                        "expected an input with channels, found a scalar");
+    return inputs[0];
+  }
+  bool passes_through(bool) const override { return function_ == Activation::linear; }
+  void forward(typename Base::Inputs x, typename Base::Output y,
+               typename Base::Context& context) const override {
+    const std::int64_t channels = y.shape().back();
+    context.backend().activation(context.linear_output() ? Activation::linear : function_,
+                                 channels ? y.size() / channels : 0, channels, x[0].data(), y.data());
+  }
+  void backward(typename Base::Inputs, typename Base::View y, typename Base::View dy,
+                typename Base::InputGradients dx, typename Base::Context& context) const override {
+    const std::int64_t channels = y.shape().back();
+    if (dx[0])
+      context.backend().activation_backward(context.linear_output() ? Activation::linear : function_,
+                                            channels ? y.size() / channels : 0, channels, y.data(), dy.data(),
+                                            dx[0].data());
+  }
+  Activation final_activation() const override { return function_; }
+
+ private:
+  Activation function_;
+};
+
+/// Keras's `Activation` layer; the plain name is the function itself.
+template <class T>
+using BasicActivationLayer = LayerHandle<ActivationImpl<T, ActivationOptions>>;
+using ActivationLayer = BasicActivationLayer<float>;
+template <class T>
+using BasicReLU = LayerHandle<ActivationImpl<T, ReLUOptions>>;
+using ReLU = BasicReLU<float>;
+template <class T>
+using BasicLeakyReLU = LayerHandle<ActivationImpl<T, LeakyReLUOptions>>;
+using LeakyReLU = BasicLeakyReLU<float>;
+template <class T>
+using BasicSoftmax = LayerHandle<ActivationImpl<T, SoftmaxOptions>>;
+using Softmax = BasicSoftmax<float>;
+
+}  // namespace strata::inline STRATA_ABI

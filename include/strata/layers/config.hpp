@@ -1,0 +1,134 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <strata/io/json.hpp>
+#include <strata/layers/initializers.hpp>
+#include <strata/layers/parameter.hpp>
+#include <strata/ops/geometry.hpp>
+#include <strata/tensor/activation.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+/// Turns options into JSON (Keras's `get_config` keys) and back. An options struct names its fields once:
+///
+///     template <class Fields> void fields(Fields& f) { f("units", units); f("activation", activation); }
+///
+/// and both directions follow from that.
+class ConfigWriter {
+ public:
+  template <class T>
+  void operator()(std::string_view key, const T& value) {
+    json_[key] = to_json(value);
+  }
+  Json take() { return json_.is_null() ? Json::object() : std::move(json_); }
+
+ private:
+  template <class T>
+  requires std::is_constructible_v<Json, const T&>
+  static Json to_json(const T& value) { return Json(value); }
+  static Json to_json(const Size2D& value) { return Json::array({value.height, value.width}); }
+  static Json to_json(const Shape& value) { return Json::array(value); }
+  static Json to_json(Padding value) { return value == Padding::same ? "same" : "valid"; }
+  template <class T>
+  static Json to_json(const std::vector<T>& values) {
+    Json out = Json::array();
+    for (const T& value : values) out.push_back(to_json(value));
+    return out;
+  }
+  static Json to_json(const Activation& value) {
+    if (value.kind != Activation::Kind::leaky_relu) return std::string(name_of(value));
+    return Json::object({{"name", "leaky_relu"}, {"negative_slope", value.negative_slope}});
+  }
+  static Json to_json(const Initializer& value) {
+    return Json::object({{"name", std::string(value.name)}, {"a", value.a}, {"b", value.b}});
+  }
+  static Json to_json(const Regularizer& value) {
+    return value ? Json::object({{"l1", value.l1}, {"l2", value.l2}}) : Json();
+  }
+
+  Json json_;
+};
+
+class ConfigReader {
+ public:
+  /// `who` opens error messages. Throws DataError for values of a wrong type.
+  ConfigReader(const Json& json, std::string who) : json_(json), who_(std::move(who)) {}
+
+  /// Fields that are absent keep their default.
+  template <class T>
+  void operator()(std::string_view key, T& value) {
+    known_.push_back(key);
+    const Json* found = json_.find(key);
+    if (!found) return;
+    try {
+      from_json(*found, value);
+    } catch (const Error& error) {
+      throw DataError(concat(who_, "option '", key, "': ", error.what()));
+    }
+  }
+  /// Throws DataError for members that no field asked for: a misspelt option must not pass silently.
+  void finish() const {
+    for (const auto& [key, value] : json_.as_object()) {
+      bool known = false;
+      for (const std::string_view name : known_) known = known || name == key;
+      require<DataError>(known, who_, "unexpected option '", key, "'");
+    }
+  }
+
+ private:
+  template <class T>
+  requires(std::is_arithmetic_v<T> || std::is_same_v<T, std::string> ||
+           std::is_same_v<T, Shape>) static void from_json(const Json& json, T& value) {
+    value = json.as<T>();
+  }
+  template <class T>
+  static void from_json(const Json& json, std::vector<T>& values) {
+    values.clear();
+    for (const Json& item : json.as_array()) from_json(item, values.emplace_back());
+  }
+  static void from_json(const Json& json, Size2D& value) {
+    if (json.is_number()) {
+      value = Size2D(json.as_int());
+      return;
+    }
+    require<DataError>(json.size() == 2, "expected a number or [height,width]");
+    value = Size2D(json.at(std::size_t{0}).as_int(), json.at(std::size_t{1}).as_int());
+  }
+  static void from_json(const Json& json, Padding& value) {
+    const std::string& name = json.as_string();
+    require<DataError>(name == "same" || name == "valid", "expected 'same' or 'valid', found '", name, "'");
+    value = name == "same" ? Padding::same : Padding::valid;
+  }
+  static void from_json(const Json& json, Activation& value) {
+    if (json.is_null()) {
+      value = Activation::linear;
+      return;
+    }
+    const std::string name = json.is_string() ? json.as_string() : json.get<std::string>("name");
+    for (int kind = 0; kind < static_cast<int>(std::size(activation_names)); ++kind) {
+      if (activation_names[kind] != name) continue;
+      value = {static_cast<Activation::Kind>(kind)};
+      if (value.kind == Activation::Kind::leaky_relu)
+        value = Activation::leaky_relu(json.is_object() ? json.get("negative_slope", 0.2) : 0.2);
+      return;
+    }
+    throw DataError(concat("'", name, "' is not an activation"));
+  }
+  static void from_json(const Json& json, Initializer& value) {
+    value = initializers::named(json.is_string() ? json.as_string() : json.get<std::string>("name"));
+    if (!json.is_object()) return;
+    value.a = json.get("a", value.a);
+    value.b = json.get("b", value.b);
+  }
+  static void from_json(const Json& json, Regularizer& value) {
+    value = json.is_null() ? Regularizer{} : Regularizer{json.get("l1", 0.0), json.get("l2", 0.0)};
+  }
+
+  const Json& json_;
+  std::string who_;
+  std::vector<std::string_view> known_;
+};
+
+}  // namespace strata::inline STRATA_ABI

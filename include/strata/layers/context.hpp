@@ -1,0 +1,122 @@
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <strata/layers/parameter.hpp>
+#include <strata/tensor/backend.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+/// Buffers that come and go during a run and are kept for the next one.
+template <class T>
+class BufferPool {
+ public:
+  explicit BufferPool(DevicePtr device) : device_(std::move(device)) {}
+
+  /// A tensor of `shape` with unspecified values: the smallest free one that is large enough, else a new one.
+  Tensor<T> take(const Shape& shape) {
+    const std::int64_t size = shape.size();
+    auto best = free_.end();
+    for (auto it = free_.begin(); it != free_.end(); ++it)
+      if (it->size >= size && (best == free_.end() || it->size < best->size)) best = it;
+    // A buffer more than twice too large would only be missing elsewhere.
+    if (best == free_.end() || best->size > 2 * size + 1024) return Tensor<T>::uninitialized(shape, device_);
+    Tensor<T> out = std::move(best->tensor);
+    free_.erase(best);
+    out.reinterpret(shape);
+    return out;
+  }
+  void give(Tensor<T>&& tensor) {
+    if (tensor.empty()) return;
+    const std::int64_t size = tensor.capacity();
+    free_.push_back({std::move(tensor), size});
+  }
+
+ private:
+  struct Free {
+    Tensor<T> tensor;
+    std::int64_t size;
+  };
+  DevicePtr device_;
+  std::vector<Free> free_;
+};
+
+/// Where the gradients of one training step are collected.
+template <class T>
+class GradientSink {
+ public:
+  virtual ~GradientSink() = default;
+  /// Room for the gradient of `parameter`, or null data where it is not trained.
+  virtual Gradient<T> gradient(const BasicParameter<T>& parameter) = 0;
+};
+
+/// What all layers of one run share.
+template <class T>
+struct Run {
+  DevicePtr device;
+  Backend<T>* backend = nullptr;
+  BufferPool<T>* buffers = nullptr;
+  GradientSink<T>* gradients = nullptr;
+  bool training = false;
+  std::uint64_t seed = 0;
+  std::uint64_t step = 0;
+};
+
+/// What one call of one layer knows and keeps: the kind of run, its random numbers, and what its backward
+/// pass needs. Layers themselves keep nothing, so one layer may appear twice in a graph and serve several
+/// threads.
+template <class T>
+class BasicContext {
+ public:
+  BasicContext() = default;
+
+  /// Random layers are random and batch statistics are used.
+  bool training() const { return run_->training; }
+  /// A backward pass through this call follows.
+  bool recording() const { return recording_; }
+  /// The call must leave out its final activation: the loss wants logits.
+  bool linear_output() const { return linear_output_; }
+  /// The call must append a 2x2 max-pooling (only asked of layers that offer it).
+  bool pooled_output() const { return pooled_output_; }
+
+  const DevicePtr& device() const { return run_->device; }
+  Backend<T>& backend() const { return *run_->backend; }
+  BufferPool<T>& buffers() const { return *run_->buffers; }
+  const Run<T>& run() const { return *run_; }
+
+  /// The random numbers of this call in this step, for any thread and device the same.
+  RandomStream random() const { return {run_->seed, Purpose::layer, path_, run_->step}; }
+
+  /// Tensor number `slot`, kept from forward to backward.
+  Tensor<T>& saved(std::size_t slot, const Shape& shape) {
+    while (saved_.size() <= slot) saved_.emplace_back();
+    if (saved_[slot].shape() != shape) saved_[slot] = Tensor<T>::uninitialized(shape, device());
+    return saved_[slot];
+  }
+
+  /// Where the gradient of a weight goes. `data` is null where nobody wants it.
+  Gradient<T> gradient(const BasicParameter<T>& parameter) const {
+    return run_->gradients->gradient(parameter);
+  }
+
+ private:
+  template <class>
+  friend class Graph;
+  template <class>
+  friend class GraphRun;
+
+  Run<T>* run_ = nullptr;
+  std::uint64_t path_ = 0;
+  bool recording_ = false;
+  bool linear_output_ = false;
+  bool pooled_output_ = false;
+  bool input_gradient_ = false;
+  std::deque<Tensor<T>> saved_;  // references stay valid while it grows
+  std::shared_ptr<void> graph_;  // a model's own state: its nodes' contexts and values
+};
+using Context = BasicContext<float>;
+
+}  // namespace strata::inline STRATA_ABI

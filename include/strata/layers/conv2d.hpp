@@ -1,0 +1,97 @@
+#pragma once
+
+#include <strata/layers/layer.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+struct Conv2DOptions {
+  std::int64_t filters = 0;
+  Size2D kernel_size = {};
+  Size2D strides = 1;
+  Padding padding = Padding::valid;
+  Size2D dilation_rate = 1;
+  Activation activation = Activation::linear;
+  bool use_bias = true;
+  Initializer kernel_initializer = initializers::glorot_uniform();
+  Initializer bias_initializer = initializers::zeros();
+  Regularizer kernel_regularizer = {};
+  std::string name = {};
+
+  template <class Fields>
+  void fields(Fields& f) {
+    f("filters", filters);
+    f("kernel_size", kernel_size);
+    f("strides", strides);
+    f("padding", padding);
+    f("dilation_rate", dilation_rate);
+    f("activation", activation);
+    f("use_bias", use_bias);
+    f("kernel_initializer", kernel_initializer);
+    f("bias_initializer", bias_initializer);
+    f("kernel_regularizer", kernel_regularizer);
+  }
+};
+
+/// 2D convolution (cross-correlation), bias and activation. Shapes: [batch,h,w,c] -> [batch,h',w',filters];
+/// kernel [kernel_h,kernel_w,c,filters], bias [filters]. Source: Keras's Conv2D.
+template <class T>
+class Conv2DImpl final : public LayerBase<Conv2DImpl<T>, T, Conv2DOptions> {
+ public:
+  using Base = LayerBase<Conv2DImpl<T>, T, Conv2DOptions>;
+  static constexpr const char* type = "Conv2D";
+  explicit Conv2DImpl(Conv2DOptions options) : Base(std::move(options)) {}
+
+  Shape output_shape(typename Base::Shapes inputs) const override {
+    const Conv2DGeometry g = geometry(this->single(inputs), 1);
+    if (this->built())
+      require<ShapeError>(inputs[0][2] == kernel_->shape()[2], this->who(), "expected ", kernel_->shape()[2],
+                          " input channels, found ", inputs[0][2], " (input shape ", inputs[0], ")");
+    return {g.out_h, g.out_w, g.out_c};
+  }
+  void build(typename Base::Shapes inputs) override {
+    const auto& o = this->options();
+    kernel_ = this->add_weight("kernel", {o.kernel_size.height, o.kernel_size.width, inputs[0][2], o.filters},
+                               o.kernel_initializer, o.kernel_regularizer);
+    if (o.use_bias) bias_ = this->add_weight("bias", {o.filters}, o.bias_initializer);
+  }
+  void forward(typename Base::Inputs x, typename Base::Output y,
+               typename Base::Context& context) const override {
+    context.backend().conv2d(
+        geometry(x[0].shape()), x[0].data(), kernel_->view(),
+        {.bias = bias_ ? bias_->value().data() : nullptr,
+         .activation = context.linear_output() ? Activation::linear : this->options().activation,
+         .max_pool_2x2 = context.pooled_output()},
+        y.data());
+  }
+  void backward(typename Base::Inputs x, typename Base::View y, typename Base::View dy,
+                typename Base::InputGradients dx, typename Base::Context& context) const override {
+    Backend<T>& backend = context.backend();
+    const Conv2DGeometry g = geometry(x[0].shape());
+    const std::int64_t rows = g.batch * g.out_h * g.out_w;
+    const auto dz = through_activation(context, this->options().activation, rows, g.out_c, y, dy);
+    if (const auto dkernel = context.gradient(*kernel_); dkernel.data)
+      backend.conv2d_backward_kernel(g, x[0].data(), dz.data(), dkernel);
+    if (bias_)
+      if (const auto dbias = context.gradient(*bias_); dbias.data)
+        backend.bias_gradient(rows, g.out_c, dz.data(), dbias);
+    if (dx[0]) backend.conv2d_backward_input(g, dz.data(), kernel_->view(), dx[0].data());
+  }
+  Activation final_activation() const override { return this->options().activation; }
+  bool offers_max_pool() const override { return true; }
+
+ private:
+  Conv2DGeometry geometry(const Shape& input, std::int64_t batch) const {
+    const auto& o = this->options();
+    return ops::conv2d_geometry(this->who(), input, o.filters,
+                                {o.kernel_size, o.strides, o.dilation_rate, o.padding}, batch);
+  }
+  Conv2DGeometry geometry(const Shape& x) const { return geometry(x.without_batch(), x[0]); }
+
+  ParameterPtr<T> kernel_, bias_;
+};
+
+template <class T>
+using BasicConv2D = LayerHandle<Conv2DImpl<T>>;
+using Conv2D = BasicConv2D<float>;
+
+}  // namespace strata::inline STRATA_ABI

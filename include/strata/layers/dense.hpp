@@ -1,0 +1,89 @@
+#pragma once
+
+#include <strata/layers/layer.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+struct DenseOptions {
+  std::int64_t units = 0;
+  Activation activation = Activation::linear;
+  bool use_bias = true;
+  Initializer kernel_initializer = initializers::glorot_uniform();
+  Initializer bias_initializer = initializers::zeros();
+  Regularizer kernel_regularizer = {};
+  std::string name = {};
+
+  template <class Fields>
+  void fields(Fields& f) {
+    f("units", units);
+    f("activation", activation);
+    f("use_bias", use_bias);
+    f("kernel_initializer", kernel_initializer);
+    f("bias_initializer", bias_initializer);
+    f("kernel_regularizer", kernel_regularizer);
+  }
+};
+
+/// y = activation(x kernel + bias) over the last axis. Shapes: [batch,...,in] -> [batch,...,units]; kernel
+/// [in,units], bias [units]. Source: Keras's Dense.
+template <class T>
+class DenseImpl final : public LayerBase<DenseImpl<T>, T, DenseOptions> {
+ public:
+  using Base = LayerBase<DenseImpl<T>, T, DenseOptions>;
+  static constexpr const char* type = "Dense";
+  explicit DenseImpl(DenseOptions options) : Base(std::move(options)) {}
+
+  Shape output_shape(typename Base::Shapes inputs) const override {
+    Shape out = this->single(inputs);
+    require<ConfigError>(this->options().units > 0, this->who(), "expected units of at least 1, found ",
+                         this->options().units);
+    require<ShapeError>(out.rank() > 0, this->who(),
+                        "expected an input of shape [...,features], found a scalar");
+    out[-1] = this->options().units;
+    return out;
+  }
+  void build(typename Base::Shapes inputs) override {
+    const auto& o = this->options();
+    kernel_ =
+        this->add_weight("kernel", {inputs[0].back(), o.units}, o.kernel_initializer, o.kernel_regularizer);
+    if (o.use_bias) bias_ = this->add_weight("bias", {o.units}, o.bias_initializer);
+  }
+  void forward(typename Base::Inputs x, typename Base::Output y,
+               typename Base::Context& context) const override {
+    const auto [rows, in, out] = sizes(x[0].shape());
+    context.backend().dense(
+        rows, in, out, x[0].data(), kernel_->view(),
+        {.bias = bias_ ? bias_->value().data() : nullptr,
+         .activation = context.linear_output() ? Activation::linear : this->options().activation},
+        y.data());
+  }
+  void backward(typename Base::Inputs x, typename Base::View y, typename Base::View dy,
+                typename Base::InputGradients dx, typename Base::Context& context) const override {
+    const auto [rows, in, out] = sizes(x[0].shape());
+    Backend<T>& backend = context.backend();
+    const auto dz = through_activation(context, this->options().activation, rows, out, y, dy);
+    if (const auto dkernel = context.gradient(*kernel_); dkernel.data)
+      backend.dense_backward_kernel(rows, in, out, x[0].data(), dz.data(), dkernel);
+    if (bias_)
+      if (const auto dbias = context.gradient(*bias_); dbias.data)
+        backend.bias_gradient(rows, out, dz.data(), dbias);
+    if (dx[0]) backend.dense_backward_input(rows, in, out, dz.data(), kernel_->view(), dx[0].data());
+  }
+  Activation final_activation() const override { return this->options().activation; }
+
+ private:
+  struct Sizes {
+    std::int64_t rows, in, out;
+  };
+  Sizes sizes(const Shape& x) const {
+    const std::int64_t in = kernel_->shape()[0];
+    return {in ? x.size() / in : 0, in, kernel_->shape()[1]};
+  }
+  ParameterPtr<T> kernel_, bias_;
+};
+
+template <class T>
+using BasicDense = LayerHandle<DenseImpl<T>>;
+using Dense = BasicDense<float>;
+
+}  // namespace strata::inline STRATA_ABI

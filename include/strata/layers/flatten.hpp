@@ -1,0 +1,39 @@
+#pragma once
+
+#include <strata/layers/layer.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+struct FlattenOptions {
+  std::string name = {};
+
+  template <class Fields>
+  void fields(Fields&) {}
+};
+
+/// All axes but the batch become one, in Keras's (NHWC) order. Shapes: [batch,...] -> [batch,n]. Copies
+/// nothing.
+template <class T>
+class FlattenImpl final : public LayerBase<FlattenImpl<T>, T, FlattenOptions> {
+ public:
+  using Base = LayerBase<FlattenImpl<T>, T, FlattenOptions>;
+  static constexpr const char* type = "Flatten";
+  explicit FlattenImpl(FlattenOptions options) : Base(std::move(options)) {}
+
+  Shape output_shape(typename Base::Shapes inputs) const override { return {this->single(inputs).size()}; }
+  bool passes_through(bool) const override { return true; }
+  void forward(typename Base::Inputs x, typename Base::Output y,
+               typename Base::Context& context) const override {
+    context.backend().affine(y.size(), 1, 0, x[0].data(), y.data());
+  }
+  void backward(typename Base::Inputs, typename Base::View, typename Base::View dy,
+                typename Base::InputGradients dx, typename Base::Context& context) const override {
+    if (dx[0]) context.backend().affine(dy.size(), 1, 0, dy.data(), dx[0].data());
+  }
+};
+
+template <class T>
+using BasicFlatten = LayerHandle<FlattenImpl<T>>;
+using Flatten = BasicFlatten<float>;
+
+}  // namespace strata::inline STRATA_ABI

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <strata/layers/layer.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+struct InputOptions {
+  Shape shape;  ///< of one sample, {150, 150, 3}
+  std::string name = {};
+
+  template <class Fields>
+  void fields(Fields& f) {
+    f("shape", shape);
+  }
+};
+
+/// Where data enters a model. Shapes: none -> [batch, ...shape].
+template <class T>
+class InputImpl final : public LayerBase<InputImpl<T>, T, InputOptions> {
+ public:
+  using Base = LayerBase<InputImpl<T>, T, InputOptions>;
+  static constexpr const char* type = "InputLayer";
+  explicit InputImpl(InputOptions options) : Base(std::move(options)) {}
+
+  Shape output_shape(typename Base::Shapes) const override { return this->options().shape; }
+  void forward(typename Base::Inputs, typename Base::Output, typename Base::Context&) const override {}
+  void backward(typename Base::Inputs, typename Base::View, typename Base::View,
+                typename Base::InputGradients, typename Base::Context&) const override {}
+};
+
+/// `Input({.shape = {180, 180, 3}})`: the first layer of a Sequential, or a symbolic tensor for the
+/// functional API.
+template <class T>
+class BasicInput : public LayerHandle<InputImpl<T>> {
+ public:
+  explicit BasicInput(InputOptions options)
+      : LayerHandle<InputImpl<T>>(std::move(options)),
+        symbol_(std::make_shared<const typename BasicSymbol<T>::Node>(
+            typename BasicSymbol<T>::Node{this->impl_, {}, this->impl_->output_shape({})})) {}
+  operator const BasicSymbol<T>&() const { return symbol_; }
+
+ private:
+  BasicSymbol<T> symbol_;
+};
+using Input = BasicInput<float>;
+
+}  // namespace strata::inline STRATA_ABI

@@ -1,0 +1,345 @@
+#pragma once
+
+#include <algorithm>
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <strata/layers/config.hpp>
+#include <strata/layers/context.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+template <class T>
+class BasicSymbol;
+
+/// Where and how the weights of a layer come to life.
+struct BuildOptions {
+  std::uint64_t seed = 0;
+  std::string path;  ///< of the layer in its model, "vgg16/block1_conv1"
+  DevicePtr device;
+};
+
+/// What a layer does. Derive from `LayerBase` below to write one; use it through a `Layer` handle.
+///
+/// Shapes here have no batch axis; tensors do. A layer holds weights, never activations.
+template <class T>
+class BasicLayerImpl {
+ public:
+  using Scalar = T;
+  using View = TensorView<const T>;
+  using Inputs = std::span<const View>;
+  using Output = TensorView<T>;
+  using InputGradients = std::span<const TensorView<T>>;  // null data: not wanted
+  using Shapes = std::span<const Shape>;
+  using Context = BasicContext<T>;
+  using Parameters = std::vector<ParameterPtr<T>>;
+
+  virtual ~BasicLayerImpl() = default;
+  BasicLayerImpl& operator=(const BasicLayerImpl&) = delete;
+
+  /// Keras's class name, "Conv2D".
+  virtual std::string class_name() const = 0;
+  /// Options as Keras's `get_config` gives them, without name and trainable.
+  virtual Json config() const = 0;
+  /// A new, unbuilt layer with the same options.
+  virtual std::shared_ptr<BasicLayerImpl> copy() const = 0;
+
+  /// Shape of the result. Throws ShapeError for inputs the layer cannot take.
+  virtual Shape output_shape(Shapes inputs) const = 0;
+  /// Creates the weights with `add_weight`. Called once.
+  virtual void build(Shapes inputs) { (void)inputs; }
+  /// y is allocated and is written whole.
+  virtual void forward(Inputs x, Output y, Context& context) const = 0;
+  /// Gradients with respect to inputs (each written whole where its data is not null) and, through
+  /// `context.gradient`, weights. `dy` belongs to d(loss)/d(y); x and y are those of the forward call.
+  virtual void backward(Inputs x, View y, View dy, InputGradients dx, Context& context) const = 0;
+
+  /// The output is the input under another shape: nothing to compute, nothing to copy.
+  virtual bool passes_through(bool training) const { return (void)training, false; }
+  /// Draws random numbers in training.
+  virtual bool is_random() const { return false; }
+  /// The activation that `context.linear_output()` leaves out.
+  virtual Activation final_activation() const { return Activation::linear; }
+  /// Can append a 2x2 max-pooling (`context.pooled_output()`) / is exactly one.
+  virtual bool offers_max_pool() const { return false; }
+  virtual bool is_max_pool_2x2() const { return false; }
+
+  /// Layers inside this one; a model has some.
+  virtual std::vector<std::shared_ptr<BasicLayerImpl>> sublayers() const { return {}; }
+  virtual void set_trainable(bool trainable) { trainable_ = trainable; }
+  virtual void move_to(const DevicePtr& device) {
+    for (const auto& parameter : parameters_) parameter->move_to(device);
+  }
+  /// All weights in Keras's order, trained or not.
+  virtual Parameters weights() const { return parameters_; }
+  /// The weights that training changes, given what is frozen now.
+  virtual Parameters trainable_weights() const {
+    Parameters out;
+    if (trainable_)
+      for (const auto& parameter : parameters_)
+        if (parameter->trainable()) out.push_back(parameter);
+    return out;
+  }
+
+  const std::string& name() const { return name_; }
+  void set_name(std::string name) { name_ = std::move(name); }
+  bool trainable() const { return trainable_; }
+  bool built() const { return built_; }
+
+  /// Builds the layer unless it is built. Throws ShapeError where it was built for other inputs.
+  void ensure_built(Shapes inputs, const BuildOptions& options) {
+    if (built_) {
+      bool same = inputs.size() == built_for_.size();
+      for (std::size_t i = 0; same && i < inputs.size(); ++i) same = accepts(built_for_[i], inputs[i]);
+      require<ShapeError>(same, who(), "was built for inputs of shape ", list(built_for_), ", found ",
+                          list(inputs));
+      return;
+    }
+    build_options_ = &options;
+    build(inputs);
+    build_options_ = nullptr;
+    built_ = true;
+    built_for_.assign(inputs.begin(), inputs.end());
+  }
+
+  /// "[conv2d] layer 'block1_conv1': ", the opening of its error messages.
+  std::string who() const;
+
+ protected:
+  explicit BasicLayerImpl(std::string name = "") : name_(std::move(name)) {}
+  BasicLayerImpl(const BasicLayerImpl&) = default;
+
+  /// A new weight, initialised from the model's seed and the weight's path.
+  ParameterPtr<T> add_weight(const std::string& name, const Shape& shape, const Initializer& initializer,
+                             const Regularizer& regularizer = {}, bool trainable = true) {
+    const auto path = hash_name(build_options_->path + "/" + name);
+    Tensor<T> value = Tensor<T>::uninitialized(shape);
+    initialize(initializer, shape, RandomStream(build_options_->seed, Purpose::initializer, path),
+               value.values());
+    parameters_.push_back(
+        std::make_shared<BasicParameter<T>>(name, value.to(build_options_->device), trainable, regularizer));
+    return parameters_.back();
+  }
+  const BuildOptions& build_options() const { return *build_options_; }
+
+  /// Throws ShapeError unless there is exactly one input, and returns its shape.
+  const Shape& single(Shapes inputs) const {
+    require<ShapeError>(inputs.size() == 1, who(), "expected one input, found ", inputs.size());
+    return inputs[0];
+  }
+
+ private:
+  // The channels decide the weights of convolutions; only they must stay, unless the layer says more in
+  // output_shape.
+  static bool accepts(const Shape& built, const Shape& now) {
+    return built.rank() == now.rank() && (now.rank() == 0 || built.back() == now.back());
+  }
+  static std::string list(Shapes shapes) {
+    std::string out;
+    for (const Shape& shape : shapes) out += (out.empty() ? "" : ", ") + shape.to_string();
+    return out;
+  }
+
+  std::string name_;
+  bool trainable_ = true;
+  bool built_ = false;
+  std::vector<Shape> built_for_;
+  Parameters parameters_;
+  const BuildOptions* build_options_ = nullptr;
+};
+using LayerImpl = BasicLayerImpl<float>;
+
+template <class T>
+using LayerPtr = std::shared_ptr<BasicLayerImpl<T>>;
+
+/// Keras's automatic name of a class: "MaxPooling2D" gives "max_pooling2d".
+inline std::string snake_case(std::string_view name) {
+  const auto upper = [](char c) { return c >= 'A' && c <= 'Z'; };
+  const auto lower = [](char c) { return c >= 'a' && c <= 'z'; };
+  std::string out;
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    if (i && upper(name[i]) && (lower(name[i - 1]) || (i + 1 < name.size() && lower(name[i + 1]))))
+      out += '_';
+    out += upper(name[i]) ? static_cast<char>(name[i] - 'A' + 'a') : name[i];
+  }
+  return out;
+}
+
+template <class T>
+std::string BasicLayerImpl<T>::who() const {
+  return concat("[", snake_case(class_name()), "] ", name_.empty() ? "" : "layer '" + name_ + "': ");
+}
+
+/// What most layers derive from: `Derived` has `static constexpr const char* type = "Dense"` and a
+/// constructor from `Options`, an aggregate with `std::string name` and `fields` (see ConfigWriter).
+template <class Derived, class T, class OptionsType>
+class LayerBase : public BasicLayerImpl<T> {
+ public:
+  using Options = OptionsType;
+
+  std::string class_name() const override { return Derived::type; }
+  Json config() const override {
+    ConfigWriter writer;
+    Options(options_).fields(writer);
+    return writer.take();
+  }
+  LayerPtr<T> copy() const override {
+    auto out = std::make_shared<Derived>(options_);
+    out->set_name(this->name());
+    out->set_trainable(this->trainable());
+    return out;
+  }
+  /// The layer that `config` describes. Throws DataError for options that do not exist or have a wrong type.
+  static LayerPtr<T> from_config(const Json& config) {
+    Options options;
+    options.name = config.get("name", "");
+    const std::string who = concat("[", snake_case(Derived::type), "] layer '", options.name, "': ");
+    ConfigReader reader(config, who);
+    std::string name;
+    bool trainable = true;
+    reader("name", name);
+    reader("trainable", trainable);
+    options.fields(reader);
+    reader.finish();
+    auto layer = std::make_shared<Derived>(std::move(options));
+    layer->set_trainable(trainable);
+    return layer;
+  }
+
+ protected:
+  explicit LayerBase(Options options) : BasicLayerImpl<T>(options.name), options_(std::move(options)) {}
+  const Options& options() const { return options_; }
+
+ private:
+  Options options_;
+};
+
+/// dy behind an activation, given its output y [rows,channels]: dy itself where there is nothing to do (no
+/// activation, or one that was left to the loss), else a tensor of the context's.
+template <class T>
+TensorView<const T> through_activation(BasicContext<T>& context, const Activation& activation,
+                                       std::int64_t rows, std::int64_t channels, TensorView<const T> y,
+                                       TensorView<const T> dy) {
+  if (activation == Activation::linear || context.linear_output()) return dy;
+  Tensor<T>& dz = context.saved(0, y.shape());
+  context.backend().activation_backward(activation, rows, channels, y.data(), dy.data(), dz.data());
+  return dz;
+}
+
+/// A shared handle to a layer: copies are the same layer with the same weights; `clone` is deep.
+template <class T>
+class BasicLayer {
+ public:
+  BasicLayer() = default;
+  BasicLayer(LayerPtr<T> impl) : impl_(std::move(impl)) {}
+
+  const std::string& name() const { return impl_->name(); }
+  std::string class_name() const { return impl_->class_name(); }
+  bool trainable() const { return impl_->trainable(); }
+  /// Freezes or unfreezes the layer and everything in it, with effect from the next training step.
+  void set_trainable(bool trainable) { impl_->set_trainable(trainable); }
+  std::vector<ParameterPtr<T>> weights() const { return impl_->weights(); }
+  std::vector<ParameterPtr<T>> trainable_weights() const { return impl_->trainable_weights(); }
+  std::vector<ParameterPtr<T>> non_trainable_weights() const {
+    std::vector<ParameterPtr<T>> out;
+    const auto trained = trainable_weights();
+    for (const auto& weight : weights())
+      if (std::find(trained.begin(), trained.end(), weight) == trained.end()) out.push_back(weight);
+    return out;
+  }
+  /// Number of numbers in all weights.
+  std::int64_t count_params() const {
+    std::int64_t count = 0;
+    for (const auto& weight : weights()) count += weight->shape().size();
+    return count;
+  }
+
+  /// Copies of all weights on the host, in Keras's order.
+  std::vector<Tensor<T>> get_weights() const {
+    std::vector<Tensor<T>> out;
+    for (const auto& weight : weights()) out.push_back(weight->value().to(nullptr));
+    return out;
+  }
+  /// Throws WeightError, and changes nothing, unless every shape fits.
+  void set_weights(const std::vector<Tensor<T>>& values) {
+    const auto mine = weights();
+    require<WeightError>(mine.size() == values.size(), impl_->who(), "expected ", mine.size(),
+                         " weights, found ", values.size());
+    for (std::size_t i = 0; i < mine.size(); ++i)
+      require<WeightError>(mine[i]->shape() == values[i].shape(), impl_->who(), "weight '", mine[i]->name(),
+                           "' has shape ", mine[i]->shape(), ", found ", values[i].shape());
+    for (std::size_t i = 0; i < mine.size(); ++i) mine[i]->mutate() = values[i].to(mine[i]->value().device());
+  }
+
+  /// Calls the layer on a symbolic tensor: the functional API.
+  BasicSymbol<T> operator()(const BasicSymbol<T>& input) const;
+  BasicSymbol<T> operator()(std::initializer_list<BasicSymbol<T>> inputs) const;
+
+  explicit operator bool() const { return impl_ != nullptr; }
+  const LayerPtr<T>& impl() const { return impl_; }
+  friend bool operator==(const BasicLayer&, const BasicLayer&) = default;
+
+ protected:
+  LayerPtr<T> impl_;
+};
+using Layer = BasicLayer<float>;
+
+/// Handle of one kind of layer: `Conv2D({.filters = 64, .kernel_size = 3})`. One plain argument stands for
+/// the first option: `Dropout(0.5)`.
+template <class Impl>
+class LayerHandle : public BasicLayer<typename Impl::Scalar> {
+ public:
+  using Options = typename Impl::Options;
+  explicit LayerHandle(Options options = {})
+      : BasicLayer<typename Impl::Scalar>(std::make_shared<Impl>(std::move(options))) {}
+  template <class First>
+  requires(!std::is_base_of_v<LayerHandle, std::remove_cvref_t<First>> &&
+           !std::is_same_v<std::remove_cvref_t<First>, Options> &&
+           requires(First first) { Options{static_cast<First>(first)}; }) explicit LayerHandle(First first)
+      : LayerHandle(Options{first}) {}
+};
+
+/// A symbolic tensor: the result of a call in the functional API.
+template <class T>
+class BasicSymbol {
+ public:
+  struct Node {
+    LayerPtr<T> layer;
+    std::vector<BasicSymbol> inputs;
+    Shape shape;
+  };
+  BasicSymbol() = default;
+  explicit BasicSymbol(std::shared_ptr<const Node> node) : node_(std::move(node)) {}
+
+  /// Without the batch axis.
+  const Shape& shape() const { return node_->shape; }
+  const Node& node() const { return *node_; }
+  explicit operator bool() const { return node_ != nullptr; }
+  friend bool operator==(const BasicSymbol&, const BasicSymbol&) = default;
+
+ private:
+  std::shared_ptr<const Node> node_;
+};
+using Symbol = BasicSymbol<float>;
+
+template <class T>
+BasicSymbol<T> BasicLayer<T>::operator()(const BasicSymbol<T>& input) const {
+  return (*this)({input});
+}
+template <class T>
+BasicSymbol<T> BasicLayer<T>::operator()(std::initializer_list<BasicSymbol<T>> inputs) const {
+  std::vector<Shape> shapes;
+  for (const BasicSymbol<T>& input : inputs) {
+    require<ConfigError>(static_cast<bool>(input), impl_->who(),
+                         "called on a symbolic tensor that was never made");
+    shapes.push_back(input.shape());
+  }
+  const Shape shape = impl_->output_shape(shapes);
+  return BasicSymbol<T>(std::make_shared<const typename BasicSymbol<T>::Node>(
+      typename BasicSymbol<T>::Node{impl_, inputs, shape}));
+}
+
+}  // namespace strata::inline STRATA_ABI

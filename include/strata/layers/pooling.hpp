@@ -1,0 +1,112 @@
+#pragma once
+
+#include <strata/layers/layer.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+struct Pooling2DOptions {
+  Size2D pool_size = 2;
+  Size2D strides = {};  ///< {}: pool_size
+  Padding padding = Padding::valid;
+  std::string name = {};
+
+  template <class Fields>
+  void fields(Fields& f) {
+    f("pool_size", pool_size);
+    f("strides", strides);
+    f("padding", padding);
+  }
+};
+
+/// Maximum or average over windows; padding takes no part in either. Shapes: [batch,h,w,c] ->
+/// [batch,h',w',c]. Source: Keras's MaxPooling2D and AveragePooling2D.
+template <class T, PoolKind kind>
+class Pooling2DImpl final : public LayerBase<Pooling2DImpl<T, kind>, T, Pooling2DOptions> {
+ public:
+  using Base = LayerBase<Pooling2DImpl<T, kind>, T, Pooling2DOptions>;
+  static constexpr const char* type = kind == PoolKind::max ? "MaxPooling2D" : "AveragePooling2D";
+  explicit Pooling2DImpl(Pooling2DOptions options) : Base(std::move(options)) {}
+
+  Shape output_shape(typename Base::Shapes inputs) const override {
+    const Pool2DGeometry g = geometry(this->single(inputs), 1);
+    return {g.out_h, g.out_w, g.channels};
+  }
+  void forward(typename Base::Inputs x, typename Base::Output y,
+               typename Base::Context& context) const override {
+    context.backend().pool2d(geometry(x[0].shape()), kind, x[0].data(), y.data());
+  }
+  void backward(typename Base::Inputs x, typename Base::View y, typename Base::View dy,
+                typename Base::InputGradients dx, typename Base::Context& context) const override {
+    if (dx[0])
+      context.backend().pool2d_backward(geometry(x[0].shape()), kind, x[0].data(), y.data(), dy.data(),
+                                        dx[0].data());
+  }
+  bool is_max_pool_2x2() const override {
+    const auto& o = this->options();
+    return kind == PoolKind::max && o.pool_size == Size2D(2) && strides() == Size2D(2) &&
+           o.padding == Padding::valid;
+  }
+
+ private:
+  Size2D strides() const {
+    return this->options().strides == Size2D{} ? this->options().pool_size : this->options().strides;
+  }
+  Pool2DGeometry geometry(const Shape& input, std::int64_t batch) const {
+    return ops::pool2d_geometry(this->who(), input,
+                                {this->options().pool_size, strides(), 1, this->options().padding}, batch);
+  }
+  Pool2DGeometry geometry(const Shape& x) const { return geometry(x.without_batch(), x[0]); }
+};
+
+template <class T>
+using BasicMaxPooling2D = LayerHandle<Pooling2DImpl<T, PoolKind::max>>;
+using MaxPooling2D = BasicMaxPooling2D<float>;
+template <class T>
+using BasicAveragePooling2D = LayerHandle<Pooling2DImpl<T, PoolKind::average>>;
+using AveragePooling2D = BasicAveragePooling2D<float>;
+
+struct GlobalPooling2DOptions {
+  std::string name = {};
+
+  template <class Fields>
+  void fields(Fields&) {}
+};
+
+/// Average over all pixels of each channel. Shapes: [batch,h,w,c] -> [batch,c]. Source: Keras's
+/// GlobalAveragePooling2D.
+template <class T>
+class GlobalAveragePooling2DImpl final
+    : public LayerBase<GlobalAveragePooling2DImpl<T>, T, GlobalPooling2DOptions> {
+ public:
+  using Base = LayerBase<GlobalAveragePooling2DImpl<T>, T, GlobalPooling2DOptions>;
+  static constexpr const char* type = "GlobalAveragePooling2D";
+  explicit GlobalAveragePooling2DImpl(GlobalPooling2DOptions options) : Base(std::move(options)) {}
+
+  Shape output_shape(typename Base::Shapes inputs) const override {
+    return {geometry(this->single(inputs).with_batch(1)).channels};
+  }
+  void forward(typename Base::Inputs x, typename Base::Output y,
+               typename Base::Context& context) const override {
+    context.backend().pool2d(geometry(x[0].shape()), PoolKind::average, x[0].data(), y.data());
+  }
+  void backward(typename Base::Inputs x, typename Base::View y, typename Base::View dy,
+                typename Base::InputGradients dx, typename Base::Context& context) const override {
+    if (dx[0])
+      context.backend().pool2d_backward(geometry(x[0].shape()), PoolKind::average, x[0].data(), y.data(),
+                                        dy.data(), dx[0].data());
+  }
+
+ private:
+  // One window as large as the picture.
+  Pool2DGeometry geometry(const Shape& x) const {
+    require<ShapeError>(x.rank() == 4 && x[1] > 0 && x[2] > 0, this->who(),
+                        "expected images of shape [height,width,channels], found ", x.without_batch());
+    return ops::pool2d_geometry(this->who(), x.without_batch(), {{x[1], x[2]}, 1, 1, Padding::valid}, x[0]);
+  }
+};
+
+template <class T>
+using BasicGlobalAveragePooling2D = LayerHandle<GlobalAveragePooling2DImpl<T>>;
+using GlobalAveragePooling2D = BasicGlobalAveragePooling2D<float>;
+
+}  // namespace strata::inline STRATA_ABI

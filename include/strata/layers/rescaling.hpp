@@ -1,0 +1,44 @@
+#pragma once
+
+#include <strata/layers/layer.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+struct RescalingOptions {
+  double scale = 1;
+  double offset = 0;
+  std::string name = {};
+
+  template <class Fields>
+  void fields(Fields& f) {
+    f("scale", scale);
+    f("offset", offset);
+  }
+};
+
+/// y = x * scale + offset. Shapes: any, kept. Source: Keras's Rescaling.
+template <class T>
+class RescalingImpl final : public LayerBase<RescalingImpl<T>, T, RescalingOptions> {
+ public:
+  using Base = LayerBase<RescalingImpl<T>, T, RescalingOptions>;
+  static constexpr const char* type = "Rescaling";
+  explicit RescalingImpl(RescalingOptions options) : Base(std::move(options)) {}
+
+  Shape output_shape(typename Base::Shapes inputs) const override { return this->single(inputs); }
+  void forward(typename Base::Inputs x, typename Base::Output y,
+               typename Base::Context& context) const override {
+    context.backend().affine(y.size(), static_cast<T>(this->options().scale),
+                             static_cast<T>(this->options().offset), x[0].data(), y.data());
+  }
+  void backward(typename Base::Inputs, typename Base::View, typename Base::View dy,
+                typename Base::InputGradients dx, typename Base::Context& context) const override {
+    if (dx[0])
+      context.backend().affine(dy.size(), static_cast<T>(this->options().scale), 0, dy.data(), dx[0].data());
+  }
+};
+
+template <class T>
+using BasicRescaling = LayerHandle<RescalingImpl<T>>;
+using Rescaling = BasicRescaling<float>;
+
+}  // namespace strata::inline STRATA_ABI
