@@ -52,7 +52,8 @@ class Group:
 
     def to_bytes(self):
         header, offset = {"__metadata__": {"generator": VERSIONS, "cases": json.dumps(self.cases)}}, 0
-        for name, value in sorted(self.tensors.items()):
+        tensors = sorted(self.tensors.items(), key=lambda item: (-item[1].itemsize, item[0]))  # all are aligned
+        for name, value in tensors:
             header[name] = {
                 "dtype": DTYPES[value.dtype.name],
                 "shape": list(value.shape),
@@ -61,7 +62,7 @@ class Group:
             offset += value.nbytes
         text = json.dumps(header, separators=(",", ":")).encode()
         text += b" " * (-len(text) % 8)
-        data = b"".join(value.tobytes() for _, value in sorted(self.tensors.items()))
+        data = b"".join(value.tobytes() for _, value in tensors)
         return len(text).to_bytes(8, "little") + text + data
 
 
