@@ -79,7 +79,7 @@ class ConfigReader {
 
  private:
   template <class T>
-  requires(std::is_arithmetic_v<T> || std::is_same_v<T, std::string> ||
+  requires(std::is_arithmetic_v<T> || std::is_same_v<T, std::string> || std::is_same_v<T, Json> ||
            std::is_same_v<T, Shape>) static void from_json(const Json& json, T& value) {
     value = json.as<T>();
   }
