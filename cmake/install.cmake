@@ -1,6 +1,8 @@
 # find_package(Strata [COMPONENTS headers|compiled]) and pkg-config (strata, strata-headers)
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/Strata)
+# The .pc files find the prefix from where they lie, so that what was installed may be moved.
+file(RELATIVE_PATH pc_to_prefix /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 
 install(DIRECTORY include/strata DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.hpp PATTERN *.ipp)
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
