@@ -1,0 +1,247 @@
+#pragma once
+
+#include <array>
+#include <memory>
+
+#include <strata/core/function_ref.hpp>
+#include <strata/data/image.hpp>
+#include <strata/data/stb.ipp>
+#include <strata/io/file.hpp>
+
+namespace strata::inline STRATA_ABI {
+namespace detail {
+
+inline constexpr std::int64_t max_pixels = 89'478'485;
+
+enum class ImageFormat { unknown, jpeg, png, bmp, gif };
+
+inline ImageFormat image_format(std::string_view bytes) {
+  if (bytes.starts_with("\xFF\xD8\xFF")) return ImageFormat::jpeg;
+  if (bytes.starts_with("\x89PNG\r\n\x1A\n")) return ImageFormat::png;
+  if (bytes.starts_with("GIF87a") || bytes.starts_with("GIF89a")) return ImageFormat::gif;
+  if (bytes.starts_with("BM")) return ImageFormat::bmp;
+  return ImageFormat::unknown;
+}
+
+inline void require_image_format(std::string_view bytes, std::string_view name) {
+  require<DataError>(!bytes.empty(), "[image] '", name, "' is empty");
+  if (image_format(bytes) != ImageFormat::unknown) return;
+  std::string start;
+  for (const char c : bytes.substr(0, 12)) start += c >= ' ' && c <= '~' ? c : '.';
+  throw DataError(
+      concat("[image] '", name, "' is not a JPEG, PNG, BMP or GIF: it begins with \"", start, "\""));
+}
+
+/// Reads little- or big-endian numbers; past the end it throws.
+class ImageReader {
+ public:
+  ImageReader(std::string_view bytes, std::string_view name) : bytes_(bytes), name_(name) {}
+
+  std::string_view take(std::uint64_t offset, std::uint64_t count) const {
+    require<DataError>(offset <= bytes_.size() && count <= bytes_.size() - offset, "[image] '", name_,
+                       "' is truncated: ", bytes_.size(), " bytes, more are needed");
+    return bytes_.substr(offset, count);
+  }
+  std::uint32_t little(std::uint64_t offset, int count) const {
+    const std::string_view from = take(offset, static_cast<std::uint64_t>(count));
+    std::uint32_t value = 0;
+    for (int i = count; i-- > 0;) value = value << 8 | static_cast<unsigned char>(from[i]);
+    return value;
+  }
+  std::uint32_t big(std::uint64_t offset) const {
+    std::uint32_t value = 0;
+    for (const char c : take(offset, 4)) value = value << 8 | static_cast<unsigned char>(c);
+    return value;
+  }
+
+ private:
+  std::string_view bytes_, name_;
+};
+
+/// CRC-32 of PNG and zlib.
+inline std::uint32_t crc32(std::string_view bytes) {
+  static constexpr auto table = [] {
+    std::array<std::uint32_t, 256> out{};
+    for (std::uint32_t i = 0; i < 256; ++i) {
+      out[i] = i;
+      for (int bit = 0; bit < 8; ++bit) out[i] = out[i] >> 1 ^ (out[i] & 1 ? 0xEDB88320u : 0);
+    }
+    return out;
+  }();
+  std::uint32_t crc = ~0u;
+  for (const char c : bytes) crc = crc >> 8 ^ table[(crc ^ static_cast<unsigned char>(c)) & 0xFF];
+  return ~crc;
+}
+
+// stb fills with grey or black what is missing from some files; these checks find that first. (A JPEG cut
+// short lacks its end marker, which stb does notice.)
+inline void check_png(const ImageReader& file, std::string_view name) {
+  for (std::uint64_t at = 8;;) {
+    const std::uint32_t length = file.big(at);
+    const std::string_view chunk = file.take(at + 4, std::uint64_t{length} + 4);
+    const bool critical = !(chunk[0] & 0x20);
+    require<DataError>(!critical || file.big(at + 8 + length) == crc32(chunk), "[image] '", name,
+                       "' is damaged: the checksum of its ", chunk.substr(0, 4), " chunk at byte ", at,
+                       " is wrong");
+    if (chunk.starts_with("IEND")) return;
+    at += std::uint64_t{length} + 12;
+  }
+}
+
+inline void check_bmp(const ImageReader& file) {
+  const std::uint64_t pixels = file.little(10, 4), header = file.little(14, 4);
+  const bool core = header == 12;
+  const std::int64_t width = core ? file.little(18, 2) : static_cast<std::int32_t>(file.little(18, 4));
+  const std::int64_t height = core ? file.little(20, 2) : static_cast<std::int32_t>(file.little(22, 4));
+  const std::int64_t bits = file.little(core ? 24 : 28, 2);
+  if (width <= 0 || height == 0 || bits > 32) return;  // stb's error says more
+  const std::int64_t rows = height < 0 ? -height : height;
+  const std::int64_t row = (width * bits + 31) / 32 * 4, last = (width * bits + 7) / 8;
+  file.take(pixels, static_cast<std::uint64_t>((rows - 1) * row + last));
+}
+
+inline void check_gif(const ImageReader& file) {
+  const auto color_table = [](std::uint32_t flags) { return flags & 0x80 ? 6u << (flags & 7) : 0u; };
+  const auto sub_blocks = [&](std::uint64_t at) {
+    while (const std::uint32_t length = file.little(at, 1)) at += length + 1;
+    return at + 1;
+  };
+  std::uint64_t at = 13 + color_table(file.little(10, 1));
+  for (;;) {
+    const std::uint32_t kind = file.little(at, 1);
+    if (kind == 0x2C) {  // the first picture: its data must be complete
+      sub_blocks(at + 11 + color_table(file.little(at + 9, 1)));
+      return;
+    }
+    if (kind != 0x21) return;  // stb's error says more
+    at = sub_blocks(at + 2);
+  }
+}
+
+inline void check_complete(std::string_view bytes, std::string_view name) {
+  const ImageReader file(bytes, name);
+  switch (image_format(bytes)) {
+    case ImageFormat::png:
+      return check_png(file, name);
+    case ImageFormat::bmp:
+      return check_bmp(file);
+    case ImageFormat::gif:
+      return check_gif(file);
+    default:
+      return;
+  }
+}
+
+/// Pixels of `from` channels (1 grey, 2 grey and alpha, 3, 4) as pixels of `to` channels (1, 3, 4).
+inline void convert_channels(const std::uint8_t* in, int from, std::uint8_t* out, int to,
+                             std::int64_t pixels) {
+  if (from == to) {
+    std::copy_n(in, pixels * to, out);
+    return;
+  }
+  for (std::int64_t i = 0; i < pixels; ++i, in += from, out += to) {
+    if (to == 1) {
+      // Pillow's ITU-R 601 luma in 16-bit fixed point.
+      out[0] =
+          from < 3
+              ? in[0]
+              : static_cast<std::uint8_t>((in[0] * 19595u + in[1] * 38470u + in[2] * 7471u + 0x8000u) >> 16);
+      continue;
+    }
+    for (int c = 0; c < 3; ++c) out[c] = in[from < 3 ? 0 : c];
+    if (to == 4) out[3] = from == 2 ? in[1] : 255;
+  }
+}
+
+inline std::string encoded(FunctionRef<int(stb::stbi_write_func*, void*)> encode, const std::string& path) {
+  std::string bytes;
+  const int good = encode(
+      [](void* to, void* data, int size) {
+        static_cast<std::string*>(to)->append(static_cast<const char*>(data), static_cast<std::size_t>(size));
+      },
+      &bytes);
+  require<DataError>(good && !bytes.empty(), "[image] '", path, "' could not be encoded");
+  return bytes;
+}
+
+inline void require_pixels(TensorView<const std::uint8_t> pixels, const std::string& path, bool alpha) {
+  const Shape& shape = pixels.shape();
+  const bool fits = shape.rank() == 3 && pixels.size() > 0 && shape[0] <= 65535 && shape[1] <= 65535 &&
+                    (shape[2] == 1 || shape[2] == 3 || (alpha && shape[2] == 4));
+  require<ShapeError>(fits, "[image] '", path, "': expected pixels [height,width,channels] with ",
+                      alpha ? "1, 3 or 4" : "1 or 3", " channels, found ", shape);
+}
+
+}  // namespace detail
+
+STRATA_INLINE Tensor<std::uint8_t> decode_image(std::span<const std::uint8_t> bytes, std::string_view name,
+                                                ColorMode mode) {
+  namespace stb = detail::stb;
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  detail::require_image_format(text, name);
+  require<DataError>(bytes.size() <= (std::size_t{1} << 30), "[image] '", name, "' is larger than 1 GiB");
+  detail::check_complete(text, name);
+
+  const int length = static_cast<int>(bytes.size());
+  int width = 0, height = 0, channels = 0;
+  // The header alone first: the picture's size bounds what decoding may allocate.
+  stb::allocation_limit = std::size_t{1} << 20;
+  const int known = stb::stbi_info_from_memory(bytes.data(), length, &width, &height, &channels);
+  const auto require_decoded = [&](bool good) {
+    require<DataError>(good, "[image] '", name, "' is damaged or truncated (",
+                       stb::stbi_failure_reason() ? stb::stbi_failure_reason() : "unknown reason", ")");
+  };
+  require_decoded(known && width > 0 && height > 0);
+  const std::int64_t pixels = std::int64_t{width} * height;
+  require<DataError>(pixels <= detail::max_pixels, "[image] '", name, "' claims to have ", width, " x ",
+                     height, " pixels; at most ", detail::max_pixels, " are accepted");
+  stb::allocation_limit =
+      (std::size_t{1} << 20) + 2 * bytes.size() +
+      32 * (static_cast<std::size_t>(width) + 16) * (static_cast<std::size_t>(height) + 16);
+  const std::unique_ptr<stb::stbi_uc, void (*)(void*)> decoded(
+      stb::stbi_load_from_memory(bytes.data(), length, &width, &height, &channels, 0), ::free);
+  require_decoded(decoded && std::int64_t{width} * height == pixels);
+
+  const std::int64_t wanted = channels_of(mode);
+  Tensor<std::uint8_t> out = Tensor<std::uint8_t>::uninitialized({height, width, wanted});
+  detail::convert_channels(decoded.get(), channels, out.data(), static_cast<int>(wanted), pixels);
+  return out;
+}
+
+STRATA_INLINE Tensor<std::uint8_t> read_image(const std::string& path, ColorMode mode) {
+  const std::string bytes = read_file(path);
+  return decode_image({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, path, mode);
+}
+
+STRATA_INLINE void check_image_file(const std::string& path) {
+  const InputFile file(path);
+  std::string start(static_cast<std::size_t>(std::min<std::uint64_t>(file.size(), 16)), '\0');
+  file.read(0, start.data(), start.size());
+  detail::require_image_format(start, path);
+}
+
+STRATA_INLINE void write_png(const std::string& path, TensorView<const std::uint8_t> pixels) {
+  detail::require_pixels(pixels, path, true);
+  const auto extent = [&](int axis) { return static_cast<int>(pixels.shape()[axis]); };
+  write_file_atomically(path, detail::encoded(
+                                  [&](detail::stb::stbi_write_func* write, void* to) {
+                                    return detail::stb::stbi_write_png_to_func(
+                                        write, to, extent(1), extent(0), extent(2), pixels.data(), 0);
+                                  },
+                                  path));
+}
+
+STRATA_INLINE void write_jpeg(const std::string& path, TensorView<const std::uint8_t> pixels, int quality) {
+  detail::require_pixels(pixels, path, false);
+  require<ConfigError>(quality >= 1 && quality <= 100, "[image] expected a JPEG quality of 1 to 100, found ",
+                       quality);
+  const auto extent = [&](int axis) { return static_cast<int>(pixels.shape()[axis]); };
+  write_file_atomically(path, detail::encoded(
+                                  [&](detail::stb::stbi_write_func* write, void* to) {
+                                    return detail::stb::stbi_write_jpg_to_func(
+                                        write, to, extent(1), extent(0), extent(2), pixels.data(), quality);
+                                  },
+                                  path));
+}
+
+}  // namespace strata::inline STRATA_ABI
