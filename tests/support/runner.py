@@ -136,18 +136,21 @@ def run_programs(folder, programs, label="", arguments=(), environment=None):
 
 # ---- steps ----------------------------------------------------------------------------------------------------
 
-def compile_all(label, sources, flag_sets):
-    """Compiles each (name, path) with each set of flags, one test per compilation."""
+def has(command):
+    return run(["sh", "-c", f"command -v {command}"])[0] == 0
+
+
+def compile_all(label, sources, compilers):
+    """Compiles each (name, path) with each compiler, {name: command}; every compilation is a test."""
     start = time.monotonic()
-    jobs = [(name, path, flags) for name, path in sources for flags in flag_sets]
-    ccache = ["ccache"] if run(["sh", "-c", "command -v ccache"])[0] == 0 else []
+    jobs = [(f"{name} ({compiler})", path, command) for name, path in sources for compiler, command in compilers.items()]
+    ccache = ["ccache"] * has("ccache")
 
     def one(job):
-        name, path, flags = job
+        name, path, (compiler, *flags) = job
         with tempfile.TemporaryDirectory() as scratch:
-            return f"{name} ({' '.join(flags[:1] + flags[-1:])})", command_error(
-                ccache + [*flags[:1], "-std=c++20", "-O0", "-Iinclude", "-Iexamples", *flags[1:], "-c", path,
-                          "-o", f"{scratch}/out.o"])
+            return name, command_error([*ccache, compiler, "-std=c++20", "-Iinclude", "-Iexamples", *flags,
+                                        "-c", path, "-o", f"{scratch}/out.o"])
 
     before = totals.failed
     with ThreadPoolExecutor(JOBS) as pool:
@@ -171,16 +174,16 @@ def eigen_flags():
 def step_headers():
     """Every header compiles alone, header-only and compiled, with every compiler at hand."""
     strict = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", *eigen_flags()]
-    flag_sets = [["g++", *strict, "-DSTRATA_HEADER_ONLY_CHECK"], ["g++", *strict, "-DSTRATA_COMPILED"]]
-    if run(["sh", "-c", "command -v clang++"])[0] == 0:
-        flag_sets.append(["clang++", *strict, "-DSTRATA_HEADER_ONLY_CHECK"])
+    compilers = {"g++": ["g++", *strict], "g++, compiled": ["g++", *strict, "-DSTRATA_COMPILED"]}
+    if has("clang++"):
+        compilers["clang++"] = ["clang++", *strict]
     sources = []
     for header in sorted(glob.glob("**/*.hpp", root_dir="include", recursive=True)):
         path = f"build/headers/{header}.cpp"
         # Twice, so that a missing include guard shows.
         write_changed(path, f"#include <{header}>\n#include <{header}>\n")
         sources.append((header, path))
-    compile_all("headers", sources, flag_sets)
+    compile_all("headers", sources, compilers)
 
 
 def step_docs():
@@ -211,7 +214,7 @@ def step_docs():
             write_changed(path, "#include <strata/strata.hpp>\nusing namespace strata;\nvoid page() {\n" +
                           "{\n".join(function) + "}\n" * len(function))
             sources.append((page, path))
-    compile_all("docs", sources, [["g++", "-DSTRATA_COMPILED"]])
+    compile_all("docs", sources, {"g++": ["g++", "-DSTRATA_COMPILED"]})
 
 
 def step_examples():
