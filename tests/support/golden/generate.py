@@ -407,11 +407,11 @@ def metrics(group):
 def pictures():
     rng = random("pictures")
     y, x = np.mgrid[0:19, 0:26]
-    waves = [np.sin(x / (2 + c) + c) * np.cos(y / 3.5 - c) for c in range(3)]
+    waves = [np.sin(x / (2 + c) + c) * np.cos(y / 3.5 - c) for c in range(4)]
     smooth = (127.5 + 127.5 * np.stack(waves, -1)).astype("uint8")
     noise = rng.integers(0, 256, size=[13, 9, 3]).astype("uint8")
     large = rng.integers(0, 256, size=[61, 47, 3]).astype("uint8")
-    return {"smooth": smooth, "noise": noise, "large": large}
+    return {"smooth": smooth[:, :, :3], "noise": noise, "large": large, "alpha": smooth, "grey": smooth[:, :, :1]}
 
 
 SIZES = {
@@ -421,61 +421,78 @@ SIZES = {
 }
 
 
+def add_pictures(group):
+    group.tensors |= {f"pictures/{name}": pixels for name, pixels in pictures().items()}
+
+
 def resize_cases():
-    for picture, pixels in pictures().items():
-        for size in SIZES[picture]:
-            yield picture, pixels, size
+    for picture, sizes in SIZES.items():
+        for size in sizes:
+            yield picture, pictures()[picture], size
 
 
 def png(pixels):
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG")
+    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(out, "PNG")
     return io.BytesIO(out.getvalue())
 
 
 def resize_pillow(group):
     """keras.utils.load_img, as ImageDataGenerator uses it."""
+    add_pictures(group)
+
+    def add(picture, pixels, size, interpolation, color_mode="rgb", keep=False):
+        image = keras.utils.load_img(png(pixels), color_mode, size, interpolation, keep)
+        name = f"{picture}_{text(size)}_{interpolation}{'_keep_aspect_ratio' if keep else ''}"
+        config = {"picture": picture, "size": size, "interpolation": interpolation, "keep_aspect_ratio": keep}
+        group.add({"name": name, "resize": config}, {"y": np.asarray(image).reshape(*size, pixels.shape[2])})
+
     for picture, pixels, size in resize_cases():
         for interpolation in ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"):
-            for keep in (False, True) if interpolation in ("nearest", "bilinear") else (False,):
-                config = {"size": size, "interpolation": interpolation, "keep_aspect_ratio": keep}
-                image = keras.utils.load_img(
-                    png(pixels), target_size=size, interpolation=interpolation, keep_aspect_ratio=keep
-                )
-                name = f"{picture}_{text(size)}_{interpolation}{'_keep_aspect_ratio' if keep else ''}"
-                group.add({"name": name, "resize": config}, {"x": pixels, "y": np.asarray(image)})
-    grey = pictures()["smooth"][:, :, 0]
-    for interpolation in ("nearest", "bilinear", "bicubic"):
-        image = keras.utils.load_img(png(grey), "grayscale", target_size=(8, 33), interpolation=interpolation)
-        config = {"size": [8, 33], "interpolation": interpolation, "keep_aspect_ratio": False}
-        tensors = {"x": grey[:, :, None], "y": np.asarray(image)[:, :, None]}
-        group.add({"name": f"grey_{interpolation}", "resize": config}, tensors)
+            add(picture, pixels, size, interpolation)
+        for interpolation in ("nearest", "bilinear"):
+            add(picture, pixels, size, interpolation, keep=True)
+    for picture, color_mode in (("grey", "grayscale"), ("alpha", "rgba")):
+        for interpolation in ("nearest", "bilinear", "bicubic"):
+            for size in ([8, 33], [23, 11]):
+                add(picture, pictures()[picture], size, interpolation, color_mode)
 
 
 def resize_tensorflow(group):
     """tf.image.resize, and image_dataset_from_directory (built on it) with its two ways of keeping the aspect ratio."""
-    keras.config.set_floatx("float32")
+    add_pictures(group)
+
+    def add(picture, size, y, interpolation, antialias=False, aspect_ratio="stretch"):
+        name = f"{picture}_{text(size)}_{interpolation}{'_antialias' if antialias else ''}"
+        config = {"picture": picture, "size": size, "interpolation": interpolation, "antialias": antialias}
+        config["aspect_ratio"] = aspect_ratio
+        name += f"_{aspect_ratio}" if aspect_ratio != "stretch" else ""
+        group.add({"name": name, "resize": config}, {"y": y.numpy().astype("float32")})
+
+    def resize(picture, pixels, size, interpolation, antialias=False):
+        y = tf.image.resize(pixels, size, method=interpolation, antialias=antialias)
+        add(picture, size, y, interpolation, antialias)
+
+    def load(picture, pixels, size, interpolation, aspect_ratio):
+        with tempfile.TemporaryDirectory() as folder:
+            (pathlib.Path(folder) / "image.png").write_bytes(png(pixels).getvalue())
+            dataset = keras.utils.image_dataset_from_directory(
+                folder, labels=None, image_size=size, interpolation=interpolation, batch_size=1, verbose=False,
+                **{f"{aspect_ratio}_to_aspect_ratio": True},
+            )
+            add(picture, size, next(iter(dataset))[0], interpolation, aspect_ratio=aspect_ratio)
+
     for picture, pixels, size in resize_cases():
         for interpolation in ("nearest", "bilinear", "bicubic"):
-            for antialias in (False, True) if interpolation != "nearest" else (False,):
-                config = {"size": size, "interpolation": interpolation, "antialias": antialias}
-                y = tf.image.resize(pixels, size, method=interpolation, antialias=antialias)
-                name = f"{picture}_{text(size)}_{interpolation}{'_antialias' if antialias else ''}"
-                group.add({"name": name, "resize": config}, {"x": pixels, "y": y.numpy().astype("float32")})
-            for option in ("crop_to_aspect_ratio", "pad_to_aspect_ratio"):
-                with tempfile.TemporaryDirectory() as folder:
-                    (pathlib.Path(folder) / "image.png").write_bytes(png(pixels).getvalue())
-                    dataset = keras.utils.image_dataset_from_directory(
-                        folder, labels=None, image_size=size, interpolation=interpolation, batch_size=1, verbose=False,
-                        **{option: True},
-                    )
-                    y = next(iter(dataset))[0].numpy().astype("float32")
-                config = {"size": size, "interpolation": interpolation, "antialias": False, option: True}
-                group.add(
-                    {"name": f"{picture}_{text(size)}_{interpolation}_{option}", "resize": config},
-                    {"x": pixels, "y": y},
-                )
-    keras.config.set_floatx("float64")
+            resize(picture, pixels, size, interpolation)
+            load(picture, pixels, size, interpolation, "crop")
+            load(picture, pixels, size, interpolation, "pad")
+        for interpolation in ("bilinear", "bicubic"):
+            resize(picture, pixels, size, interpolation, antialias=True)
+    for size in ([31, 37], [9, 7]):
+        for interpolation in ("area", "lanczos3", "lanczos5", "gaussian", "mitchellcubic"):
+            resize("smooth", pictures()["smooth"], size, interpolation)
+            resize("smooth", pictures()["smooth"], size, interpolation, antialias=True)
 
 
 # Ten training steps of a small convnet ----------------------------------------------------------------------------
