@@ -6,10 +6,11 @@
 #include <type_traits>
 
 #include <strata/core/error.hpp>
+#include <strata/io/file.hpp>
 
 namespace strata::inline STRATA_ABI {
 
-/// Element types of the tensors in files, little-endian.
+/// Element types of the tensors in files.
 enum class DType { boolean, uint8, int32, int64, float16, bfloat16, float32, float64 };
 
 constexpr std::size_t size_of(DType dtype) {
@@ -45,8 +46,10 @@ constexpr DType dtype_of() {
 /// integers as the same or a wider integer.
 bool is_convertible(DType from, DType to);
 
-/// Converts `count` little-endian elements in place of `to`'s type. Both ends are unaligned bytes.
-void convert(DType from, const void* source, DType to, void* target, std::size_t count);
+/// Reads `count` elements of type `from`, which begin at `offset`, as elements of type `to`; a conversion
+/// takes a megabyte of memory, however long the tensor is. Throws DataError.
+void read_elements(const InputFile& file, std::uint64_t offset, DType from, bool big_endian,
+                   std::uint64_t count, DType to, void* out);
 
 }  // namespace strata::inline STRATA_ABI
 

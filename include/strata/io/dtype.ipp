@@ -1,7 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <bit>
-#include <cstring>
+#include <vector>
 
 #include <strata/io/dtype.hpp>
 
@@ -41,14 +42,11 @@ STRATA_INLINE float bfloat_to_float(std::uint16_t value) {
   return std::bit_cast<float>(std::uint32_t{value} << 16);
 }
 
-template <class From, class To, class Convert>
-void convert_each(const void* source, void* target, std::size_t count, Convert convert) {
-  for (std::size_t i = 0; i < count; ++i) {
-    From value;
-    std::memcpy(&value, static_cast<const char*>(source) + i * sizeof(From), sizeof(From));
-    const To converted = static_cast<To>(convert(value));
-    std::memcpy(static_cast<char*>(target) + i * sizeof(To), &converted, sizeof(To));
-  }
+template <class From, class To, class Value>
+void convert_each(const void* source, void* target, std::size_t count, Value value_of) {
+  const From* from = static_cast<const From*>(source);
+  To* to = static_cast<To*>(target);
+  for (std::size_t i = 0; i < count; ++i) to[i] = static_cast<To>(value_of(from[i]));
 }
 template <class To>
 void convert_to(DType from, const void* source, void* target, std::size_t count) {
@@ -71,22 +69,42 @@ void convert_to(DType from, const void* source, void* target, std::size_t count)
       return convert_each<double, To>(source, target, count, same);
   }
 }
+/// Of convertible types, both aligned.
+STRATA_INLINE void convert(DType from, const void* source, DType to, void* target, std::size_t count) {
+  switch (to) {
+    case DType::uint8:
+      return convert_to<std::uint8_t>(from, source, target, count);
+    case DType::int32:
+      return convert_to<std::int32_t>(from, source, target, count);
+    case DType::int64:
+      return convert_to<std::int64_t>(from, source, target, count);
+    case DType::float32:
+      return convert_to<float>(from, source, target, count);
+    default:
+      return convert_to<double>(from, source, target, count);
+  }
+}
 
 }  // namespace detail
 
-STRATA_INLINE void convert(DType from, const void* source, DType to, void* target, std::size_t count) {
-  require<DataError>(is_convertible(from, to), "[dtype] ", name_of(from), " is not read as ", name_of(to));
-  if (count == 0) return;
-  if (from == to || size_of(from) == 1) {
-    if (size_of(from) == size_of(to)) {
-      std::memcpy(target, source, count * size_of(to));
-      return;
-    }
+STRATA_INLINE void read_elements(const InputFile& file, std::uint64_t offset, DType from, bool big_endian,
+                                 std::uint64_t count, DType to, void* out) {
+  require<DataError>(is_convertible(from, to), "[file] '", file.path(), "': ", name_of(from),
+                     " is not read as ", name_of(to));
+  const std::size_t size = size_of(from);
+  if (from == to && (!big_endian || size == 1)) return file.read(offset, out, count * size);
+  constexpr std::uint64_t piece = 1 << 17;
+  std::vector<char> buffer(std::min(count, piece) * size);
+  while (count > 0) {
+    const std::size_t elements = std::min(count, piece), bytes = elements * size;
+    file.read(offset, buffer.data(), bytes);
+    if (big_endian)
+      for (std::size_t i = 0; i < bytes; i += size) std::reverse(buffer.data() + i, buffer.data() + i + size);
+    detail::convert(from, buffer.data(), to, out, elements);
+    out = static_cast<char*>(out) + elements * size_of(to);
+    offset += bytes;
+    count -= elements;
   }
-  if (to == DType::float32) detail::convert_to<float>(from, source, target, count);
-  if (to == DType::float64) detail::convert_to<double>(from, source, target, count);
-  if (to == DType::int32) detail::convert_to<std::int32_t>(from, source, target, count);
-  if (to == DType::int64) detail::convert_to<std::int64_t>(from, source, target, count);
 }
 
 }  // namespace strata::inline STRATA_ABI

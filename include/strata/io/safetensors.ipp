@@ -128,17 +128,7 @@ STRATA_INLINE void SafetensorsFile::check_convertible(const SafetensorsInfo& ten
 }
 
 STRATA_INLINE void SafetensorsFile::read_into(const SafetensorsInfo& tensor, DType to, void* out) const {
-  const std::size_t bytes = static_cast<std::size_t>(tensor.bytes);
-  if (tensor.dtype == to) return file_.read(tensor.offset, out, bytes);
-  // A megabyte at a time, so that a conversion needs no second copy of the tensor.
-  std::string piece(std::min<std::size_t>(bytes, std::size_t{1} << 20), '\0');
-  const std::size_t from_size = size_of(tensor.dtype);
-  for (std::size_t done = 0; done < bytes; done += piece.size()) {
-    piece.resize(std::min(piece.size(), bytes - done));
-    file_.read(tensor.offset + done, piece.data(), piece.size());
-    convert(tensor.dtype, piece.data(), to, static_cast<char*>(out) + done / from_size * size_of(to),
-            piece.size() / from_size);
-  }
+  read_elements(file_, tensor.offset, tensor.dtype, false, tensor.bytes / size_of(tensor.dtype), to, out);
 }
 
 STRATA_INLINE void write_safetensors(const std::string& path, std::span<const SafetensorsEntry> entries,
