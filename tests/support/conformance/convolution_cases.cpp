@@ -1,0 +1,221 @@
+#include <cmath>
+#include <limits>
+
+#include <strata/ops/geometry.hpp>
+
+#include "support/conformance/case.hpp"
+
+namespace strata_test {
+
+using namespace strata;
+
+namespace {
+
+const Activation activations[] = {Activation::linear,        Activation::relu,    Activation::leaky_relu(0.1),
+                                  Activation::elu,           Activation::sigmoid, Activation::tanh,
+                                  Activation::leaky_relu(2), Activation::softmax};
+
+std::string describe(const Conv2DGeometry& g) {
+  return concat("[", g.batch, ",", g.in_h, ",", g.in_w, ",", g.in_c, "] to [", g.out_h, ",", g.out_w, ",",
+                g.out_c, "] by ", g.kernel_h, "x", g.kernel_w, ", strides ", g.stride_h, ",", g.stride_w,
+                ", dilation ", g.dilation_h, ",", g.dilation_w, ", padding ", g.pad_top, ",", g.pad_left);
+}
+
+void forward(Cases& cases, const Conv2DGeometry& g, bool bias, const Activation& activation, bool pool,
+             double scale = 1) {
+  const std::int64_t outputs = g.batch * (pool ? (g.out_h / 2) * (g.out_w / 2) : g.out_h * g.out_w) * g.out_c;
+  const double size = scale / std::sqrt(double(g.kernel_h * g.kernel_w * g.in_c));
+  cases.add("conv2d",
+            concat(describe(g), bias ? ", bias, " : ", ", name_of(activation), pool ? ", pooled" : "",
+                   scale != 1 ? concat(", scale ", scale) : ""),
+            {cases.random(g.batch * g.in_h * g.in_w * g.in_c, -scale, scale),
+             cases.random(g.kernel_h * g.kernel_w * g.in_c * g.out_c, -size, size),
+             bias ? cases.random(g.out_c) : cases.null(), cases.output(outputs)},
+            [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+              backend.conv2d(g, a[0], {a[1]}, {a[2], activation, pool}, a[3]);
+            },
+            {.large = g.flops() > 30'000'000});
+}
+
+void backward(Cases& cases, const Conv2DGeometry& g) {
+  const std::int64_t x = g.batch * g.in_h * g.in_w * g.in_c, y = g.batch * g.out_h * g.out_w * g.out_c;
+  const std::int64_t kernel = g.kernel_h * g.kernel_w * g.in_c * g.out_c;
+  const bool large = g.flops() > 30'000'000;
+  cases.add("conv2d_backward_input", describe(g), {cases.random(y), cases.random(kernel), cases.output(x)},
+            [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+              backend.conv2d_backward_input(g, a[0], {a[1]}, a[2]);
+            },
+            {.large = large});
+  for (const bool accumulate : {false, true}) {
+    if (accumulate && large) continue;
+    cases.add(
+        "conv2d_backward_kernel", describe(g) + (accumulate ? ", accumulated" : ""),
+        {cases.random(x), cases.random(y), accumulate ? cases.random_output(kernel) : cases.output(kernel)},
+        [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+          backend.conv2d_backward_kernel(g, a[0], a[1], {a[2], accumulate});
+        },
+        {.large = large});
+  }
+}
+
+}  // namespace
+
+void convolution_cases(Cases& cases) {
+  std::size_t turn = 0;
+  const auto all = [&](const Shape& input, std::int64_t filters, const ops::Window& window,
+                       std::int64_t batch) {
+    const Conv2DGeometry g = ops::conv2d_geometry("", input, filters, window, batch);
+    const Activation& activation = activations[turn % std::size(activations)];
+    // Softmax over the channels and pooling after it are legal, if rare.
+    forward(cases, g, turn % 3 != 0, activation, turn % 5 == 4);
+    backward(cases, g);
+    ++turn;
+  };
+  const Padding paddings[] = {Padding::valid, Padding::same};
+
+  for (const std::int64_t in : {1, 3, 8, 17, 64})
+    for (const std::int64_t out : {1, 3, 8, 17, 64})
+      for (const std::int64_t batch : {1, 3})
+        all({7, 5, in}, out, {.size = 3, .padding = Padding::same}, batch);
+
+  for (const Padding padding : paddings)
+    for (const std::int64_t stride : {1, 2, 3})
+      for (const std::int64_t size : {1, 2, 3, 4, 5, 7}) {
+        all({11, 8, 3}, 8, {.size = size, .strides = stride, .padding = padding}, 1);
+        all({8, 13, 16}, 6, {.size = size, .strides = {stride, 4 - stride}, .padding = padding}, 2);
+      }
+  for (const Padding padding : paddings)
+    for (const std::int64_t dilation : {2, 3})
+      for (const std::int64_t size : {1, 2, 3}) {
+        all({11, 8, 3}, 8, {.size = size, .dilation = dilation, .padding = padding}, 3);
+        all({9, 12, 8}, 5, {.size = {size, 2}, .dilation = {1, dilation}, .padding = padding}, 1);
+      }
+  for (const Padding padding : paddings)
+    for (const Size2D size : {Size2D{1, 7}, {7, 1}, {2, 3}, {3, 1}})
+      all({9, 10, 4}, 5, {.size = size, .strides = {1, 2}, .padding = padding}, 2);
+
+  // Kernels larger than the image, images of one pixel, no samples.
+  all({2, 3, 4}, 5, {.size = 5, .padding = Padding::same}, 2);
+  all({1, 1, 3}, 2, {.size = 3, .padding = Padding::same}, 1);
+  all({1, 1, 1}, 1, {.size = 1}, 1);
+  all({3, 3, 7}, 9, {.size = 3}, 3);
+  all({1, 40, 2}, 3, {.size = 3, .padding = Padding::same}, 1);
+  all({40, 1, 2}, 3, {.size = 3, .padding = Padding::same}, 1);
+  all({5, 5, 3}, 4, {.size = 3, .padding = Padding::same}, 0);
+
+  for (const Activation& activation : activations)
+    for (const bool bias : {false, true})
+      for (const bool pool : {false, true}) {
+        const ops::Window window{.size = 3, .padding = Padding::same};
+        forward(cases, ops::conv2d_geometry("", {9, 7, 16}, 16, window, 2), bias, activation, pool);
+        forward(cases, ops::conv2d_geometry("", {8, 10, 3}, 19, window, 1), bias, activation, pool);
+        forward(cases, ops::conv2d_geometry("", {5, 6, 12}, 3, {.size = 1}, 1), bias, activation, pool);
+      }
+  for (const double scale : {1e-15, 1e15})
+    for (const std::int64_t channels : {3, 32})
+      forward(cases,
+              ops::conv2d_geometry("", {9, 11, channels}, 16, {.size = 3, .padding = Padding::same}, 1),
+              false, Activation::relu, false, scale);
+
+  // The layers of VGG16 and Tiny Darknet at 150x150.
+  const ops::Window three{.size = 3, .padding = Padding::same}, one{.size = 1};
+  all({150, 150, 3}, 64, three, 1);
+  all({150, 150, 3}, 16, three, 2);
+  all({75, 75, 64}, 64, three, 1);
+  all({37, 37, 64}, 128, three, 2);
+  all({37, 37, 128}, 16, one, 2);
+  all({18, 18, 128}, 256, three, 1);
+  all({18, 18, 256}, 32, one, 2);
+  all({9, 9, 512}, 512, three, 1);
+  all({9, 9, 256}, 512, three, 2);
+  all({4, 4, 512}, 128, three, 2);
+}
+
+void pooling_cases(Cases& cases) {
+  const auto all = [&](const Shape& input, const ops::Window& window, std::int64_t batch) {
+    const Pool2DGeometry g = ops::pool2d_geometry("", input, window, batch);
+    const std::int64_t x = batch * input.size(), y = batch * g.out_h * g.out_w * g.channels;
+    for (const PoolKind kind : {PoolKind::max, PoolKind::average}) {
+      const std::string description =
+          concat(kind == PoolKind::max ? "max" : "average", " of ", g.pool_h, "x", g.pool_w, ", strides ",
+                 g.stride_h, ",", g.stride_w, ", padding ", g.pad_top, ",", g.pad_left, " over ",
+                 input.with_batch(batch));
+      cases.add(
+          "pool2d", description, {cases.ties(x), cases.output(y)},
+          [=]<class T>(Backend<T>& backend, const Arguments<T>& a) { backend.pool2d(g, kind, a[0], a[1]); });
+      // The output that the backward pass is given comes from the same call; it is checked twice.
+      cases.add("pool2d_backward", description,
+                {cases.ties(x), cases.output(y), cases.random(y), cases.output(x)},
+                [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+                  backend.pool2d(g, kind, a[0], a[1]);
+                  backend.pool2d_backward(g, kind, a[0], a[1], a[2], a[3]);
+                });
+    }
+  };
+  for (const std::int64_t channels : {1, 3, 8, 17, 64})
+    for (const std::int64_t batch : {1, 3}) {
+      all({8, 6, channels}, {.size = 2, .strides = 2}, batch);
+      all({9, 7, channels}, {.size = 2, .strides = 2}, batch);
+      all({9, 7, channels}, {.size = 2, .strides = 2, .padding = Padding::same}, batch);
+      all({9, 7, channels}, {.size = 3, .strides = 2, .padding = Padding::same}, batch);
+    }
+  for (const Padding padding : {Padding::valid, Padding::same})
+    for (const std::int64_t stride : {1, 2, 3})
+      for (const std::int64_t size : {1, 2, 3, 5}) {
+        all({11, 8, 5}, {.size = size, .strides = stride, .padding = padding}, 2);
+        all({7, 10, 16}, {.size = {size, 2}, .strides = {stride, 1}, .padding = padding}, 1);
+      }
+  all({10, 10, 128}, {.size = 10, .strides = 10}, 2);
+  all({1, 1, 3}, {.size = 1}, 1);
+  all({2, 2, 3}, {.size = 5, .padding = Padding::same}, 1);
+  all({75, 75, 64}, {.size = 2, .strides = 2}, 1);
+  all({4, 4, 3}, {.size = 2, .strides = 2}, 0);
+
+  const float infinity = std::numeric_limits<float>::infinity();
+  const Pool2DGeometry g = ops::pool2d_geometry("", {2, 4, 1}, {.size = 2, .strides = 2});
+  cases.add("pool2d", "maximum of infinities",
+            {cases.of({-infinity, -infinity, 3, infinity, -infinity, -infinity, -infinity, 1e38f}),
+             cases.output(2)},
+            [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+              backend.pool2d(g, PoolKind::max, a[0], a[1]);
+            });
+}
+
+void dense_cases(Cases& cases) {
+  std::size_t turn = 0;
+  for (const std::int64_t rows : {0, 1, 3, 20, 65})
+    for (const std::int64_t in : {1, 3, 17, 64, 1000})
+      for (const std::int64_t out : {1, 2, 8, 17, 64}) {
+        const std::string description = concat("[", rows, ",", in, "] to ", out);
+        const Activation& f = activations[turn % std::size(activations)];
+        const bool bias = turn % 3 != 0, accumulate = turn % 2 != 0;
+        ++turn;
+        cases.add("dense", concat(description, bias ? ", bias, " : ", ", name_of(f)),
+                  {cases.random(rows * in), cases.random(in * out), bias ? cases.random(out) : cases.null(),
+                   cases.output(rows * out)},
+                  [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+                    backend.dense(rows, in, out, a[0], {a[1]}, {a[2], f}, a[3]);
+                  });
+        cases.add("dense_backward_input", description,
+                  {cases.random(rows * out), cases.random(in * out), cases.output(rows * in)},
+                  [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+                    backend.dense_backward_input(rows, in, out, a[0], {a[1]}, a[2]);
+                  });
+        cases.add("dense_backward_kernel", concat(description, accumulate ? ", accumulated" : ""),
+                  {cases.random(rows * in), cases.random(rows * out),
+                   accumulate ? cases.random_output(in * out) : cases.output(in * out)},
+                  [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+                    backend.dense_backward_kernel(rows, in, out, a[0], a[1], {a[2], accumulate});
+                  });
+      }
+  // The head of the book's classifier.
+  cases.add("dense", "[20,8192] to 256, bias, relu",
+            {cases.random(20 * 8192), cases.random(8192 * 256, -0.02, 0.02), cases.random(256),
+             cases.output(20 * 256)},
+            []<class T>(Backend<T>& backend, const Arguments<T>& a) {
+              backend.dense(20, 8192, 256, a[0], {a[1]}, {a[2], Activation::relu}, a[3]);
+            },
+            {.large = true});
+}
+
+}  // namespace strata_test
