@@ -1,0 +1,490 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numbers>
+#include <vector>
+
+#include <strata/data/resize.hpp>
+
+namespace strata::inline STRATA_ABI {
+namespace detail {
+
+/// For each output position along one axis the input positions it reads, first[i] to first[i] + count[i], and
+/// their weights, weight[i * span] and on.
+template <class W>
+struct ResizeAxis {
+  std::int64_t span = 1;
+  std::vector<std::int64_t> first, count;
+  std::vector<W> weight;
+
+  ResizeAxis(std::int64_t out, std::int64_t max_taps)
+      : span(max_taps),
+        first(static_cast<std::size_t>(out)),
+        count(static_cast<std::size_t>(out), 1),
+        weight(static_cast<std::size_t>(out * max_taps), W{1}) {}
+  std::int64_t size() const { return static_cast<std::int64_t>(first.size()); }
+  const W* weights(std::int64_t i) const { return weight.data() + i * span; }
+};
+
+/// A window [top, top + height) x [left, left + width) of a picture.
+struct CropBox {
+  std::int64_t top, left, height, width;
+};
+
+// --- Pillow (libImaging/Resample.c, libImaging/Geometry.c) ---
+
+inline double pillow_sinc(double x) {
+  return x == 0 ? 1.0 : std::sin(x * std::numbers::pi) / (x * std::numbers::pi);
+}
+
+inline double pillow_support(PillowFilter filter) {
+  switch (filter) {
+    case PillowFilter::bicubic:
+      return 2;
+    case PillowFilter::lanczos:
+      return 3;
+    case PillowFilter::box:
+      return 0.5;
+    default:
+      return 1;
+  }
+}
+
+inline double pillow_weight(PillowFilter filter, double x) {
+  switch (filter) {
+    case PillowFilter::box:
+      return x > -0.5 && x <= 0.5 ? 1 : 0;
+    case PillowFilter::bicubic: {
+      constexpr double a = -0.5;
+      x = std::abs(x);
+      if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
+      return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
+    }
+    case PillowFilter::lanczos:
+      return -3 <= x && x < 3 ? pillow_sinc(x) * pillow_sinc(x / 3) : 0;
+    case PillowFilter::hamming:
+      x = std::abs(x);
+      if (x == 0) return 1;
+      if (x >= 1) return 0;
+      x *= std::numbers::pi;
+      return std::sin(x) / x * (0.54f + 0.46f * std::cos(x));
+    default:
+      x = std::abs(x);
+      return x < 1 ? 1 - x : 0;
+  }
+}
+
+using PillowAxis = ResizeAxis<std::int32_t>;
+inline constexpr int pillow_bits = 22;  // fractional bits of a weight: 32 - 8 for a pixel - 2 for overshoot
+
+/// The part of `in` pixels that starts at `begin` and has `extent`; the filter reaches beyond it.
+inline PillowAxis pillow_axis(PillowFilter filter, std::int64_t in, std::int64_t begin, std::int64_t extent,
+                              std::int64_t out) {
+  const double scale = static_cast<double>(extent) / static_cast<double>(out),
+               filter_scale = std::max(scale, 1.0);
+  const double support = pillow_support(filter) * filter_scale, inverse = 1.0 / filter_scale;
+  PillowAxis axis(out, static_cast<std::int64_t>(std::ceil(support)) * 2 + 1);
+  std::vector<double> weights(static_cast<std::size_t>(axis.span));
+  for (std::int64_t i = 0; i < out; ++i) {
+    const double center = static_cast<double>(begin) + (static_cast<double>(i) + 0.5) * scale;
+    const std::int64_t first = std::max<std::int64_t>(0, static_cast<std::int64_t>(center - support + 0.5));
+    const std::int64_t last = std::min(in, static_cast<std::int64_t>(center + support + 0.5));
+    double sum = 0;
+    for (std::int64_t k = first; k < last; ++k)
+      sum += weights[k - first] = pillow_weight(filter, (static_cast<double>(k) - center + 0.5) * inverse);
+    for (std::int64_t k = 0; k < last - first; ++k) {
+      const double weight = sum != 0 ? weights[k] / sum : weights[k];
+      axis.weight[i * axis.span + k] =
+          static_cast<std::int32_t>((weight < 0 ? -0.5 : 0.5) + weight * (1 << pillow_bits));
+    }
+    axis.first[i] = first;
+    axis.count[i] = last - first;
+  }
+  return axis;
+}
+
+inline std::uint8_t pillow_clip(std::int32_t sum) {
+  return static_cast<std::uint8_t>(std::clamp(sum >> pillow_bits, 0, 255));
+}
+
+/// One row, `C` channels known to the compiler.
+template <int C>
+void pillow_row(const std::uint8_t* in, const PillowAxis& axis, std::uint8_t* out) {
+  for (std::int64_t x = 0; x < axis.size(); ++x, out += C) {
+    const std::uint8_t* pixel = in + axis.first[x] * C;
+    const std::int32_t* weight = axis.weights(x);
+    std::int32_t sum[C];
+    for (int c = 0; c < C; ++c) sum[c] = 1 << (pillow_bits - 1);
+    for (std::int64_t k = 0; k < axis.count[x]; ++k, pixel += C)
+      for (int c = 0; c < C; ++c) sum[c] += pixel[c] * weight[k];
+    for (int c = 0; c < C; ++c) out[c] = pillow_clip(sum[c]);
+  }
+}
+
+/// Rows [first, last) of `in`, narrowed or widened.
+inline Tensor<std::uint8_t> pillow_horizontal(TensorView<const std::uint8_t> in, const PillowAxis& columns,
+                                              std::int64_t first, std::int64_t last) {
+  const std::int64_t channels = in.shape()[2], line = in.shape()[1] * channels,
+                     row = columns.size() * channels;
+  Tensor<std::uint8_t> out = Tensor<std::uint8_t>::uninitialized({last - first, columns.size(), channels});
+  const auto pass = channels == 1 ? pillow_row<1> : channels == 3 ? pillow_row<3> : pillow_row<4>;
+  for (std::int64_t y = first; y < last; ++y)
+    pass(in.data() + y * line, columns, out.data() + (y - first) * row);
+  return out;
+}
+
+/// `rows` counts from the picture's row `first`, where `in` begins.
+inline Tensor<std::uint8_t> pillow_vertical(TensorView<const std::uint8_t> in, const PillowAxis& rows,
+                                            std::int64_t first) {
+  const std::int64_t line = in.shape()[1] * in.shape()[2];
+  Tensor<std::uint8_t> out = Tensor<std::uint8_t>::uninitialized({rows.size(), in.shape()[1], in.shape()[2]});
+  std::vector<std::int32_t> sums(static_cast<std::size_t>(line));
+  std::int32_t* sum = sums.data();
+  for (std::int64_t y = 0; y < rows.size(); ++y) {
+    std::fill(sums.begin(), sums.end(), 1 << (pillow_bits - 1));
+    for (std::int64_t k = 0; k < rows.count[y]; ++k) {
+      const std::uint8_t* from = in.data() + (rows.first[y] - first + k) * line;
+      const std::int32_t weight = rows.weights(y)[k];
+      for (std::int64_t i = 0; i < line; ++i) sum[i] += from[i] * weight;
+    }
+    std::transform(sums.begin(), sums.end(), out.data() + y * line, pillow_clip);
+  }
+  return out;
+}
+
+inline Tensor<std::uint8_t> pillow_filter(TensorView<const std::uint8_t> in, const CropBox& box,
+                                          std::int64_t height, std::int64_t width, PillowFilter filter) {
+  const std::int64_t in_height = in.shape()[0], in_width = in.shape()[1];
+  const PillowAxis rows = pillow_axis(filter, in_height, box.top, box.height, height);
+  const PillowAxis columns = pillow_axis(filter, in_width, box.left, box.width, width);
+  const bool vertical = height != in_height || box.top != 0 || box.height != height;
+  const bool horizontal = width != in_width || box.left != 0 || box.width != width;
+  if (!vertical) return pillow_horizontal(in, columns, 0, in_height);
+  if (!horizontal) return pillow_vertical(in, rows, 0);
+  // Each pass rounds to bytes, so their order shows. Pillow 12 and later take the vertical one first where
+  // it shrinks the picture by much more.
+  if (height < in_height && in_height - height > 2 * (in_width - width))
+    return pillow_horizontal(pillow_vertical(in, rows, 0), columns, 0, height);
+  const std::int64_t first = rows.first.front(), last = rows.first.back() + rows.count.back();
+  return pillow_vertical(pillow_horizontal(in, columns, first, last), rows, first);
+}
+
+inline std::vector<std::int64_t> pillow_nearest(std::int64_t begin, std::int64_t in, std::int64_t out) {
+  // Pillow adds the step up instead of multiplying, which decides ties.
+  const double step = static_cast<double>(in) / static_cast<double>(out);
+  double at = static_cast<double>(begin) + step * 0.5;
+  std::vector<std::int64_t> index(static_cast<std::size_t>(out));
+  for (std::int64_t& i : index) {
+    i = std::min(static_cast<std::int64_t>(at), begin + in - 1);
+    at += step;
+  }
+  return index;
+}
+
+template <class In, class Out>
+void pick_pixels(const In* in, std::int64_t in_width, std::int64_t channels,
+                 const std::vector<std::int64_t>& rows, const std::vector<std::int64_t>& columns, Out* out) {
+  for (const std::int64_t y : rows)
+    for (const std::int64_t x : columns) out = std::copy_n(in + (y * in_width + x) * channels, channels, out);
+}
+
+/// a * b / 255, rounded, for bytes.
+inline std::uint8_t pillow_multiply(unsigned a, unsigned b) {
+  const unsigned product = a * b + 128;
+  return static_cast<std::uint8_t>(((product >> 8) + product) >> 8);
+}
+
+inline Tensor<std::uint8_t> premultiplied(TensorView<const std::uint8_t> pixels) {
+  Tensor<std::uint8_t> out = Tensor<std::uint8_t>::uninitialized(pixels.shape());
+  for (std::int64_t i = 0; i < out.size(); i += 4) {
+    const std::uint8_t* from = pixels.data() + i;
+    for (int c = 0; c < 3; ++c) out.data()[i + c] = pillow_multiply(from[c], from[3]);
+    out.data()[i + 3] = from[3];
+  }
+  return out;
+}
+
+inline void undo_premultiplied(Tensor<std::uint8_t>& pixels) {
+  for (std::int64_t i = 0; i < pixels.size(); i += 4) {
+    std::uint8_t* pixel = pixels.data() + i;
+    const int alpha = pixel[3];
+    if (alpha == 0 || alpha == 255) continue;
+    for (int c = 0; c < 3; ++c) pixel[c] = static_cast<std::uint8_t>(std::min(255, 255 * pixel[c] / alpha));
+  }
+}
+
+// --- TensorFlow (core/kernels/image) ---
+
+/// Weights as the non-antialiased kernels and ScaleAndTranslate make them, in float throughout.
+inline ResizeAxis<float> tf_bilinear_axis(std::int64_t begin, std::int64_t in, std::int64_t out) {
+  const float scale = static_cast<float>(in) / static_cast<float>(out);
+  ResizeAxis<float> axis(out, 2);
+  for (std::int64_t i = 0; i < out; ++i) {
+    const float at = (static_cast<float>(i) + 0.5f) * scale - 0.5f, below = std::floor(at);
+    const std::int64_t low = std::max<std::int64_t>(static_cast<std::int64_t>(below), 0);
+    const std::int64_t high = std::min(static_cast<std::int64_t>(std::ceil(at)), in - 1);
+    axis.first[i] = begin + low;
+    axis.count[i] = high > low ? 2 : 1;
+    axis.weight[i * 2 + 1] = at - below;
+    axis.weight[i * 2] = high > low ? 1 - (at - below) : 1;
+  }
+  return axis;
+}
+
+inline float tf_cubic_weight(float x) {  // Keys, a = -0.5
+  if (x >= 2) return 0;
+  if (x >= 1) return ((-0.5f * x + 2.5f) * x - 4.0f) * x + 2.0f;
+  return ((1.5f * x - 2.5f) * x) * x + 1.0f;
+}
+
+inline ResizeAxis<float> tf_bicubic_axis(std::int64_t begin, std::int64_t in, std::int64_t out) {
+  const float scale = static_cast<float>(in) / static_cast<float>(out);
+  ResizeAxis<float> axis(out, 4);
+  for (std::int64_t i = 0; i < out; ++i) {
+    const float at = (static_cast<float>(i) + 0.5f) * scale - 0.5f, below = std::floor(at);
+    // TensorFlow looks its weights up in a table of 1024 steps.
+    const float step = static_cast<float>(std::lrint((at - below) * 1024)) / 1024;
+    const std::int64_t start = static_cast<std::int64_t>(below) - 1;
+    const std::int64_t low = std::max<std::int64_t>(start, 0), high = std::min(start + 4, in);
+    float sum = 0;
+    for (std::int64_t k = low; k < high; ++k)
+      sum += axis.weight[i * 4 + k - low] =
+          tf_cubic_weight(std::abs(step + static_cast<float>(start + 1 - k)));
+    for (std::int64_t k = 0; k < high - low; ++k) axis.weight[i * 4 + k] /= sum;
+    axis.first[i] = begin + low;
+    axis.count[i] = high - low;
+  }
+  return axis;
+}
+
+inline ResizeAxis<float> tf_area_axis(std::int64_t begin, std::int64_t in, std::int64_t out) {
+  const float scale = static_cast<float>(in) / static_cast<float>(out);
+  ResizeAxis<float> axis(out, static_cast<std::int64_t>(std::ceil(scale)) + 1);
+  for (std::int64_t i = 0; i < out; ++i) {
+    const float from = static_cast<float>(i) * scale, to = static_cast<float>(i + 1) * scale;
+    const std::int64_t low = std::min(static_cast<std::int64_t>(from), in - 1);
+    const std::int64_t high =
+        std::clamp(static_cast<std::int64_t>(std::ceil(to)), low + 1, std::min(in, low + axis.span));
+    for (std::int64_t k = low; k < high; ++k)
+      axis.weight[i * axis.span + k - low] =
+          (std::min(static_cast<float>(k + 1), to) - std::max(static_cast<float>(k), from)) / scale;
+    axis.first[i] = begin + low;
+    axis.count[i] = high - low;
+  }
+  return axis;
+}
+
+struct TfKernel {
+  float radius;
+  float (*weight)(float x);
+};
+
+template <int radius>
+float tf_lanczos_weight(float x) {
+  constexpr float pi = std::numbers::pi_v<float>;
+  if (x > radius) return 0;
+  if (x <= 1e-3f) return 1;
+  return radius * std::sin(pi * x) * std::sin(pi * x / radius) / (pi * pi * x * x);
+}
+
+inline TfKernel tf_kernel(TfInterpolation interpolation) {
+  switch (interpolation) {
+    case TfInterpolation::bicubic:
+      return {2, tf_cubic_weight};
+    case TfInterpolation::lanczos3:
+      return {3, tf_lanczos_weight<3>};
+    case TfInterpolation::lanczos5:
+      return {5, tf_lanczos_weight<5>};
+    case TfInterpolation::gaussian:
+      return {1.5f, [](float x) { return x >= 1.5f ? 0.0f : std::exp(-x * x / (2 * 0.5f * 0.5f)); }};
+    case TfInterpolation::mitchellcubic:
+      return {2, [](float x) {
+                if (x >= 2) return 0.0f;
+                if (x >= 1) return ((-7.0f / 18 * x + 2) * x - 10.0f / 3) * x + 16.0f / 9;
+                return ((7.0f / 6 * x - 2) * x) * x + 8.0f / 9;
+              }};
+    default:
+      return {1, [](float x) { return x < 1 ? 1 - x : 0.0f; }};
+  }
+}
+
+inline ResizeAxis<float> tf_kernel_axis(const TfKernel& kernel, bool antialias, std::int64_t begin,
+                                        std::int64_t in, std::int64_t out) {
+  const float inverse = 1.0f / (static_cast<float>(out) / static_cast<float>(in));
+  const float kernel_scale = antialias ? std::max(inverse, 1.0f) : 1.0f, reach = kernel.radius * kernel_scale;
+  ResizeAxis<float> axis(out, std::min(2 * static_cast<std::int64_t>(std::ceil(reach)) + 1, in));
+  for (std::int64_t i = 0; i < out; ++i) {
+    const float at = (static_cast<float>(i) + 0.5f) * inverse;
+    const std::int64_t low =
+        std::clamp<std::int64_t>(static_cast<std::int64_t>(std::ceil(at - reach - 0.5f)), 0, in - 1);
+    const std::int64_t high = std::min(
+        std::clamp<std::int64_t>(static_cast<std::int64_t>(std::floor(at + reach - 0.5f)), 0, in - 1) + 1,
+        low + axis.span);
+    float* weight = axis.weight.data() + i * axis.span;
+    float sum = 0;
+    for (std::int64_t k = low; k < high; ++k)
+      sum += weight[k - low] = kernel.weight(std::abs((static_cast<float>(k) + 0.5f - at) / kernel_scale));
+    if (std::abs(sum) >= 1000 * std::numeric_limits<float>::min())
+      for (std::int64_t k = 0; k < high - low; ++k) weight[k] *= 1 / sum;
+    axis.first[i] = begin + low;
+    axis.count[i] = high - low;
+  }
+  return axis;
+}
+
+inline ResizeAxis<float> tf_axis(TfInterpolation interpolation, bool antialias, std::int64_t begin,
+                                 std::int64_t in, std::int64_t out) {
+  if (interpolation == TfInterpolation::area) return tf_area_axis(begin, in, out);
+  if (!antialias && interpolation == TfInterpolation::bilinear) return tf_bilinear_axis(begin, in, out);
+  if (!antialias && interpolation == TfInterpolation::bicubic) return tf_bicubic_axis(begin, in, out);
+  return tf_kernel_axis(tf_kernel(interpolation), antialias, begin, in, out);
+}
+
+inline std::vector<std::int64_t> tf_nearest(std::int64_t begin, std::int64_t in, std::int64_t out) {
+  const float scale = static_cast<float>(in) / static_cast<float>(out);
+  std::vector<std::int64_t> index(static_cast<std::size_t>(out));
+  for (std::int64_t i = 0; i < out; ++i)
+    index[i] = begin + std::min(static_cast<std::int64_t>((static_cast<float>(i) + 0.5f) * scale), in - 1);
+  return index;
+}
+
+inline void tf_row(const float* in, std::int64_t channels, const ResizeAxis<float>& axis, float* out) {
+  for (std::int64_t x = 0; x < axis.size(); ++x, out += channels) {
+    const float* pixel = in + axis.first[x] * channels;
+    const float* weight = axis.weights(x);
+    for (std::int64_t c = 0; c < channels; ++c) {
+      float sum = 0;
+      for (std::int64_t k = 0; k < axis.count[x]; ++k) sum += pixel[k * channels + c] * weight[k];
+      out[c] = sum;
+    }
+  }
+}
+
+/// Resizes `box` of `in` into [height,width,channels] at `out`, whose rows are `stride` floats apart.
+template <class T>
+void tf_resize(TensorView<const T> in, const CropBox& box, std::int64_t height, std::int64_t width,
+               float* out, std::int64_t stride, TfInterpolation interpolation, bool antialias) {
+  const std::int64_t in_width = in.shape()[1], channels = in.shape()[2], line = in_width * channels;
+  if (interpolation == TfInterpolation::nearest) {
+    const std::vector<std::int64_t> rows = tf_nearest(box.top, box.height, height);
+    const std::vector<std::int64_t> columns = tf_nearest(box.left, box.width, width);
+    for (std::int64_t y = 0; y < height; ++y)
+      pick_pixels(in.data(), in_width, channels, {rows[y]}, columns, out + y * stride);
+    return;
+  }
+  // Rows first, as TensorFlow: the loop over a whole line vectorises.
+  const ResizeAxis<float> rows = tf_axis(interpolation, antialias, box.top, box.height, height);
+  const ResizeAxis<float> columns = tf_axis(interpolation, antialias, box.left, box.width, width);
+  std::vector<float> sums(static_cast<std::size_t>(line));
+  for (std::int64_t y = 0; y < height; ++y) {
+    std::fill(sums.begin(), sums.end(), 0.0f);
+    for (std::int64_t k = 0; k < rows.count[y]; ++k) {
+      const T* from = in.data() + (rows.first[y] + k) * line;
+      const float weight = rows.weights(y)[k];
+      float* sum = sums.data();
+      for (std::int64_t i = 0; i < line; ++i) sum[i] += static_cast<float>(from[i]) * weight;
+    }
+    tf_row(sums.data(), channels, columns, out + y * stride);
+  }
+}
+
+inline void require_resizable(const Shape& shape, std::int64_t height, std::int64_t width) {
+  constexpr std::int64_t most = 1 << 16;
+  require<ShapeError>(shape.rank() == 3 && shape.size() > 0,
+                      "[resize] expected pixels [height,width,channels], found ", shape);
+  require<ShapeError>(height >= 1 && width >= 1 && height <= most && width <= most,
+                      "[resize] expected a height and width of 1 to ", most, ", found ", height, " x ",
+                      width);
+}
+
+template <class T>
+Tensor<float> tf_resize(TensorView<const T> pixels, std::int64_t height, std::int64_t width,
+                        TfInterpolation interpolation, bool antialias, AspectRatio aspect_ratio) {
+  require_resizable(pixels.shape(), height, width);
+  const std::int64_t in_height = pixels.shape()[0], in_width = pixels.shape()[1],
+                     channels = pixels.shape()[2];
+  CropBox box{0, 0, in_height, in_width};
+  const auto quotient = [](std::int64_t a, std::int64_t b) {
+    return static_cast<float>(a) / static_cast<float>(b);
+  };
+  if (aspect_ratio == AspectRatio::pad) {
+    const float ratio = std::max(quotient(in_width, width), quotient(in_height, height));
+    const float inner_height = static_cast<float>(in_height) / ratio,
+                inner_width = static_cast<float>(in_width) / ratio;
+    const auto rows = std::max<std::int64_t>(static_cast<std::int64_t>(inner_height), 1);
+    const auto columns = std::max<std::int64_t>(static_cast<std::int64_t>(inner_width), 1);
+    const auto border = [](std::int64_t outer, float inner) {
+      return std::max<std::int64_t>(
+          static_cast<std::int64_t>(std::floor((static_cast<float>(outer) - inner) / 2)), 0);
+    };
+    const std::int64_t top = std::min(border(height, inner_height), height - rows);
+    const std::int64_t left = std::min(border(width, inner_width), width - columns);
+    Tensor<float> out({height, width, channels});
+    tf_resize(pixels, box, rows, columns, out.data() + (top * width + left) * channels, width * channels,
+              interpolation, antialias);
+    return out;
+  }
+  if (aspect_ratio == AspectRatio::crop) {
+    const auto cut = [&](std::int64_t full, std::int64_t other, std::int64_t target,
+                         std::int64_t other_target) {
+      return std::max<std::int64_t>(
+          std::min(full, static_cast<std::int64_t>(quotient(other * target, other_target))), 1);
+    };
+    box.height = cut(in_height, in_width, height, width);
+    box.width = cut(in_width, in_height, width, height);
+    box.top = (in_height - box.height) / 2;
+    box.left = (in_width - box.width) / 2;
+  }
+  Tensor<float> out = Tensor<float>::uninitialized({height, width, channels});
+  tf_resize(pixels, box, height, width, out.data(), width * channels, interpolation, antialias);
+  return out;
+}
+
+}  // namespace detail
+
+STRATA_INLINE Tensor<std::uint8_t> resize_pillow(TensorView<const std::uint8_t> pixels, std::int64_t height,
+                                                 std::int64_t width, PillowFilter filter,
+                                                 bool keep_aspect_ratio) {
+  detail::require_resizable(pixels.shape(), height, width);
+  const std::int64_t in_height = pixels.shape()[0], in_width = pixels.shape()[1],
+                     channels = pixels.shape()[2];
+  require<ShapeError>(channels == 1 || channels == 3 || channels == 4,
+                      "[resize] expected 1, 3 or 4 channels, found ", pixels.shape());
+  detail::CropBox box{0, 0, in_height, in_width};
+  const bool same = in_height == height && in_width == width;  // then load_img does not crop either
+  if (keep_aspect_ratio && !same) {
+    box.height = std::max<std::int64_t>(std::min(in_height, in_width * height / width), 1);
+    box.width = std::max<std::int64_t>(std::min(in_width, in_height * width / height), 1);
+    box.top = (in_height - box.height) / 2;
+    box.left = (in_width - box.width) / 2;
+  }
+  Tensor<std::uint8_t> out;
+  if (same || filter == PillowFilter::nearest) {
+    out = Tensor<std::uint8_t>::uninitialized({height, width, channels});
+    detail::pick_pixels(pixels.data(), in_width, channels,
+                        detail::pillow_nearest(box.top, box.height, height),
+                        detail::pillow_nearest(box.left, box.width, width), out.data());
+  } else if (channels == 4) {
+    out = detail::pillow_filter(detail::premultiplied(pixels), box, height, width, filter);
+    detail::undo_premultiplied(out);
+  } else {
+    out = detail::pillow_filter(pixels, box, height, width, filter);
+  }
+  return out;
+}
+
+STRATA_INLINE Tensor<float> resize_tf(TensorView<const std::uint8_t> pixels, std::int64_t height,
+                                      std::int64_t width, TfInterpolation interpolation, bool antialias,
+                                      AspectRatio aspect_ratio) {
+  return detail::tf_resize(pixels, height, width, interpolation, antialias, aspect_ratio);
+}
+
+STRATA_INLINE Tensor<float> resize_tf(TensorView<const float> pixels, std::int64_t height, std::int64_t width,
+                                      TfInterpolation interpolation, bool antialias,
+                                      AspectRatio aspect_ratio) {
+  return detail::tf_resize(pixels, height, width, interpolation, antialias, aspect_ratio);
+}
+
+}  // namespace strata::inline STRATA_ABI
