@@ -27,8 +27,6 @@ examples:
 
 def read_source(path, options):
     """Recognises the file and reads it."""
-    if not os.path.isfile(path):
-        raise WeightError(f"{path}: no such file")
     with open(path, "rb") as file:
         start = file.read(9)
     if start[:2] == b"PK":
@@ -97,6 +95,8 @@ def flatten_rows(layers, network, flatten, source):
 
 def convert(options):
     """Does the work; returns (provenance, path of the probe or None)."""
+    if not os.path.isfile(options.source):
+        raise WeightError(f"{options.source}: no such file")
     if not options.output.endswith(".safetensors"):
         raise WeightError(f"{options.output}: the output's name must end in .safetensors")
     if not os.path.isdir(os.path.dirname(os.path.abspath(options.output))):

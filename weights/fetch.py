@@ -16,7 +16,7 @@ import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 BLOCK = 1 << 16
-ATTEMPTS = 5
+ATTEMPTS = 5  # in a row without a new byte
 TIMEOUT = 60  # seconds without a byte
 
 
@@ -32,7 +32,7 @@ def load_manifest(path):
             if not re.fullmatch(r"[A-Za-z0-9_]+", name) or not entry["files"] or not isinstance(entry["model"], str):
                 raise ValueError(f"bad entry '{name}'")
             for file in entry["files"]:
-                if not re.match(r"https?://", file["url"]) or not re.fullmatch(r"[\w.-]+", file_name(file)):
+                if not re.match(r"https?://", file["url"]) or not re.fullmatch(r"\w[\w.-]*", file_name(file)):
                     raise ValueError(f"bad url '{file['url']}'")
                 if not isinstance(file["bytes"], int) or not ("sha256" in file or "md5" in file):
                     raise ValueError(f"{file['url']} needs bytes and a sha256 or md5")
@@ -70,7 +70,7 @@ def show_progress(name, done, total):
 
 
 def receive(part, file):
-    """One request, from where the partial file stops; returns once the server has no more to give."""
+    """One request, from where the partial file stops, until the server has no more to give."""
     start = part.seek(0, os.SEEK_END)
     request = urllib.request.Request(file["url"], headers={"User-Agent": "strata-fetch"})
     if start:
@@ -88,7 +88,6 @@ def receive(part, file):
                 raise FetchError(f"{file['url']}: expected {file['bytes']} bytes, the server sends more")
             part.write(block)
             show_progress(file_name(file), done, file["bytes"])
-    return done
 
 
 def download(file, folder):
@@ -105,12 +104,12 @@ def download(file, folder):
             raise FetchError(f"{partial}: another download is writing it") from None
         if part.seek(0, os.SEEK_END) > file["bytes"]:
             part.truncate(0)
-        failure = "the connection ended early"
-        for attempt in range(ATTEMPTS):
-            if part.seek(0, os.SEEK_END) == file["bytes"]:
-                break
-            if attempt:
-                time.sleep(min(2.0 ** (attempt - 2), 8))
+        most = size = part.seek(0, os.SEEK_END)
+        failures, failure = 0, ""
+        while size < file["bytes"] and failures < ATTEMPTS:
+            if failures:
+                time.sleep(2.0 ** (failures - 2))
+            failure = "the connection ended early"
             try:
                 receive(part, file)
             except urllib.error.HTTPError as error:
@@ -121,9 +120,11 @@ def download(file, folder):
                 failure = f"the server answers {error.code} {error.reason}"
             except (OSError, http.client.HTTPException) as error:
                 failure = str(getattr(error, "reason", error)) or type(error).__name__
+            size = part.seek(0, os.SEEK_END)
+            failures = 0 if size > most else failures + 1
+            most = max(most, size)
         part.flush()
         os.fsync(part.fileno())
-        size = part.seek(0, os.SEEK_END)
         if size != file["bytes"]:
             raise FetchError(f"{file['url']}: {failure}; {size} of {file['bytes']} bytes are kept in {partial}, "
                              "run the command again to go on")
@@ -147,9 +148,12 @@ def fetch(name, manifest, home, force=False):
     print(f"{entry.get('title', name)}; licence: {entry.get('licence', 'not stated')}", file=sys.stderr)
     files = [download(file, home / "downloads" / name) for file in entry["files"]]
     command = [sys.executable, "-B", str(HERE / "convert.py"), str(files[0]), str(output), "--model", entry["model"]]
-    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    print(result.stderr, end="", file=sys.stderr)
     if result.returncode:
         raise FetchError(f"{files[0]} was downloaded but not converted")
+    for file in files:
+        file.unlink()
     return output
 
 

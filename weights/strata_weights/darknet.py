@@ -1,6 +1,7 @@
 """Darknet: NAME.weights with its NAME.cfg. Batch normalization is folded into the convolutions."""
 
 import os
+import struct
 
 import numpy as np
 
@@ -94,8 +95,9 @@ def read(path, cfg):
     network, normalized, channels, _ = network_of(cfg)
     size = os.path.getsize(path)
     with open(path, "rb") as file:
-        version = np.frombuffer(file.read(12), "<i4")
-        if len(version) != 3 or not all(0 <= v < 1000 for v in version[:2]):
+        start = file.read(12)
+        version = struct.unpack("<iii", start) if len(start) == 12 else ()
+        if not version or not all(0 <= v < 1000 for v in version[:2]):
             raise WeightError(f"{path}: not a Darknet weight file (no version in the first 12 bytes)")
         # The count of images seen grew from 32 to 64 bits in version 0.2.
         header = 20 if version[0] * 10 + version[1] >= 2 else 16

@@ -152,7 +152,7 @@ def read(path, opened=None):
                 source = _read_keras3(root, path, size)
     except WeightError:
         raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, UnicodeDecodeError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, UnicodeDecodeError, RecursionError) as error:
         raise WeightError(f"{path}: damaged HDF5 file: {error}") from None
     if not source.layers:
         raise WeightError(f"{path}: holds no weights")

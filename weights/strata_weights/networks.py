@@ -129,6 +129,6 @@ def identify(layers, named, model, file):
             if closest is None or len(lines) < len(closest):
                 closest = lines
     if model:
-        shown = closest[:20] + ([f"and {len(closest) - 20} more"] if len(closest) > 20 else [])
+        shown = closest[:60] + ([f"and {len(closest) - 60} more"] if len(closest) > 60 else [])
         raise WeightError(f"{file}: this is not {model}: " + "; ".join(shown))
     return None

@@ -1,0 +1,454 @@
+import hashlib
+import json
+import os
+import pathlib
+import struct
+import subprocess
+import zipfile
+
+import h5py
+import numpy as np
+
+import convert
+from strata_weights import networks, probe, safetensors
+from support import ConverterTest, strata_data, write_darknet, write_keras3, write_legacy, write_safetensors
+
+VGG16 = networks.parameter_shapes(networks.vgg((2, 2, 3, 3, 3), False), [1, 96, 96, 3])
+
+
+class Legacy(ConverterTest):
+    def layers(self):
+        return {"block1_conv1": {"kernel": self.random(3, 3, 3, 4), "bias": self.random(4)}, "block1_pool": {},
+                "fc1": {"kernel": self.random(36, 2), "bias": self.random(2)}}
+
+    def expected(self, layers):
+        return {f"{layer}/{weight}": array for layer, weights in layers.items() for weight, array in weights.items()}
+
+    def test_scheme_of_the_published_files(self):
+        layers, old = self.layers(), {"kernel": "W", "bias": "b"}
+        for suffix in ("_1:0", ":0", ""):
+            renamed = {layer: {old[weight]: array for weight, array in weights.items()} for layer, weights in layers.items()}
+            write_legacy(self.folder / "old.h5", renamed, "{layer}_{weight}" + suffix)
+            self.assert_tensors(self.converted(self.folder / "old.h5"), self.expected(layers))
+
+    def test_newer_scheme(self):
+        layers = self.layers()
+        for scheme in ("{layer}/{weight}:0", "{layer}_2/{weight}:0", "sequential/{layer}/{weight}"):
+            write_legacy(self.folder / "new.h5", layers, scheme)
+            self.assert_tensors(self.converted(self.folder / "new.h5"), self.expected(layers))
+
+    def test_whole_model_ignores_the_optimizer(self):
+        layers = self.layers()
+        write_legacy(self.folder / "model.h5", layers, root="model_weights")
+        with h5py.File(self.folder / "model.h5", "a") as file:
+            file["optimizer_weights/momentum"] = np.zeros(3)
+        self.assert_tensors(self.converted(self.folder / "model.h5"), self.expected(layers))
+
+    def test_model_inside_a_model(self):
+        inner = {"conv_a/kernel": self.random(1, 1, 2, 3), "conv_b/kernel": self.random(1, 1, 3, 2)}
+        write_legacy(self.folder / "nested.h5", {"vgg16": inner}, "{weight}:0")
+        self.assert_tensors(self.converted(self.folder / "nested.h5"), inner)
+
+    def test_batch_normalization(self):
+        weights = {name: self.random(5) for name in ("gamma", "beta", "moving_mean", "moving_variance")}
+        write_legacy(self.folder / "bn.h5", {"bn": weights})
+        self.assert_tensors(self.converted(self.folder / "bn.h5"), {f"bn/{name}": array for name, array in weights.items()})
+
+    def test_long_list_of_names_is_split(self):
+        layers = self.layers()
+        write_legacy(self.folder / "split.h5", layers)
+        with h5py.File(self.folder / "split.h5", "a") as file:
+            names = file.attrs["layer_names"]
+            del file.attrs["layer_names"]
+            file.attrs["layer_names0"], file.attrs["layer_names1"] = names[:1], names[1:]
+        self.assert_tensors(self.converted(self.folder / "split.h5"), self.expected(layers))
+
+    def test_order_is_that_of_layer_names(self):
+        layers = {name: {"kernel": self.random(1, 1, 1, 1)} for name in ("z", "a", "m10", "m2")}
+        write_legacy(self.folder / "order.h5", layers)
+        self.converted(self.folder / "order.h5")
+        self.assertEqual([layer["name"] for layer in self.provenance()["layers"]], ["z", "a", "m10", "m2"])
+
+
+class Keras3(ConverterTest):
+    def stack(self, count=13):
+        """Groups conv2d, conv2d_1, ..., the value of each telling its number; listed by HDF5 as 0, 1, 10, 11, 12, 2."""
+        return [("layers/conv2d" + (f"_{i}" if i else ""), f"stage{i}", [np.full((1, 1, 2, 2), i, np.float32), self.random(2)])
+                for i in range(count)]
+
+    def test_names_come_from_the_vars_groups(self):
+        layers = self.stack()
+        write_keras3(self.folder / "k.weights.h5", layers)
+        found = self.converted(self.folder / "k.weights.h5")
+        self.assert_tensors(found, {f"{name}/{weight}": array for _, name, arrays in layers
+                                    for weight, array in zip(("kernel", "bias"), arrays)})
+
+    def test_without_names_the_class_and_its_number_count(self):
+        layers = self.stack()
+        write_keras3(self.folder / "k.weights.h5", layers, named=False)
+        found = self.converted(self.folder / "k.weights.h5")
+        self.assert_tensors(found, {f"{path[7:]}/{weight}": array for path, _, arrays in layers
+                                    for weight, array in zip(("kernel", "bias"), arrays)})
+        self.assertEqual([layer["name"] for layer in self.provenance()["layers"]], [path[7:] for path, _, _ in layers])
+
+    def test_vgg16_without_names_is_matched_by_number(self):
+        layers = [("layers/functional/layers/conv2d" + (f"_{i}" if i else ""), "", [np.full(s["kernel"], i, np.float32),
+                                                                                    np.full(s["bias"], i, np.float32)])
+                  for i, s in enumerate(VGG16.values())]
+        write_keras3(self.folder / "vgg.weights.h5", layers, named=False)
+        found = self.converted(self.folder / "vgg.weights.h5", "--no-probe")
+        self.assertEqual({name: float(found[f"{name}/kernel"].flat[0]) for name in VGG16},
+                         {name: float(i) for i, name in enumerate(VGG16)})
+        self.assertEqual(safetensors.read(self.output)[1]["model"], "vgg16")
+
+    def test_archive_dense_batch_normalization_and_random_state(self):
+        bn = [self.random(4) for _ in range(4)]
+        kernel = self.random(6, 3)
+        layers = [("layers/batch_normalization", "bn", bn), ("layers/dense", "head", [kernel]),
+                  ("layers/dropout/seed_generator", "seed_generator", [np.zeros(2, np.uint32)]),
+                  ("optimizer", "adam", [np.int64(3)])]
+        write_keras3(self.folder / "model.weights.h5", layers)
+        with zipfile.ZipFile(self.folder / "m.keras", "w") as archive:
+            archive.writestr("config.json", "{}")
+            archive.write(self.folder / "model.weights.h5", "model.weights.h5")
+        found = self.converted(self.folder / "m.keras")
+        self.assert_tensors(found, {"bn/gamma": bn[0], "bn/beta": bn[1], "bn/moving_mean": bn[2], "bn/moving_variance": bn[3],
+                                    "head/kernel": kernel})
+
+
+class PyTorch(ConverterTest):
+    def network(self):
+        return {"features.0.weight": self.random(4, 3, 3, 3), "features.0.bias": self.random(4),
+                "classifier.0.weight": self.random(7, 4 * 5 * 6), "classifier.0.bias": self.random(7)}
+
+    def test_forward_through_a_flatten_is_the_same(self):
+        tensors = self.network()
+        write_safetensors(self.folder / "net.safetensors", tensors)
+        found = self.converted(self.folder / "net.safetensors", "--flatten", "classifier.0=4,5,6")
+        x = self.random(2, 3, 5, 6).astype(np.float64)  # NCHW
+
+        padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+        y = np.zeros((2, 4, 5, 6))
+        for n, o, i, j in np.ndindex(y.shape):
+            y[n, o, i, j] = (padded[n, :, i : i + 3, j : j + 3] * tensors["features.0.weight"][o]).sum()
+        y = np.maximum(y + tensors["features.0.bias"][:, None, None], 0)
+        expected = y.reshape(2, -1) @ tensors["classifier.0.weight"].T + tensors["classifier.0.bias"]
+
+        layers = [networks.conv2d("features.0", 4, 3), {"name": "flatten", "type": "flatten"},
+                  networks.dense("classifier.0", 7, "linear")]
+        weights = {}
+        for name, array in found.items():
+            layer, weight = name.split("/")
+            weights.setdefault(layer, {})[weight] = array
+        *_, (_, result) = probe.forward(layers, weights, x.transpose(0, 2, 3, 1))
+        np.testing.assert_allclose(result, expected, rtol=1e-12)
+
+    def test_a_flatten_is_never_guessed(self):
+        write_safetensors(self.folder / "net.safetensors", self.network())
+        self.refused(self.folder / "net.safetensors", "--flatten", "classifier.0")
+        self.refused(self.folder / "net.safetensors", "120 rows", options=("--flatten", "classifier.0=4,5,5"))
+        status, errors = self.run_convert(self.folder / "net.safetensors", "--flatten", "elsewhere=4,5,6")
+        self.assertEqual(status, 1)
+        self.assertIn("expected LAYER=CHANNELS,HEIGHT,WIDTH", errors)
+        found = self.converted(self.folder / "net.safetensors", "--flatten", "none")
+        self.assertEqual(found["classifier.0/kernel"].shape, (120, 7))
+
+    def test_vgg_top_rows(self):
+        rows = np.arange(512 * 7 * 7, dtype=np.float32)
+        layers = {"fc1": {"kernel": rows[:, None]}}
+        convert.flatten_rows(layers, networks.vgg((2, 2, 3, 3, 3), True), None, "vgg.safetensors")
+        kernel = layers["fc1"]["kernel"][:, 0]
+        for h, w, c in ((0, 0, 0), (0, 0, 1), (0, 1, 0), (3, 5, 100), (6, 6, 511)):
+            self.assertEqual(kernel[(h * 7 + w) * 512 + c], c * 49 + h * 7 + w)
+
+    def test_torchvision_vgg16_is_recognised(self):
+        tensors, position = {}, 0
+        for i, shapes in enumerate(VGG16.values()):
+            tensors[f"features.{position}.weight"] = np.full(shapes["kernel"][:1:-1] + shapes["kernel"][:2], i, np.float32)
+            tensors[f"features.{position}.bias"] = np.full(shapes["bias"], i, np.float32)
+            position += 3 if i in (1, 3, 6, 9) else 2  # a pooling layer takes a number as well
+        write_safetensors(self.folder / "vgg16.safetensors", dict(sorted(tensors.items())))
+        found = self.converted(self.folder / "vgg16.safetensors", "--no-probe")
+        self.assertEqual({name: float(found[f"{name}/kernel"].flat[0]) for name in VGG16},
+                         {name: float(i) for i, name in enumerate(VGG16)})
+
+    def test_batch_normalization_and_value_types(self):
+        values = self.random(4)
+        bf16 = (values.view(np.uint32) >> 16).astype(np.uint16)
+        tensors = {"bn.weight": values.astype(np.float16), "bn.bias": values.astype(np.float64), "bn.running_mean": bf16,
+                   "bn.running_var": values, "bn.num_batches_tracked": np.int64(5)}
+        write_safetensors(self.folder / "bn.safetensors", tensors)
+        self.assert_tensors(self.converted(self.folder / "bn.safetensors"),
+                            {"bn/gamma": values.astype(np.float16).astype(np.float32), "bn/beta": values,
+                             "bn/moving_mean": (bf16.astype(np.uint32) << 16).view(np.float32), "bn/moving_variance": values})
+
+    def test_own_output_comes_back_unchanged(self):
+        tensors = {"a/kernel": self.random(2, 3, 4, 5), "a/bias": self.random(5)}
+        write_safetensors(self.folder / "own.safetensors", tensors)
+        self.assert_tensors(self.converted(self.folder / "own.safetensors"), tensors)
+
+    def test_map_renames_layers(self):
+        write_safetensors(self.folder / "net.safetensors", {"stem.weight": self.random(2, 3, 1, 1), "tail.weight": self.random(2, 2, 1, 1)})
+        mapping = self.folder / "map.json"
+        mapping.write_text('{"stem": "conv_stem"}')
+        self.assertEqual(sorted(self.converted(self.folder / "net.safetensors", "--map", mapping)), ["conv_stem/kernel", "tail/kernel"])
+        os.unlink(self.output)
+        for text, message in (('{"steam": "x"}', "steam"), ('{"stem": "tail"}', "same name"), ("[]", "JSON object"), ("{", "JSON")):
+            mapping.write_text(text)
+            status, errors = self.run_convert(self.folder / "net.safetensors", "--map", mapping)
+            self.assertEqual(status, 1)
+            self.assertIn(str(mapping), errors)
+            self.assertIn(message, errors)
+        self.assertFalse(self.output.exists())
+
+
+class Darknet(ConverterTest):
+    def test_folded_batch_normalization(self):
+        for version in ((0, 1, 0), (0, 2, 5)):
+            path = self.folder / "net.weights"
+            raw = {name: value.astype(np.float64) for name, value in write_darknet(path, self.rng, version).items()}
+            found = self.converted(path)
+            x = self.random(1, 9, 9, 3).astype(np.float64)
+            # Darknet's own order of work, on OIHW kernels.
+            padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+            y = np.zeros((1, 9, 9, 4))
+            for n, i, j, o in np.ndindex(y.shape):
+                y[n, i, j, o] = (padded[n, i : i + 3, j : j + 3].transpose(2, 0, 1) * raw["kernel1"][o]).sum()
+            y = (y - raw["mean"]) / (np.sqrt(raw["variance"]) + 1e-6) * raw["gamma"] + raw["beta"]
+            y = np.where(y > 0, y, 0.1 * y)
+            pooled = np.array([[[y[0, i : i + 2, j : j + 2].reshape(-1, 4).max(0) for j in range(0, 9, 2)] for i in range(0, 9, 2)]])
+            expected = pooled @ raw["kernel2"][:, :, 0, 0].T + raw["bias2"]
+
+            layers = {name: {weight: found[f"{name}/{weight}"] for weight in ("kernel", "bias")} for name in ("conv1", "conv2")}
+            network = [networks.conv2d("conv1", 4, 3, activation="leaky_relu"), networks.max_pooling2d("pool1", padding="same"),
+                       networks.conv2d("conv2", 5, 1, activation="linear")]
+            *_, (_, result) = probe.forward(network, layers, x)
+            self.assertEqual(result.shape, (1, 5, 5, 5))
+            np.testing.assert_allclose(result, expected, atol=1e-6 * np.abs(expected).max())
+            written = json.loads((self.folder / "out.probe.json").read_text())
+            self.assertEqual([layer["name"] for layer in written["layers"]], ["conv1", "pool1", "conv2"])
+            self.assertEqual(self.provenance()["used"][0]["file"], "net.cfg")
+
+    def test_bad_files(self):
+        path, cfg = self.folder / "net.weights", self.folder / "net.cfg"
+        write_darknet(path, self.rng)
+        whole, text = path.read_bytes(), cfg.read_text()
+        for content, message in ((whole[:-4], "asks for"), (whole + b"\0\0\0\0", "asks for"), (whole[:-1], "asks for"),
+                                 (whole[:10], "not a Darknet"), (b"\xff" * 600, "not a Darknet"), (b"", "not a Darknet")):
+            path.write_bytes(content)
+            self.refused(path, message)
+        path.write_bytes(whole[:16] + struct.pack("<f", float("nan")) + whole[20:])
+        self.refused(path, "conv1/bias", "finite")
+        negative = 16 + 4 * 12
+        path.write_bytes(whole[:negative] + struct.pack("<f", -1.0) + whole[negative + 4 :])
+        self.refused(path, "conv1", "negative variance")
+        path.write_bytes(whole)
+        for old, new, message in (("[avgpool]", "[shortcut]", "[shortcut]"), ("activation=leaky", "activation=swish", "swish"),
+                                  ("filters=4", "filters=-4", "filters=-4"), ("filters=4", "filters=many", "many"),
+                                  ("[net]", "[nothing]", "[net]"), ("size=2", "size=3", "pooling"), ("height=9", "height", "key=value"),
+                                  ("filters=4\nsize=3\nstride=1", "filters=4\nsize=3\nstride=2", "padding")):
+            cfg.write_text(text.replace(old, new, 1))
+            status, errors = self.run_convert(path)
+            self.assertEqual(status, 1, new)
+            self.assertIn("net.cfg", errors)
+            self.assertIn(message, errors)
+        cfg.unlink()
+        self.refused(path, "--cfg")
+
+    def test_real_tiny_darknet(self):
+        path = strata_data("tiny_darknet", "tiny.weights")
+        found = self.converted(path)
+        committed = json.loads((pathlib.Path(convert.__file__).parent / "tiny_darknet.probe.json").read_text())
+        written = json.loads((self.folder / "out.probe.json").read_text())
+        self.assertEqual(sum(tensor.size for tensor in found.values()), 1039912)
+        self.assertEqual({key: value for key, value in written.items() if key != "layers"},
+                         {key: value for key, value in committed.items() if key != "layers"})
+        self.assertEqual(len(written["layers"]), 20)
+        for mine, theirs in zip(written["layers"], committed["layers"], strict=True):
+            self.assertEqual((mine["name"], mine["shape"]), (theirs["name"], theirs["shape"]))
+            rms = theirs["l2"] / np.sqrt(np.prod(theirs["shape"]))
+            np.testing.assert_allclose([mine["mean"], mine["l2"], *mine["samples"]],
+                                       [theirs["mean"], theirs["l2"], *theirs["samples"]], rtol=1e-9, atol=1e-9 * rms)
+
+
+class Output(ConverterTest):
+    def test_format(self):
+        path = self.folder / "net.weights"
+        write_darknet(path, self.rng)
+        self.converted(path, "--model", "mine")
+        content = self.output.read_bytes()
+        length = struct.unpack("<Q", content[:8])[0]
+        self.assertEqual(length % 8, 0)
+        header = json.loads(content[8 : 8 + length])
+        metadata = header.pop("__metadata__")
+        self.assertEqual((metadata["format"], metadata["model"]), ("strata-weights/1", "mine"))
+        self.assertEqual(list(header), sorted(header))
+        self.assertEqual({entry["dtype"] for entry in header.values()}, {"F32"})
+        written = json.loads((self.folder / "out.probe.json").read_text())
+        # The data of the file is the tensors in name order, so its digest is the one in the probe.
+        self.assertEqual(written["weights_sha256"], hashlib.sha256(content[8 + length :]).hexdigest())
+        record = json.loads(metadata["provenance"])
+        self.assertEqual(record["source"], {"file": "net.weights", "format": "darknet", "bytes": path.stat().st_size,
+                                            "sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
+        self.assertEqual(record["layers"][0], {"name": "conv1", "kernel": [3, 3, 3, 4], "bias": [4]})
+        self.assertEqual(sorted(p.name for p in self.folder.iterdir()),
+                         ["net.cfg", "net.weights", "out.probe.json", "out.safetensors"])
+
+    def test_failure_leaves_the_old_file(self):
+        self.output.write_bytes(b"precious")
+        (self.folder / "bad.h5").write_bytes(b"nonsense")
+        self.assertEqual(self.run_convert(self.folder / "bad.h5")[0], 1)
+        self.assertEqual(self.output.read_bytes(), b"precious")
+
+    def test_stale_probe_goes(self):
+        write_darknet(self.folder / "net.weights", self.rng)
+        self.converted(self.folder / "net.weights")
+        self.assertTrue((self.folder / "out.probe.json").exists())
+        write_safetensors(self.folder / "own.safetensors", {"a/kernel": self.random(2, 2)})
+        self.converted(self.folder / "own.safetensors")
+        self.assertFalse((self.folder / "out.probe.json").exists())
+
+    def test_command(self):
+        command = ["bash", str(pathlib.Path(convert.__file__).parent / "convert")]
+        self.assertIn("OUT.safetensors", subprocess.run([*command, "--help"], check=True, capture_output=True, text=True).stdout)
+        write_darknet(self.folder / "net.weights", self.rng)
+        done = subprocess.run([*command, self.folder / "net.weights", self.output], check=True, capture_output=True, text=True)
+        self.assertEqual(json.loads(done.stdout), self.provenance())
+
+
+class Hostile(ConverterTest):
+    def test_hdf5(self):
+        path = self.folder / "bad.h5"
+        good = {"conv": {"kernel": self.random(3, 3, 2, 2), "bias": self.random(2)}}
+
+        def spoiled(change):
+            write_legacy(path, good)
+            with h5py.File(path, "a") as file:
+                change(file)
+            return path
+
+        def external_link(file):
+            del file["conv/conv/kernel:0"]
+            file["conv/conv/kernel:0"] = h5py.ExternalLink("other.h5", "/x")
+
+        def external_data(file):
+            del file["conv/conv/kernel:0"]
+            file["conv/conv"].create_dataset("kernel:0", (2, 2), "<f4", external=[(str(path) + ".raw", 0, 16)])
+
+        def huge(file):
+            del file["conv/conv/kernel:0"]
+            file["conv/conv"].create_dataset("kernel:0", (1 << 30, 1 << 10), "<f4", chunks=(1024, 1024))
+
+        for change, *message in (
+                (lambda file: file.attrs.__delitem__("layer_names"), "layer_names"),
+                (lambda file: file["conv"].attrs.__delitem__("weight_names"), "weight_names", "conv"),
+                (lambda file: file["conv/conv"].__delitem__("kernel:0"), "kernel:0"),
+                (lambda file: file.attrs.create("layer_names", [b"conv", b"ghost"]), "ghost"),
+                (lambda file: file.attrs.create("layer_names", [b"conv", b"conv"]), "twice"),
+                (lambda file: file.attrs.create("layer_names", [b"../conv"]), "../conv"),
+                (lambda file: file["conv"].attrs.create("weight_names", [b"mystery:0"]), "mystery"),
+                (lambda file: file["conv/conv/bias:0"].write_direct(np.array([np.inf, 0], np.float32)), "conv/bias", "finite"),
+                (lambda file: (file["conv/conv"].__delitem__("bias:0"), file.__setitem__("conv/conv/bias:0", np.arange(2))), "int64"),
+                (external_link, "link"), (external_data, "another file"), (huge, "claims")):
+            self.refused(spoiled(change), *message)
+        write_legacy(path, good)
+        content = path.read_bytes()
+        for size in range(8, len(content), len(content) // 16):
+            path.write_bytes(content[:size])
+            self.refused(path)
+
+    def test_keras3(self):
+        path = self.folder / "bad.weights.h5"
+        one = [self.random(1, 1, 2, 2)]
+        for layers, message in (([("layers/conv2d", "same", one), ("layers/conv2d_1", "same", one)], "'same'"),
+                                ([("layers/odd", "odd", [self.random(2), self.random(2)])], "[[2], [2]]"),
+                                ([("layers/odd", "odd", [self.random(2, 2, 2)])], "odd"),
+                                ([("layers/conv2d", "up/../it", one)], "up/../it"),
+                                ([("layers/input", "input", [])], "no layer_names")):
+            write_keras3(path, layers)
+            self.refused(path, message)
+        write_keras3(path, [("layers/conv2d", "conv", one)])
+        with h5py.File(path, "a") as file:
+            file["layers/conv2d/vars"].move("0", "1")
+        self.refused(path, "expected variables 0 to 0")
+
+    def test_real_file_without_attributes(self):
+        self.refused(strata_data("vgg16_blocks1-2", "vgg16_partial.h5"), "no layer_names attribute")
+
+    def test_archives(self):
+        path = self.folder / "bad.keras"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("config.json", "{}")
+        self.refused(path, "model.weights.h5")
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("archive/data.pkl", b"")
+        self.refused(path, "safetensors")
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("model.weights.h5", b"\0" * 10_000_000)
+        self.refused(path, "claims more bytes")
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("model.weights.h5", b"\x89HDF\r\n\x1a\n nothing")
+        self.refused(path, "damaged")
+        path.write_bytes(path.read_bytes()[:40])
+        self.refused(path, "damaged")
+
+    def test_safetensors(self):
+        path = self.folder / "bad.safetensors"
+        tensors = {"a.weight": self.random(2, 2), "b.weight": self.random(2, 2)}
+        write_safetensors(path, tensors)
+        content = path.read_bytes()
+        for size in range(9, len(content), 7):
+            path.write_bytes(content[:size])
+            self.refused(path)
+        path.write_bytes(content + b"\0")
+        self.refused(path, "1 bytes of data belong to no tensor")
+        path.write_bytes(struct.pack("<Q", 1 << 62) + content[8:])
+        self.refused(path, "claims")
+
+        def entry(**changes):
+            return {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16], **changes}
+
+        second = entry(data_offsets=[16, 32])
+        for header, message in (
+                ({"a.weight": entry(), "b.weight": entry()}, "begins at byte 0"),
+                ({"a.weight": entry(data_offsets=[8, 24]), "b.weight": second}, "begins at byte 8"),
+                ({"a.weight": entry(shape=[2, 3]), "b.weight": second}, "needs 24 bytes"),
+                ({"a.weight": entry(shape=[1 << 40, 1 << 40]), "b.weight": second}, "needs"),
+                ({"a.weight": entry(shape=[-2, -2]), "b.weight": second}, "bad shape"),
+                ({"a.weight": entry(shape=[2.0, 2]), "b.weight": second}, "bad shape"),
+                ({"a.weight": entry(data_offsets=[16, 0]), "b.weight": second}, "data_offsets"),
+                ({"a.weight": entry(data_offsets=[0]), "b.weight": second}, "data_offsets"),
+                ({"a.weight": entry(data_offsets=[32, 48]), "b.weight": second}, "data_offsets"),
+                ({"a.weight": entry(dtype="F8"), "b.weight": second}, "F8"),
+                ({"a.weight": entry(dtype="I32"), "b.weight": second}, "int32"),
+                ({"a.weight": {"dtype": "F32"}, "b.weight": second}, "expected dtype"),
+                ({"a.weight": 3, "b.weight": second}, "expected dtype"),
+                ({"__metadata__": {"x": 1}, "a.weight": entry(), "b.weight": second}, "__metadata__")):
+            write_safetensors(path, tensors, json.dumps(header).encode())
+            self.refused(path, message)
+        whole = json.dumps({"a.weight": entry()})[:-1]
+        write_safetensors(path, tensors, f'{whole}, "a.weight": {json.dumps(second)}}}'.encode())
+        self.refused(path, "twice")
+        write_safetensors(path, tensors, b'{"a": ' + b"[" * 100_000)
+        self.refused(path, "JSON")
+        write_safetensors(path, tensors, b'{"\xff": 1}')
+        self.refused(path, "JSON")
+        write_safetensors(path, {"ambiguous": self.random(2, 2)})
+        self.refused(path, "--layout")
+        write_safetensors(path, {"norm.weight": self.random(2)})
+        self.refused(path, "'norm'")
+        write_safetensors(path, {})
+        self.refused(path, "no tensor")
+
+    def test_other_files(self):
+        for name, content in (("empty", b""), ("text", b"hello"), ("image.jpg", b"\xff\xd8\xff\xe0" + b"\0" * 100)):
+            (self.folder / name).write_bytes(content)
+            self.refused(self.folder / name, "not a Keras HDF5 file")
+        self.refused(self.folder / "absent.h5", "no such file")
+        self.refused(self.folder, "no such file")
+
+    def test_weights_of_another_network(self):
+        write_legacy(self.folder / "small.h5", {"block1_conv1": {"kernel": self.random(3, 3, 3, 8), "bias": self.random(8)},
+                                                "extra": {"kernel": self.random(2, 2)}})
+        self.refused(self.folder / "small.h5", "missing block5_conv3/kernel [3, 3, 512, 512]", "unexpected extra/kernel",
+                     "block1_conv1/kernel is [3, 3, 3, 8], expected [3, 3, 3, 64]", options=("--model", "vgg16"))
