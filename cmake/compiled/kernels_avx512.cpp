@@ -1,0 +1,2 @@
+// The CPU kernels for AVX-512; the build gives this file the flags.
+#include <strata/cpu/kernels.hpp>

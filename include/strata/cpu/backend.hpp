@@ -1,0 +1,88 @@
+#pragma once
+
+#include <strata/core/parallel.hpp>
+#include <strata/cpu/kernel_table.hpp>
+#include <strata/cpu/workspace.hpp>
+#include <strata/tensor/backend.hpp>
+
+namespace strata::inline STRATA_ABI::cpu {
+
+/// Backend<float> on the CPU: splits the work into tasks of fixed size, which the pool's threads take, and
+/// calls kernels for them. What belongs together is defined together: convolution.ipp, elementwise.ipp,
+/// normalization.ipp, pooling.ipp, training.ipp.
+class CpuBackend final : public Backend<float> {
+ public:
+  explicit CpuBackend(ThreadPool& pool) : pool_(pool) {}
+
+  void conv2d(const Conv2DGeometry& g, const float* x, WeightView<float> kernel,
+              const Epilogue<float>& epilogue, float* y) override;
+  void conv2d_backward_input(const Conv2DGeometry& g, const float* dy, WeightView<float> kernel,
+                             float* dx) override;
+  void conv2d_backward_kernel(const Conv2DGeometry& g, const float* x, const float* dy,
+                              Gradient<float> dkernel) override;
+
+  void pool2d(const Pool2DGeometry& g, PoolKind kind, const float* x, float* y) override;
+  void pool2d_backward(const Pool2DGeometry& g, PoolKind kind, const float* x, const float* y,
+                       const float* dy, float* dx) override;
+
+  void dense(std::int64_t rows, std::int64_t in, std::int64_t out, const float* x, WeightView<float> kernel,
+             const Epilogue<float>& epilogue, float* y) override;
+  void dense_backward_input(std::int64_t rows, std::int64_t in, std::int64_t out, const float* dy,
+                            WeightView<float> kernel, float* dx) override;
+  void dense_backward_kernel(std::int64_t rows, std::int64_t in, std::int64_t out, const float* x,
+                             const float* dy, Gradient<float> dkernel) override;
+
+  void bias_gradient(std::int64_t rows, std::int64_t channels, const float* dy,
+                     Gradient<float> dbias) override;
+  void activation(const Activation& f, std::int64_t rows, std::int64_t channels, const float* x,
+                  float* y) override;
+  void activation_backward(const Activation& f, std::int64_t rows, std::int64_t channels, const float* y,
+                           const float* dy, float* dx) override;
+  void affine(std::int64_t count, float scale, float offset, const float* x, float* y) override;
+  void axpy(std::int64_t count, float alpha, const float* x, float* y) override;
+  void copy_block(std::int64_t rows, std::int64_t columns, const float* x, std::int64_t x_stride, float* y,
+                  std::int64_t y_stride) override;
+  void pad2d(const Pad2DGeometry& g, const float* x, float* y) override;
+  void pad2d_backward(const Pad2DGeometry& g, const float* dy, float* dx) override;
+  void scale_pixels(std::int64_t pixels, std::int64_t channels, const PixelScaling& scaling,
+                    const std::uint8_t* x, float* y) override;
+  void dropout(std::int64_t count, double rate, const RandomStream& random, const float* x,
+               float* y) override;
+
+  void batch_norm(std::int64_t rows, std::int64_t channels, double epsilon, const float* x,
+                  const float* gamma, const float* beta, float* mean, float* variance, float* y) override;
+  void batch_norm_inference(std::int64_t rows, std::int64_t channels, double epsilon, const float* x,
+                            const float* gamma, const float* beta, const float* mean, const float* variance,
+                            float* y) override;
+  void batch_norm_backward(std::int64_t rows, std::int64_t channels, double epsilon, bool fixed_statistics,
+                           const float* x, const float* gamma, const float* mean, const float* variance,
+                           const float* dy, float* dx, Gradient<float> dgamma,
+                           Gradient<float> dbeta) override;
+
+  void loss(const LossSpec& spec, std::int64_t rows, std::int64_t classes, const float* prediction,
+            const float* target, const float* sample_weight, double gradient_scale, float* losses,
+            float* gradient) override;
+  double l1_l2_penalty(std::int64_t count, double l1, double l2, const float* w, float* gradient) override;
+  double sum_of_squares(std::int64_t count, const float* x) override;
+  void optimizer_step(const OptimizerSpec& spec, std::span<const OptimizerUpdate<float>> updates) override;
+
+ private:
+  /// Sums over the rows of [rows,channels] in double, by blocks of a fixed number of rows:
+  /// block(first row, rows, float sums).
+  std::vector<double> reduce_rows(std::int64_t rows, std::int64_t channels,
+                                  FunctionRef<void(std::int64_t, std::int64_t, float*)> block);
+
+  ThreadPool& pool_;
+  Workspace workspace_;
+  const KernelTable& kernels_ = kernels();
+};
+
+}  // namespace strata::inline STRATA_ABI::cpu
+
+#if STRATA_HEADER_ONLY
+#include <strata/cpu/convolution.ipp>
+#include <strata/cpu/elementwise.ipp>
+#include <strata/cpu/normalization.ipp>
+#include <strata/cpu/pooling.ipp>
+#include <strata/cpu/training.ipp>
+#endif

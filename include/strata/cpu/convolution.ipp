@@ -1,0 +1,178 @@
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+
+#include <strata/cpu/backend.hpp>
+#include <strata/cpu/elementwise.ipp>
+#include <strata/cpu/implicit_product.hpp>
+
+namespace strata::inline STRATA_ABI::cpu {
+
+/// Ways of packing a weight: part of the key under which PackedWeights keeps the result.
+enum class Packing : std::uint64_t { forward = 1, backward_input = 2 };
+
+/// A packed weight: kept beside the weight where it may be, else for the duration of the call.
+template <class Make>
+std::shared_ptr<const Buffer> packed_weight(const WeightView<float>& weight, std::uint64_t key, Make make) {
+  if (!weight.packed) return std::make_shared<const Buffer>(make());
+  return std::static_pointer_cast<const Buffer>(weight.packed->get(
+      key, weight.version,
+      [&]() -> std::shared_ptr<const void> { return std::make_shared<const Buffer>(make()); }));
+}
+
+inline PatchMatrix patches_of(const Conv2DGeometry& g, const float* x) {
+  PatchMatrix patches{x, g.batch, g.in_h, g.in_w, g.in_c, g.out_h, g.out_w, g.stride_h, g.stride_w, {}};
+  for (std::int64_t ky = 0; ky < g.kernel_h; ++ky)
+    for (std::int64_t kx = 0; kx < g.kernel_w; ++kx)
+      patches.taps.push_back({ky * g.dilation_h - g.pad_top, kx * g.dilation_w - g.pad_left});
+  return patches;
+}
+
+STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x, WeightView<float> kernel,
+                                      const Epilogue<float>& epilogue, float* y) {
+  if (epilogue.max_pool_2x2) {
+    // A few images at a time, so that what is pooled does not leave the cache for long.
+    constexpr std::int64_t chunk_floats = std::int64_t{4} << 20;
+    const std::int64_t image = g.out_h * g.out_w * g.out_c;
+    const std::int64_t chunk = std::clamp<std::int64_t>(chunk_floats / std::max<std::int64_t>(1, image), 1,
+                                                        std::max<std::int64_t>(1, g.batch));
+    const auto whole = workspace_.lease(chunk * image);
+    Pool2DGeometry pool{chunk, g.out_h, g.out_w, g.out_c, g.out_h / 2, g.out_w / 2, 2, 2, 2, 2, 0, 0};
+    Conv2DGeometry part = g;
+    Epilogue<float> rest = epilogue;
+    rest.max_pool_2x2 = false;
+    for (std::int64_t first = 0; first < g.batch; first += chunk) {
+      part.batch = pool.batch = std::min(chunk, g.batch - first);
+      conv2d(part, x + first * g.in_h * g.in_w * g.in_c, kernel, rest, whole.data());
+      pool2d(pool, PoolKind::max, whole.data(), y + first * pool.out_h * pool.out_w * g.out_c);
+    }
+    return;
+  }
+
+  const PatchMatrix patches = patches_of(g, x);
+  RightFactor b{kernel.data, patches.columns(), g.out_c, kernels_.panel(), g.out_c};
+  std::shared_ptr<const Buffer> packed;
+  // With few rows a weight is read once or twice, which packing would only repeat.
+  const bool few_rows = patches.rows() <= 2 * kernels_.max_rows && g.out_c % kernels_.panel() == 0;
+  if (!few_rows) {
+    b.panel_stride = b.k * kernels_.panel();
+    b.row_stride = kernels_.panel();
+    const std::int64_t panels = divide_up(g.out_c, kernels_.panel());
+    packed = packed_weight(kernel, static_cast<std::uint64_t>(Packing::forward), [&] {
+      Buffer buffer(panels * b.panel_stride);
+      pool_.run(panels, [&](std::int64_t p, int) {
+        const std::int64_t first = p * kernels_.panel();
+        kernels_.pack_panels(b.k, std::min<std::int64_t>(kernels_.panel(), g.out_c - first),
+                             kernel.data + first, g.out_c, buffer.data() + p * b.panel_stride);
+      });
+      return buffer;
+    });
+    b.data = packed->data();
+  }
+
+  const Activation& f = epilogue.activation;
+  const bool softmax = f.kind == Activation::Kind::softmax;
+  multiply(pool_, workspace_, kernels_, patches, b, y,
+           [&](std::int64_t row, std::int64_t rows, std::int64_t column, std::int64_t columns) {
+             kernels_.bias_activate(softmax ? Function::linear : function_of(f),
+                                    static_cast<float>(f.negative_slope), rows, columns, g.out_c,
+                                    epilogue.bias ? epilogue.bias + column : nullptr,
+                                    y + row * g.out_c + column);
+           });
+  if (softmax) activation(f, patches.rows(), g.out_c, y, y);
+}
+
+STRATA_INLINE void CpuBackend::conv2d_backward_input(const Conv2DGeometry& g, const float* dy,
+                                                     WeightView<float> kernel, float* dx) {
+  // Input pixels whose rows and columns agree modulo the stride meet the same taps: each such class is a
+  // convolution of dy with stride 1.
+  for (std::int64_t phase_y = 0; phase_y < std::min(g.stride_h, g.in_h); ++phase_y)
+    for (std::int64_t phase_x = 0; phase_x < std::min(g.stride_w, g.in_w); ++phase_x) {
+      PatchMatrix patches{dy,
+                          g.batch,
+                          g.out_h,
+                          g.out_w,
+                          g.out_c,
+                          divide_up(g.in_h - phase_y, g.stride_h),
+                          divide_up(g.in_w - phase_x, g.stride_w),
+                          1,
+                          1,
+                          {}};
+      std::vector<std::int64_t> kernel_taps;
+      for (std::int64_t ky = 0; ky < g.kernel_h; ++ky)
+        for (std::int64_t kx = 0; kx < g.kernel_w; ++kx) {
+          const std::int64_t y = phase_y + g.pad_top - ky * g.dilation_h;
+          const std::int64_t x = phase_x + g.pad_left - kx * g.dilation_w;
+          if (y % g.stride_h != 0 || x % g.stride_w != 0) continue;
+          patches.taps.push_back({y / g.stride_h, x / g.stride_w});
+          kernel_taps.push_back(ky * g.kernel_w + kx);
+        }
+      const bool strided = g.stride_h > 1 || g.stride_w > 1;
+      const auto scattered = workspace_.lease(strided ? patches.rows() * g.in_c : 0);
+      float* out = strided ? scattered.data() : dx;
+      if (patches.taps.empty()) {
+        std::fill_n(out, patches.rows() * g.in_c, 0.f);
+      } else {
+        const std::int64_t k = patches.columns(), panel = kernels_.panel(), panels = divide_up(g.in_c, panel);
+        const auto phase = static_cast<std::uint64_t>(phase_y * g.stride_w + phase_x);
+        const auto packed =
+            packed_weight(kernel, static_cast<std::uint64_t>(Packing::backward_input) | phase << 8, [&] {
+              Buffer buffer(panels * k * panel);
+              pool_.run(panels, [&](std::int64_t p, int) {
+                for (std::size_t t = 0; t < kernel_taps.size(); ++t)
+                  kernels_.pack_panels_transposed(
+                      g.out_c, std::min(panel, g.in_c - p * panel),
+                      kernel.data + (kernel_taps[t] * g.in_c + p * panel) * g.out_c, g.out_c,
+                      buffer.data() + (p * k + static_cast<std::int64_t>(t) * g.out_c) * panel, k * panel);
+              });
+              return buffer;
+            });
+        multiply(pool_, workspace_, kernels_, patches, {packed->data(), k, g.in_c, k * panel, panel}, out,
+                 [](std::int64_t, std::int64_t, std::int64_t, std::int64_t) {});
+      }
+      if (!strided) continue;
+      const std::int64_t lines = g.batch * patches.grid_h;
+      pool_.for_range(lines, row_grain(patches.grid_w * g.in_c), [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t line = begin; line < end; ++line) {
+          const std::int64_t y = line % patches.grid_h * g.stride_h + phase_y;
+          float* to = dx + ((line / patches.grid_h * g.in_h + y) * g.in_w + phase_x) * g.in_c;
+          const float* from = out + line * patches.grid_w * g.in_c;
+          for (std::int64_t x = 0; x < patches.grid_w; ++x)
+            std::copy_n(from + x * g.in_c, g.in_c, to + x * g.stride_w * g.in_c);
+        }
+      });
+    }
+}
+
+STRATA_INLINE void CpuBackend::conv2d_backward_kernel(const Conv2DGeometry& g, const float* x,
+                                                      const float* dy, Gradient<float> dkernel) {
+  multiply_transposed(pool_, workspace_, kernels_, patches_of(g, x), dy, g.out_c, dkernel.data,
+                      dkernel.accumulate);
+}
+
+/// A dense layer is a 1x1 convolution of 1x1 images.
+inline Conv2DGeometry dense_geometry(std::int64_t rows, std::int64_t in, std::int64_t out) {
+  Conv2DGeometry g;
+  g.batch = rows;
+  g.in_h = g.in_w = g.out_h = g.out_w = g.kernel_h = g.kernel_w = 1;
+  g.in_c = in;
+  g.out_c = out;
+  return g;
+}
+
+STRATA_INLINE void CpuBackend::dense(std::int64_t rows, std::int64_t in, std::int64_t out, const float* x,
+                                     WeightView<float> kernel, const Epilogue<float>& epilogue, float* y) {
+  conv2d(dense_geometry(rows, in, out), x, kernel, epilogue, y);
+}
+STRATA_INLINE void CpuBackend::dense_backward_input(std::int64_t rows, std::int64_t in, std::int64_t out,
+                                                    const float* dy, WeightView<float> kernel, float* dx) {
+  conv2d_backward_input(dense_geometry(rows, in, out), dy, kernel, dx);
+}
+STRATA_INLINE void CpuBackend::dense_backward_kernel(std::int64_t rows, std::int64_t in, std::int64_t out,
+                                                     const float* x, const float* dy,
+                                                     Gradient<float> dkernel) {
+  conv2d_backward_kernel(dense_geometry(rows, in, out), x, dy, dkernel);
+}
+
+}  // namespace strata::inline STRATA_ABI::cpu

@@ -1,0 +1,178 @@
+#pragma once
+
+#include <strata/cpu/kernel_table.hpp>
+#include <strata/cpu/simd.hpp>
+
+namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA {
+
+/// Calls `use` with the function as a callable of a vector, so that loops are built once per function.
+template <class Use>
+STRATA_ALWAYS_INLINE void with_function(Function f, float slope, Use use) {
+  switch (f) {
+    case Function::linear:
+      return use([](Vec x) { return x; });
+    case Function::relu:
+      return use([](Vec x) { return relu(x); });
+    case Function::leaky_relu:
+      return use([slope](Vec x) { return x < 0.f ? x * slope : x; });
+    case Function::elu:
+      return use([](Vec x) { return x < 0.f ? expm1(x) : x; });
+    case Function::sigmoid:
+      return use([](Vec x) { return sigmoid(x); });
+    case Function::tanh:
+      return use([](Vec x) { return tanh(x); });
+  }
+}
+
+inline void activate(Function f, float slope, long count, const float* x, float* y) {
+  with_function(f, slope, [&](auto function) { map(count, x, y, function); });
+}
+
+/// dx = dy * f'(x), the derivative taken from y = f(x).
+inline void activate_backward(Function f, float slope, long count, const float* y, const float* dy,
+                              float* dx) {
+  switch (f) {
+    case Function::linear:
+      return map(count, dy, dx, [](Vec d) { return d; });
+    case Function::relu:
+      return map(count, y, dy, dx, [](Vec v, Vec d) { return v > 0.f ? d : Vec{}; });
+    case Function::leaky_relu:
+      return map(count, y, dy, dx, [slope](Vec v, Vec d) { return v > 0.f ? d : d * slope; });
+    case Function::elu:
+      return map(count, y, dy, dx, [](Vec v, Vec d) { return v > 0.f ? d : d * (v + 1.f); });
+    case Function::sigmoid:
+      return map(count, y, dy, dx, [](Vec v, Vec d) { return d * v * (1.f - v); });
+    case Function::tanh:
+      return map(count, y, dy, dx, [](Vec v, Vec d) { return d * (1.f - v * v); });
+  }
+}
+
+/// y = f(y + bias) for [rows,columns] whose rows are `stride` apart; bias may be null.
+inline void bias_activate(Function f, float slope, long rows, long columns, long stride, const float* bias,
+                          float* y) {
+  if (!bias && f == Function::linear) return;
+  with_function(f, slope, [&](auto function) {
+    for (long r = 0; r < rows; ++r, y += stride) {
+      if (bias)
+        map(columns, y, bias, y, [&](Vec v, Vec b) { return function(v + b); });
+      else
+        map(columns, y, y, function);
+    }
+  });
+}
+
+/// Sum or maximum of the elements of a vector, in a fixed order.
+STRATA_ALWAYS_INLINE float sum_of(Vec v) {
+  float s = 0;
+  for (int i = 0; i < width; ++i) s += v[i];
+  return s;
+}
+
+inline void softmax(long rows, long channels, const float* x, float* y) {
+  for (long r = 0; r < rows; ++r, x += channels, y += channels) {
+    float largest = x[0];
+    for (long c = 1; c < channels; ++c) largest = x[c] > largest || x[c] != x[c] ? x[c] : largest;
+    map(channels, x, y, [&](Vec v) { return exp(v - largest); });
+    Vec sums{};
+    float sum = 0;
+    long c = 0;
+    for (; c + width <= channels; c += width) sums += load(y + c);
+    for (; c < channels; ++c) sum += y[c];
+    const float scale = 1.f / (sum + sum_of(sums));
+    map(channels, y, y, [&](Vec v) { return v * scale; });
+  }
+}
+
+/// dx = y * (dy - sum(dy * y)) per row.
+inline void softmax_backward(long rows, long channels, const float* y, const float* dy, float* dx) {
+  for (long r = 0; r < rows; ++r, y += channels, dy += channels, dx += channels) {
+    float sum = 0;
+    for (long c = 0; c < channels; ++c) sum += dy[c] * y[c];
+    map(channels, y, dy, dx, [&](Vec v, Vec d) { return v * (d - sum); });
+  }
+}
+
+inline void affine(long count, float scale, float offset, const float* x, float* y) {
+  map(count, x, y, [=](Vec v) { return fma(v, splat(scale), splat(offset)); });
+}
+inline void axpy(long count, float alpha, const float* x, float* y) {
+  map(count, x, y, y, [=](Vec a, Vec b) { return fma(a, splat(alpha), b); });
+}
+inline void add(long count, const float* x, float* y) {
+  map(count, x, y, y, [](Vec a, Vec b) { return a + b; });
+}
+
+inline void scale_pixels(long pixels, long channels, float scale, const float* mean, bool reverse,
+                         const unsigned char* x, float* y) {
+  for (long p = 0; p < pixels; ++p, x += channels, y += channels)
+    for (long c = 0; c < channels; ++c)
+      y[c] = scale * static_cast<float>(x[reverse ? channels - 1 - c : c]) - mean[c];
+}
+
+inline void scale_channels(long rows, long channels, const float* scale, const float* offset, const float* x,
+                           float* y) {
+  for (long r = 0; r < rows; ++r, x += channels, y += channels) {
+    long c = 0;
+    for (; c + width <= channels; c += width)
+      store(y + c, fma(load(x + c), load(scale + c), load(offset + c)));
+    if (const long rest = channels - c; rest > 0)
+      store_part(y + c, fma(load_part(x + c, rest), load_part(scale + c, rest), load_part(offset + c, rest)),
+                 rest);
+  }
+}
+
+inline void combine_channels(long rows, long channels, const float* a, const float* b, const float* d,
+                             const float* dy, const float* x, float* dx) {
+  for (long r = 0; r < rows; ++r, x += channels, dy += channels, dx += channels) {
+    long c = 0;
+    for (; c + width <= channels; c += width)
+      store(dx + c, fma(load(dy + c), load(a + c), fma(load(x + c), load(b + c), load(d + c))));
+    if (const long n = channels - c; n > 0)
+      store_part(dx + c,
+                 fma(load_part(dy + c, n), load_part(a + c, n),
+                     fma(load_part(x + c, n), load_part(b + c, n), load_part(d + c, n))),
+                 n);
+  }
+}
+
+/// One multiplication of Philox: high and low words of factor * x, lane by lane.
+STRATA_ALWAYS_INLINE void wide_multiply(unsigned factor, UVec x, UVec& high, UVec& low) {
+  typedef unsigned long long Wide __attribute__((vector_size(8 * width)));
+  const Wide product = __builtin_convertvector(x, Wide) * static_cast<unsigned long long>(factor);
+  high = __builtin_convertvector(product >> 32, UVec);
+  low = __builtin_convertvector(product, UVec);
+}
+
+/// Inverted dropout with the numbers of RandomStream (core/random.hpp), `width` Philox blocks at a time.
+/// `first_block` is the number of the block that x[0] belongs to, as its first word.
+inline void dropout(long first_block, long count, float rate, float scale, const unsigned* key,
+                    unsigned long step, const float* x, float* y) {
+  for (long i = 0; i < count; i += 4 * width) {
+    UVec c0{}, c1{};
+    for (int lane = 0; lane < width; ++lane) {
+      const unsigned long block = static_cast<unsigned long>(first_block + i / 4 + lane);
+      c0[lane] = static_cast<unsigned>(block);
+      c1[lane] = static_cast<unsigned>(block >> 32);
+    }
+    UVec c2 = static_cast<unsigned>(step) + UVec{}, c3 = static_cast<unsigned>(step >> 32) + UVec{};
+    unsigned k0 = key[0], k1 = key[1];
+    for (int round = 0; round < 10; ++round, k0 += 0x9E3779B9, k1 += 0xBB67AE85) {
+      UVec a_high, a_low, b_high, b_low;
+      wide_multiply(0xD2511F53, c0, a_high, a_low);
+      wide_multiply(0xCD9E8D57, c2, b_high, b_low);
+      c0 = b_high ^ c1 ^ k0;
+      c1 = b_low;
+      c2 = a_high ^ c3 ^ k1;
+      c3 = a_low;
+    }
+    const UVec words[4] = {c0, c1, c2, c3};
+    const long here = count - i < 4 * width ? count - i : 4 * width;
+    float uniform[4 * width];
+    for (int word = 0; word < 4; ++word)
+      for (int lane = 0; lane < width; ++lane)
+        uniform[4 * lane + word] = static_cast<float>(words[word][lane] >> 8) * 0x1p-24f;
+    map(here, uniform, x + i, y + i, [=](Vec u, Vec v) { return u >= rate ? v * scale : Vec{}; });
+  }
+}
+
+}  // namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA

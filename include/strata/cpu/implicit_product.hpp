@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include <strata/core/parallel.hpp>
+#include <strata/cpu/kernel_table.hpp>
+#include <strata/cpu/workspace.hpp>
+
+namespace strata::inline STRATA_ABI::cpu {
+
+/// The left factor of a convolution written as a matrix product, never stored as a whole: one row per
+/// position of a grid, holding the channels of the source under every tap of the kernel. A dense product is
+/// the case of one tap on a 1x1 image.
+struct PatchMatrix {
+  struct Tap {
+    std::int64_t y, x;  ///< offset from the position's place in the source
+  };
+  const float* source = nullptr;  ///< [batch,source_h,source_w,channels]
+  std::int64_t batch = 0, source_h = 0, source_w = 0, channels = 0;
+  std::int64_t grid_h = 0, grid_w = 0;  ///< positions per image
+  std::int64_t step_h = 1, step_w = 1;  ///< source pixels from one position to the next
+  std::vector<Tap> taps;
+
+  std::int64_t rows() const { return batch * grid_h * grid_w; }
+  std::int64_t columns() const { return static_cast<std::int64_t>(taps.size()) * channels; }
+  /// Where taps [first, last) of a row start; `zeros` for those outside the image.
+  void find_taps(std::int64_t row, std::size_t first, std::size_t last, const float* zeros,
+                 const float** pointers) const;
+};
+
+/// The right factor [k,columns], in panels (see packing_kernels.hpp) or as it lies in memory.
+struct RightFactor {
+  const float* data = nullptr;
+  std::int64_t k = 0, columns = 0;
+  std::int64_t panel_stride = 0;  ///< from one panel of columns to the next
+  std::int64_t row_stride = 0;    ///< from one k to the next
+};
+
+/// c [rows,columns] = patches * b, then finish(first row, rows, first column, columns) for every finished
+/// part of c. Every sum runs over k in the same order whatever the split, so threads do not change the bits.
+void multiply(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels, const PatchMatrix& patches,
+              const RightFactor& b, float* c,
+              FunctionRef<void(std::int64_t, std::int64_t, std::int64_t, std::int64_t)> finish);
+
+/// c [patches.columns(),columns] (+)= patches^T * b for b [patches.rows(),columns]: the gradient of a kernel.
+void multiply_transposed(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels,
+                         const PatchMatrix& patches, const float* b, std::int64_t columns, float* c,
+                         bool accumulate);
+
+}  // namespace strata::inline STRATA_ABI::cpu
+
+#if STRATA_HEADER_ONLY
+#include <strata/cpu/implicit_product.ipp>
+#endif

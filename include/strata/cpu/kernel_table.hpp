@@ -1,0 +1,112 @@
+#pragma once
+
+#include <cstdint>
+
+#include <strata/core/config.hpp>
+
+namespace strata::inline STRATA_ABI::cpu {
+
+/// Elementwise functions as the kernels know them; softmax has kernels of its own.
+enum class Function : int { linear, relu, leaky_relu, elu, sigmoid, tanh };
+
+/// One optimizer step with all that is the same for every element computed beforehand.
+struct OptimizerCoefficients {
+  float learning_rate, momentum, rho, beta_1, beta_2, epsilon, decay, gradient_scale, clip_value;
+  bool nesterov, centered, amsgrad;
+};
+
+/// Sizes of a pooling window run, in elements: see pooling_kernels.hpp.
+struct PoolRow {
+  long in_w, channels, out_w, pool_w, stride_w, pad_left;
+  long window_h;  ///< rows of the window inside the image
+};
+
+/// What runs once per element, built once per instruction set: the only way from the engine's ordinary code
+/// to the code that depends on the instruction set. Pointers and numbers only, nothing that allocates.
+struct KernelTable {
+  const char* name;     ///< "avx512"
+  int width;            ///< floats in a vector
+  int max_rows;         ///< rows of the largest register block
+  int transposed_rows;  ///< rows of the register block of `multiply_transposed`
+
+  /// [rows] of micro_kernel.hpp; null where there is no block of that many rows.
+  using MultiplyRows = void (*)(long k, const float* a, const float* b, long b_stride, float* c,
+                                long c_stride, bool accumulate);
+  MultiplyRows multiply_rows[17];
+  void (*multiply_transposed)(long k, const float* a, long a_stride, const float* b, long b_stride, float* c,
+                              long c_stride, bool accumulate);
+
+  // packing_kernels.hpp
+  void (*pack_row)(const float* const* taps, long tap_count, long channels, int rows, int row, float* linear,
+                   float* block);
+  void (*pack_panels)(long k, long columns, const float* b, long b_stride, float* panels);
+  void (*pack_panels_transposed)(long k, long columns, const float* b, long b_stride, float* panels,
+                                 long panel_stride);
+
+  // elementwise_kernels.hpp
+  void (*activate)(Function f, float slope, long count, const float* x, float* y);
+  void (*activate_backward)(Function f, float slope, long count, const float* y, const float* dy, float* dx);
+  void (*bias_activate)(Function f, float slope, long rows, long columns, long stride, const float* bias,
+                        float* y);
+  void (*softmax)(long rows, long channels, const float* x, float* y);
+  void (*softmax_backward)(long rows, long channels, const float* y, const float* dy, float* dx);
+  void (*affine)(long count, float scale, float offset, const float* x, float* y);
+  void (*axpy)(long count, float alpha, const float* x, float* y);
+  void (*add)(long count, const float* x, float* y);
+  void (*scale_pixels)(long pixels, long channels, float scale, const float* mean, bool reverse,
+                       const std::uint8_t* x, float* y);
+  void (*dropout)(long first_block, long count, float rate, float scale, const std::uint32_t* key,
+                  std::uint64_t step, const float* x, float* y);
+  /// y = x * scale[c] + offset[c]
+  void (*scale_channels)(long rows, long channels, const float* scale, const float* offset, const float* x,
+                         float* y);
+  /// dx = dy * a[c] + x * b[c] + d[c]
+  void (*combine_channels)(long rows, long channels, const float* a, const float* b, const float* d,
+                           const float* dy, const float* x, float* dx);
+
+  // reduction_kernels.hpp: sums over the rows of one block
+  void (*column_sums)(long rows, long channels, const float* x, float* sums);
+  void (*column_squares)(long rows, long channels, const float* x, const float* mean, float* sums);
+  void (*column_products)(long rows, long channels, const float* x, const float* mean, const float* dy,
+                          float* sums);
+  double (*sum_of_squares)(long count, const float* x);
+  double (*l1_l2)(long count, double l1, double l2, const float* w, float* gradient);
+
+  // pooling_kernels.hpp: one row of output
+  void (*max_pool)(const PoolRow& row, const float* x, float* y);
+  void (*average_pool)(const PoolRow& row, const float* x, float* y);
+  void (*max_pool_backward)(const PoolRow& row, const float* x, const float* y, const float* dy, float* dx);
+  void (*average_pool_backward)(const PoolRow& row, const float* dy, float* dx);
+
+  // optimizer_kernels.hpp
+  void (*sgd)(const OptimizerCoefficients& c, long count, const float* gradient, float* value,
+              float* momentum);
+  void (*rmsprop)(const OptimizerCoefficients& c, long count, const float* gradient, float* value,
+                  float* velocity, float* momentum, float* average);
+  void (*adam)(const OptimizerCoefficients& c, long count, const float* gradient, float* value, float* m,
+               float* v, float* v_max);
+
+  int panel() const { return 2 * width; }
+};
+
+/// The kernels for this machine: those of the compiler's flags or, in the compiled library, the best that the
+/// processor runs.
+const KernelTable& kernels();
+
+#if !STRATA_HEADER_ONLY
+namespace baseline {
+extern const KernelTable table;
+}
+namespace avx2 {
+extern const KernelTable table;
+}
+namespace avx512 {
+extern const KernelTable table;
+}
+#endif
+
+}  // namespace strata::inline STRATA_ABI::cpu
+
+#if STRATA_HEADER_ONLY
+#include <strata/cpu/kernel_table.ipp>
+#endif

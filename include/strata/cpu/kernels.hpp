@@ -1,0 +1,68 @@
+#pragma once
+
+#include <strata/cpu/elementwise_kernels.hpp>
+#include <strata/cpu/kernel_table.hpp>
+#include <strata/cpu/micro_kernel.hpp>
+#include <strata/cpu/optimizer_kernels.hpp>
+#include <strata/cpu/packing_kernels.hpp>
+#include <strata/cpu/pooling_kernels.hpp>
+#include <strata/cpu/reduction_kernels.hpp>
+
+#define STRATA_STRING_OF(name) #name
+#define STRATA_STRING(name) STRATA_STRING_OF(name)
+
+namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA {
+
+template <int Rows>
+constexpr KernelTable::MultiplyRows rows_kernel() {
+  if constexpr (Rows <= max_rows)
+    return multiply_rows<Rows>;
+  else
+    return nullptr;
+}
+
+#if STRATA_HEADER_ONLY
+inline
+#else
+extern const KernelTable table;
+#endif
+    constexpr KernelTable table = {
+        .name = STRATA_STRING(STRATA_CPU_ISA),
+        .width = width,
+        .max_rows = max_rows,
+        .transposed_rows = transposed_rows,
+        .multiply_rows = {nullptr, rows_kernel<1>(), rows_kernel<2>(), rows_kernel<3>(), rows_kernel<4>(),
+                          rows_kernel<5>(), rows_kernel<6>(), rows_kernel<7>(), rows_kernel<8>(),
+                          rows_kernel<9>(), rows_kernel<10>(), rows_kernel<11>(), rows_kernel<12>(),
+                          rows_kernel<13>(), rows_kernel<14>(), nullptr, nullptr},
+        .multiply_transposed = multiply_transposed,
+        .pack_row = pack_row,
+        .pack_panels = pack_panels,
+        .pack_panels_transposed = pack_panels_transposed,
+        .activate = activate,
+        .activate_backward = activate_backward,
+        .bias_activate = bias_activate,
+        .softmax = softmax,
+        .softmax_backward = softmax_backward,
+        .affine = affine,
+        .axpy = axpy,
+        .add = add,
+        .scale_pixels = scale_pixels,
+        .dropout = dropout,
+        .scale_channels = scale_channels,
+        .combine_channels = combine_channels,
+        .column_sums = column_sums,
+        .column_squares = column_squares,
+        .column_products = column_products,
+        .sum_of_squares = sum_of_squares,
+        .l1_l2 = l1_l2,
+        .max_pool = max_pool,
+        .average_pool = average_pool,
+        .max_pool_backward = max_pool_backward,
+        .average_pool_backward = average_pool_backward,
+        .sgd = sgd,
+        .rmsprop = rmsprop,
+        .adam = adam,
+};
+
+}  // namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA

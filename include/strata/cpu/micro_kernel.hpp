@@ -1,0 +1,67 @@
+#pragma once
+
+#include <strata/cpu/simd.hpp>
+
+namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA {
+
+/// The one loop that dense products and convolutions live in: c [Rows,panel] (+)= a [Rows,k] b [k,panel].
+/// All sums stay in registers; each step broadcasts one number of a per row and multiplies a row of b.
+///
+/// a is a row block: [ceil(k / width)][Rows][width], so that rows are written by whole vectors and read at
+/// offsets known to the compiler. Rows of b and c are b_stride and c_stride apart.
+template <int Rows>
+void multiply_rows(long k, const float* a, const float* b, long b_stride, float* c, long c_stride,
+                   bool accumulate) {
+  Vec sum[Rows][2];
+  STRATA_UNROLL
+  for (int i = 0; i < Rows; ++i) sum[i][0] = sum[i][1] = Vec{};
+  for (long left = k; left > 0; left -= width, a += Rows * width) {
+    const int steps = left < width ? static_cast<int>(left) : width;
+    STRATA_NO_UNROLL
+    for (int j = 0; j < steps; ++j, b += b_stride) {
+      const Vec b0 = load(b), b1 = load(b + width);
+      STRATA_UNROLL
+      for (int i = 0; i < Rows; ++i) {
+        const Vec s = splat(a[i * width + j]);
+        sum[i][0] = fma(s, b0, sum[i][0]);
+        sum[i][1] = fma(s, b1, sum[i][1]);
+      }
+    }
+  }
+  // c is read only now: loading it before the loop would spill the sums.
+  STRATA_UNROLL
+  for (int i = 0; i < Rows; ++i) {
+    float* out = c + i * c_stride;
+    store(out, accumulate ? load(out) + sum[i][0] : sum[i][0]);
+    store(out + width, accumulate ? load(out + width) + sum[i][1] : sum[i][1]);
+  }
+}
+
+inline constexpr int transposed_rows = max_rows < 8 ? 4 : 8;
+
+/// c [transposed_rows,panel] (+)= a^T b for a [k,transposed_rows] and b [k,panel]: both operands of a weight
+/// gradient run along the reduction, so neither needs transposing.
+inline void multiply_transposed(long k, const float* a, long a_stride, const float* b, long b_stride,
+                                float* c, long c_stride, bool accumulate) {
+  Vec sum[transposed_rows][2];
+  STRATA_UNROLL
+  for (int i = 0; i < transposed_rows; ++i) sum[i][0] = sum[i][1] = Vec{};
+  STRATA_NO_UNROLL
+  for (long j = 0; j < k; ++j, a += a_stride, b += b_stride) {
+    const Vec b0 = load(b), b1 = load(b + width);
+    STRATA_UNROLL
+    for (int i = 0; i < transposed_rows; ++i) {
+      const Vec s = splat(a[i]);
+      sum[i][0] = fma(s, b0, sum[i][0]);
+      sum[i][1] = fma(s, b1, sum[i][1]);
+    }
+  }
+  STRATA_UNROLL
+  for (int i = 0; i < transposed_rows; ++i) {
+    float* out = c + i * c_stride;
+    store(out, accumulate ? load(out) + sum[i][0] : sum[i][0]);
+    store(out + width, accumulate ? load(out + width) + sum[i][1] : sum[i][1]);
+  }
+}
+
+}  // namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <strata/cpu/simd.hpp>
+
+namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA {
+
+/// Writes one row of a row block [k / width][rows][width] (see micro_kernel.hpp): the `channels` numbers
+/// behind each of the pointers in `taps`, one after the other. `linear` is scratch for the whole row, used
+/// where channels do not fill vectors.
+inline void pack_row(const float* const* taps, long tap_count, long channels, int rows, int row,
+                     float* linear, float* block) {
+  float* out = block + row * width;
+  const long step = static_cast<long>(rows) * width;
+  if (channels % width == 0) {
+    for (long t = 0; t < tap_count; ++t)
+      for (long c = 0; c < channels; c += width, out += step) store(out, load(taps[t] + c));
+    return;
+  }
+  const float* source = taps[0];
+  const long k = tap_count * channels;
+  if (tap_count > 1) {
+    source = linear;
+    for (long t = 0; t < tap_count; ++t, linear += channels)
+      for (long c = 0; c < channels; ++c) linear[c] = taps[t][c];
+  }
+  long c = 0;
+  for (; c + width <= k; c += width, out += step) store(out, load(source + c));
+  if (c < k) store(out, load_part(source + c, k - c));
+}
+
+/// b [k,columns] -> [ceil(columns / panel)][k][panel], the last panel filled up with zeros.
+inline void pack_panels(long k, long columns, const float* b, long b_stride, float* panels) {
+  for (long j = 0; j < columns; j += panel) {
+    const float* from = b + j;
+    const long left = columns - j;
+    for (long i = 0; i < k; ++i, from += b_stride, panels += panel) {
+      if (left >= panel) {
+        store(panels, load(from));
+        store(panels + width, load(from + width));
+      } else {
+        for (int c = 0; c < panel; ++c) panels[c] = c < left ? from[c] : 0.f;
+      }
+    }
+  }
+}
+
+/// The same for b given as its transpose [columns,k]; panels are `panel_stride` apart.
+inline void pack_panels_transposed(long k, long columns, const float* b, long b_stride, float* panels,
+                                   long panel_stride) {
+  constexpr long tile = 16;  // rows read together stay in the nearest cache
+  for (long j = 0; j < columns; j += panel, panels += panel_stride) {
+    const long here = columns - j < panel ? columns - j : panel;
+    for (long i0 = 0; i0 < k; i0 += tile) {
+      const long i1 = i0 + tile < k ? i0 + tile : k;
+      for (long c = 0; c < here; ++c)
+        for (long i = i0; i < i1; ++i) panels[i * panel + c] = b[(j + c) * b_stride + i];
+      for (long c = here; c < panel; ++c)
+        for (long i = i0; i < i1; ++i) panels[i * panel + c] = 0.f;
+    }
+  }
+}
+
+}  // namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <algorithm>
+
+#include <strata/cpu/backend.hpp>
+#include <strata/cpu/elementwise.ipp>
+
+namespace strata::inline STRATA_ABI::cpu {
+
+/// The part of a window that lies inside the image, for one output row.
+struct PoolWindow {
+  std::int64_t top;
+  PoolRow row;
+};
+inline PoolWindow window_of(const Pool2DGeometry& g, std::int64_t out_row) {
+  const std::int64_t first = out_row * g.stride_h - g.pad_top;
+  const std::int64_t top = std::max<std::int64_t>(0, first), bottom = std::min(g.in_h, first + g.pool_h);
+  return {top, {g.in_w, g.channels, g.out_w, g.pool_w, g.stride_w, g.pad_left, bottom - top}};
+}
+
+STRATA_INLINE void CpuBackend::pool2d(const Pool2DGeometry& g, PoolKind kind, const float* x, float* y) {
+  const auto kernel = kind == PoolKind::max ? kernels_.max_pool : kernels_.average_pool;
+  const std::int64_t pitch = g.in_w * g.channels, out_pitch = g.out_w * g.channels;
+  pool_.for_range(g.batch * g.out_h, row_grain(pitch * g.pool_h), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const PoolWindow window = window_of(g, i % g.out_h);
+      kernel(window.row, x + (i / g.out_h * g.in_h + window.top) * pitch, y + i * out_pitch);
+    }
+  });
+}
+
+STRATA_INLINE void CpuBackend::pool2d_backward(const Pool2DGeometry& g, PoolKind kind, const float* x,
+                                               const float* y, const float* dy, float* dx) {
+  const std::int64_t pitch = g.in_w * g.channels, out_pitch = g.out_w * g.channels;
+  pool_.for_range(g.batch * g.in_h, row_grain(pitch), [&](std::int64_t begin, std::int64_t end) {
+    std::fill(dx + begin * pitch, dx + end * pitch, 0.f);
+  });
+  // Rows of windows that share input rows belong to one task, so no two tasks add to the same place.
+  const bool apart = g.stride_h >= g.pool_h;
+  const std::int64_t grain = apart ? row_grain(pitch * g.pool_h) : g.out_h;
+  pool_.for_range(g.batch * g.out_h, grain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const PoolWindow window = window_of(g, i % g.out_h);
+      const std::int64_t in = (i / g.out_h * g.in_h + window.top) * pitch, out = i * out_pitch;
+      if (kind == PoolKind::max)
+        kernels_.max_pool_backward(window.row, x + in, y + out, dy + out, dx + in);
+      else
+        kernels_.average_pool_backward(window.row, dy + out, dx + in);
+    }
+  });
+}
+
+}  // namespace strata::inline STRATA_ABI::cpu

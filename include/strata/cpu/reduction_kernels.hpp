@@ -1,0 +1,70 @@
+#pragma once
+
+#include <strata/cpu/simd.hpp>
+
+namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA {
+
+/// sums[c] = sum over rows of term(row, c); `term(offset, c, rest)` returns a vector, `rest` > 0 for the
+/// last, incomplete one.
+template <class Term>
+STRATA_ALWAYS_INLINE void sum_columns(long rows, long channels, float* sums, Term term) {
+  long c = 0;
+  for (; c + width <= channels; c += width) {
+    Vec sum{};
+    for (long r = 0; r < rows; ++r) sum += term(r * channels + c, c, 0L);
+    store(sums + c, sum);
+  }
+  if (const long rest = channels - c; rest > 0) {
+    Vec sum{};
+    for (long r = 0; r < rows; ++r) sum += term(r * channels + c, c, rest);
+    store_part(sums + c, sum, rest);
+  }
+}
+STRATA_ALWAYS_INLINE Vec load_all_or(const float* p, long rest) {
+  return rest ? load_part(p, rest) : load(p);
+}
+
+inline void column_sums(long rows, long channels, const float* x, float* sums) {
+  sum_columns(rows, channels, sums, [&](long i, long, long rest) { return load_all_or(x + i, rest); });
+}
+/// Sums of (x - mean)^2.
+inline void column_squares(long rows, long channels, const float* x, const float* mean, float* sums) {
+  sum_columns(rows, channels, sums, [&](long i, long c, long rest) {
+    const Vec d = load_all_or(x + i, rest) - load_all_or(mean + c, rest);
+    return d * d;
+  });
+}
+/// Sums of (x - mean) * dy.
+inline void column_products(long rows, long channels, const float* x, const float* mean, const float* dy,
+                            float* sums) {
+  sum_columns(rows, channels, sums, [&](long i, long c, long rest) {
+    return (load_all_or(x + i, rest) - load_all_or(mean + c, rest)) * load_all_or(dy + i, rest);
+  });
+}
+
+/// Lanes are kept in double: squares of a long array lose digits in float.
+inline double sum_of_squares(long count, const float* x) {
+  double lanes[8] = {};
+  long i = 0;
+  for (; i + 8 <= count; i += 8)
+    for (int j = 0; j < 8; ++j) lanes[j] += static_cast<double>(x[i + j]) * static_cast<double>(x[i + j]);
+  for (; i < count; ++i) lanes[0] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  double sum = 0;
+  for (const double lane : lanes) sum += lane;
+  return sum;
+}
+
+inline double l1_l2(long count, double l1, double l2, const float* w, float* gradient) {
+  double absolute = 0, squares = 0;
+  const float first = static_cast<float>(l1), second = static_cast<float>(2 * l2);
+  for (long i = 0; i < count; ++i) {
+    const double value = static_cast<double>(w[i]);
+    absolute += value < 0 ? -value : value;
+    squares += value * value;
+    const float sign = w[i] > 0 ? 1.f : w[i] < 0 ? -1.f : 0.f;
+    gradient[i] += first * sign + second * w[i];
+  }
+  return l1 * absolute + l2 * squares;
+}
+
+}  // namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA

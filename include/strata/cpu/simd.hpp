@@ -1,0 +1,179 @@
+#pragma once
+
+// Vectors of floats as wide as the instruction set of this translation unit. GCC and Clang's vector
+// extensions do the arithmetic; intrinsics serve only where the language has no operator (fused
+// multiply-add, square root).
+//
+// Code in the namespace STRATA_CPU_ISA is built once per instruction set and linked together, so it uses no
+// function of the standard library: an inline function that all objects share could come from the wrong one.
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#include <strata/core/config.hpp>
+
+#if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512VL__) && defined(__AVX512BW__)
+#define STRATA_CPU_ISA avx512
+#elif defined(__AVX2__) && defined(__FMA__)
+#define STRATA_CPU_ISA avx2
+#else
+#define STRATA_CPU_ISA baseline
+#endif
+
+#if defined(__clang__)
+#define STRATA_UNROLL _Pragma("clang loop unroll(full)")
+#define STRATA_NO_UNROLL _Pragma("clang loop unroll(disable)")
+#else
+#define STRATA_UNROLL _Pragma("GCC unroll 32")
+#define STRATA_NO_UNROLL _Pragma("GCC unroll 1")
+#endif
+#define STRATA_ALWAYS_INLINE [[gnu::always_inline]] inline
+
+namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA {
+
+#if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512VL__) && defined(__AVX512BW__)
+inline constexpr int width = 16;     // floats in a vector
+inline constexpr int max_rows = 14;  // rows of the register block: 14 x 2 sums, 2 of B, of 32 registers
+#elif defined(__AVX2__) && defined(__FMA__)
+inline constexpr int width = 8;
+inline constexpr int max_rows = 6;  // 6 x 2 sums, 2 of B, 1 of A, of 16 registers
+#elif defined(__aarch64__)
+inline constexpr int width = 4;
+inline constexpr int max_rows = 12;
+#else
+inline constexpr int width = 4;
+inline constexpr int max_rows = 6;
+#endif
+inline constexpr int panel = 2 * width;  // columns of the register block
+
+typedef float Vec __attribute__((vector_size(4 * width)));
+typedef int IVec __attribute__((vector_size(4 * width)));
+typedef unsigned UVec __attribute__((vector_size(4 * width)));
+typedef float UnalignedVec __attribute__((vector_size(4 * width), aligned(4), may_alias));
+
+STRATA_ALWAYS_INLINE Vec load(const float* p) {
+  return *reinterpret_cast<const UnalignedVec*>(p);
+}
+STRATA_ALWAYS_INLINE void store(float* p, Vec v) {
+  *reinterpret_cast<UnalignedVec*>(p) = v;
+}
+/// The first `count` < width elements, zeros behind them.
+STRATA_ALWAYS_INLINE Vec load_part(const float* p, long count) {
+  Vec v{};
+  __builtin_memcpy(&v, p, static_cast<unsigned long>(count) * sizeof(float));
+  return v;
+}
+STRATA_ALWAYS_INLINE void store_part(float* p, Vec v, long count) {
+  __builtin_memcpy(p, &v, static_cast<unsigned long>(count) * sizeof(float));
+}
+// x - 0 is x for every x, x + 0 is not: the compiler can drop the subtraction.
+STRATA_ALWAYS_INLINE Vec splat(float x) {
+  return x - Vec{};
+}
+
+/// a * b + c, rounded once where the instruction set can. Written out because ISO mode (-std=c++20) forbids
+/// g++ to fuse `a * b + c` by itself.
+STRATA_ALWAYS_INLINE Vec fma(Vec a, Vec b, Vec c) {
+#if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512VL__) && defined(__AVX512BW__)
+  return _mm512_fmadd_ps(a, b, c);
+#elif defined(__AVX2__) && defined(__FMA__)
+  return _mm256_fmadd_ps(a, b, c);
+#elif defined(__aarch64__)
+  return vfmaq_f32(c, a, b);
+#else
+  return a * b + c;
+#endif
+}
+STRATA_ALWAYS_INLINE Vec sqrt(Vec x) {
+#if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512VL__) && defined(__AVX512BW__)
+  return _mm512_maskz_sqrt_ps(0xffff, x);
+#elif defined(__AVX2__) && defined(__FMA__)
+  return _mm256_sqrt_ps(x);
+#elif defined(__x86_64__)
+  return _mm_sqrt_ps(x);
+#elif defined(__aarch64__)
+  return vsqrtq_f32(x);
+#endif
+}
+
+// Comparisons that are false leave NaN where it is, so that NaN reaches the loss, where it is reported.
+STRATA_ALWAYS_INLINE Vec relu(Vec x) {
+  return x < 0.f ? Vec{} : x;
+}
+STRATA_ALWAYS_INLINE Vec max(Vec a, Vec b) {
+  return ((b > a) | (b != b)) ? b : a;
+}
+STRATA_ALWAYS_INLINE Vec clamp(Vec x, float low, float high) {
+  x = x < low ? splat(low) : x;
+  return x > high ? splat(high) : x;
+}
+STRATA_ALWAYS_INLINE Vec abs(Vec x) {
+  return reinterpret_cast<Vec>(reinterpret_cast<IVec>(x) & 0x7fffffff);
+}
+
+/// e^x within 2 ulp: x = n ln 2 + r, a polynomial for e^r, n into the exponent. 0 below -87.3, infinity above
+/// 88.7.
+STRATA_ALWAYS_INLINE Vec exp(Vec x) {
+  const Vec in = clamp(x, -87.33654f, 88.72283f);
+  const Vec n = (in * 1.44269504f + 12582912.f) - 12582912.f;  // rounds: 1.5 * 2^23 has no fraction bits
+  Vec r = fma(n, splat(-0.693359375f), in);
+  r = fma(n, splat(2.12194440e-4f), r);
+  Vec p = fma(r, splat(1.9875691500e-4f), splat(1.3981999507e-3f));
+  p = fma(p, r, splat(8.3334519073e-3f));
+  p = fma(p, r, splat(4.1665795894e-2f));
+  p = fma(p, r, splat(1.6666665459e-1f));
+  p = fma(p, r, splat(5.0000001201e-1f));
+  p = fma(p, r * r, r) + 1.f;
+  // 2^n in two factors: n reaches 128, which one exponent cannot hold.
+  const IVec exponent = __builtin_convertvector(n, IVec), half = exponent >> 1;
+  const Vec scale_a = reinterpret_cast<Vec>((half + 127) << 23);
+  const Vec scale_b = reinterpret_cast<Vec>((exponent - half + 127) << 23);
+  const Vec result = p * scale_a * scale_b;
+  const Vec zero{};
+  const Vec flushed = x < -87.33654f ? zero : result;
+  return x > 88.72283f ? splat(__builtin_inff()) : flushed;
+}
+
+STRATA_ALWAYS_INLINE Vec sigmoid(Vec x) {
+  return 1.f / (1.f + exp(-x));
+}
+
+/// tanh(x): an odd polynomial near 0, where the quotient of exponentials would cancel.
+STRATA_ALWAYS_INLINE Vec tanh(Vec x) {
+  const Vec size = abs(x);
+  const Vec large = 1.f - 2.f / (exp(2.f * size) + 1.f);
+  const Vec s = x * x;
+  Vec p = fma(s, splat(-5.70498872745e-3f), splat(2.06390887954e-2f));
+  p = fma(p, s, splat(-5.37397155531e-2f));
+  p = fma(p, s, splat(1.33314422036e-1f));
+  p = fma(p, s, splat(-3.33332819422e-1f));
+  const Vec small = fma(p * s, x, x);
+  const Vec signed_large = x < 0.f ? -large : large;
+  return size < 0.625f ? small : signed_large;
+}
+
+/// e^x - 1 for x <= 0, relative error kept near 0: 2 t / (1 - t), t = tanh(x / 2).
+STRATA_ALWAYS_INLINE Vec expm1(Vec x) {
+  const Vec t = tanh(0.5f * x);
+  return 2.f * t / (1.f - t);
+}
+
+/// f(x) over `count` elements; the last, incomplete vector takes the same path.
+template <class F>
+STRATA_ALWAYS_INLINE void map(long count, const float* x, float* y, F f) {
+  long i = 0;
+  for (; i + width <= count; i += width) store(y + i, f(load(x + i)));
+  if (i < count) store_part(y + i, f(load_part(x + i, count - i)), count - i);
+}
+template <class F>
+STRATA_ALWAYS_INLINE void map(long count, const float* a, const float* b, float* y, F f) {
+  long i = 0;
+  for (; i + width <= count; i += width) store(y + i, f(load(a + i), load(b + i)));
+  if (const long rest = count - i; rest > 0)
+    store_part(y + i, f(load_part(a + i, rest), load_part(b + i, rest)), rest);
+}
+
+}  // namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA

@@ -1,0 +1,179 @@
+#include <catch2/catch.hpp>
+
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include <strata/core/error.hpp>
+#include <strata/cpu/device.hpp>
+#include <strata/tensor/backend.hpp>
+
+using namespace strata;
+
+namespace {
+
+std::vector<float> random_values(std::int64_t count, unsigned seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(static_cast<std::size_t>(count));
+  for (float& v : values) v = normal(generator);
+  return values;
+}
+
+/// Calls visit(input index, kernel index, output index) for every product of a convolution.
+template <class Visit>
+void for_products(const Conv2DGeometry& g, Visit visit) {
+  for (std::int64_t n = 0; n < g.batch; ++n)
+    for (std::int64_t oy = 0; oy < g.out_h; ++oy)
+      for (std::int64_t ox = 0; ox < g.out_w; ++ox)
+        for (std::int64_t ky = 0; ky < g.kernel_h; ++ky)
+          for (std::int64_t kx = 0; kx < g.kernel_w; ++kx) {
+            const std::int64_t y = oy * g.stride_h - g.pad_top + ky * g.dilation_h;
+            const std::int64_t x = ox * g.stride_w - g.pad_left + kx * g.dilation_w;
+            if (y < 0 || y >= g.in_h || x < 0 || x >= g.in_w) continue;
+            for (std::int64_t i = 0; i < g.in_c; ++i)
+              for (std::int64_t o = 0; o < g.out_c; ++o)
+                visit(static_cast<std::size_t>(((n * g.in_h + y) * g.in_w + x) * g.in_c + i),
+                      static_cast<std::size_t>(((ky * g.kernel_w + kx) * g.in_c + i) * g.out_c + o),
+                      static_cast<std::size_t>(((n * g.out_h + oy) * g.out_w + ox) * g.out_c + o));
+          }
+}
+
+double relative_error(const std::vector<float>& found, const std::vector<double>& expected) {
+  double difference = 0, norm = 1e-30;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const double d = static_cast<double>(found[i]) - expected[i];
+    difference += d * d;
+    norm += expected[i] * expected[i];
+  }
+  return found.size() == expected.size() ? std::sqrt(difference / norm) : 1e30;
+}
+
+struct Case {
+  std::int64_t batch, in_h, in_w, in_c, out_c, kernel_h, kernel_w, stride_h, stride_w, dilation, pad;
+};
+
+const Case cases[] = {
+    {1, 5, 7, 1, 1, 1, 1, 1, 1, 1, 0},     {2, 9, 8, 3, 5, 3, 3, 1, 1, 1, 1},
+    {3, 11, 7, 16, 32, 3, 3, 1, 1, 1, 1},  {2, 13, 10, 17, 40, 3, 3, 2, 2, 1, 1},
+    {1, 12, 12, 5, 33, 5, 3, 3, 2, 1, 2},  {2, 15, 14, 7, 9, 3, 3, 1, 1, 2, 2},
+    {1, 16, 9, 4, 6, 2, 4, 2, 1, 3, 3},    {20, 1, 1, 700, 64, 1, 1, 1, 1, 1, 0},
+    {50, 1, 1, 1100, 3, 1, 1, 1, 1, 1, 0}, {1, 20, 20, 32, 64, 1, 1, 2, 2, 1, 0},
+    {4, 40, 40, 3, 16, 3, 3, 1, 1, 1, 0},  {1, 30, 30, 64, 96, 3, 3, 1, 1, 1, 1},
+};
+
+Conv2DGeometry geometry_of(const Case& c) {
+  Conv2DGeometry g;
+  g.batch = c.batch, g.in_h = c.in_h, g.in_w = c.in_w, g.in_c = c.in_c, g.out_c = c.out_c;
+  g.kernel_h = c.kernel_h, g.kernel_w = c.kernel_w, g.stride_h = c.stride_h, g.stride_w = c.stride_w;
+  g.dilation_h = g.dilation_w = c.dilation;
+  g.pad_top = g.pad_left = c.pad;
+  g.out_h = (c.in_h + 2 * c.pad - (c.kernel_h - 1) * c.dilation - 1) / c.stride_h + 1;
+  g.out_w = (c.in_w + 2 * c.pad - (c.kernel_w - 1) * c.dilation - 1) / c.stride_w + 1;
+  return g;
+}
+
+struct Results {
+  std::vector<float> y, dx, dkernel;
+};
+
+Results run(Device& device, const Conv2DGeometry& g, const std::vector<float>& x,
+            const std::vector<float>& kernel, const std::vector<float>& dy) {
+  auto& backend = device.backend<float>();
+  Results r{std::vector<float>(dy.size()), std::vector<float>(x.size()), std::vector<float>(kernel.size())};
+  PackedWeights packed;
+  const WeightView<float> weight{kernel.data(), 1, &packed};
+  backend.conv2d(g, x.data(), weight, {}, r.y.data());
+  backend.conv2d_backward_input(g, dy.data(), weight, r.dx.data());
+  backend.conv2d_backward_kernel(g, x.data(), dy.data(), {r.dkernel.data(), false});
+  return r;
+}
+
+}  // namespace
+
+TEST_CASE("convolution and its gradients equal plain sums in double, for any number of threads") {
+  for (const Case& c : cases) {
+    const Conv2DGeometry g = geometry_of(c);
+    CAPTURE(g.batch, g.in_h, g.in_w, g.in_c, g.out_c, g.kernel_h, g.kernel_w, g.stride_h, g.dilation_h);
+    const auto x = random_values(g.batch * g.in_h * g.in_w * g.in_c, 1);
+    const auto kernel = random_values(g.kernel_h * g.kernel_w * g.in_c * g.out_c, 2);
+    const auto dy = random_values(g.batch * g.out_h * g.out_w * g.out_c, 3);
+    std::vector<double> y(dy.size()), dx(x.size()), dkernel(kernel.size());
+    for_products(g, [&](std::size_t in, std::size_t w, std::size_t out) {
+      y[out] += static_cast<double>(x[in]) * static_cast<double>(kernel[w]);
+      dx[in] += static_cast<double>(dy[out]) * static_cast<double>(kernel[w]);
+      dkernel[w] += static_cast<double>(x[in]) * static_cast<double>(dy[out]);
+    });
+    const Results one = run(*cpu::device({.threads = 1}), g, x, kernel, dy);
+    CHECK(relative_error(one.y, y) < 2e-6);
+    CHECK(relative_error(one.dx, dx) < 2e-6);
+    CHECK(relative_error(one.dkernel, dkernel) < 2e-6);
+    const Results three = run(*cpu::device({.threads = 3}), g, x, kernel, dy);
+    CHECK(one.y == three.y);
+    CHECK(one.dx == three.dx);
+    CHECK(one.dkernel == three.dkernel);
+  }
+}
+
+TEST_CASE("bias, activation and max-pooling follow a convolution") {
+  Conv2DGeometry g = geometry_of({3, 11, 13, 6, 19, 3, 3, 1, 1, 1, 1});
+  const auto x = random_values(g.batch * g.in_h * g.in_w * g.in_c, 1);
+  const auto kernel = random_values(g.kernel_h * g.kernel_w * g.in_c * g.out_c, 2);
+  const auto bias = random_values(g.out_c, 3);
+  std::vector<double> sums(static_cast<std::size_t>(g.batch * g.out_h * g.out_w * g.out_c));
+  for (std::size_t i = 0; i < sums.size(); ++i) sums[i] = static_cast<double>(bias[i % 19]);
+  for_products(g, [&](std::size_t in, std::size_t w, std::size_t out) {
+    sums[out] += static_cast<double>(x[in]) * static_cast<double>(kernel[w]);
+  });
+  const auto device = cpu::device({.threads = 2});
+  for (const bool pool : {false, true}) {
+    const std::int64_t out_h = pool ? g.out_h / 2 : g.out_h, out_w = pool ? g.out_w / 2 : g.out_w;
+    std::vector<double> expected;
+    for (std::int64_t n = 0; n < g.batch; ++n)
+      for (std::int64_t y = 0; y < out_h; ++y)
+        for (std::int64_t i = 0; i < out_w * g.out_c; ++i) {
+          const auto at = [&](std::int64_t row, std::int64_t column) {
+            const double v = sums[static_cast<std::size_t>(
+                ((n * g.out_h + row) * g.out_w + column) * g.out_c + i % g.out_c)];
+            return v > 0 ? v : 0.1 * v;
+          };
+          const std::int64_t x0 = i / g.out_c;
+          expected.push_back(pool ? std::max(std::max(at(2 * y, 2 * x0), at(2 * y, 2 * x0 + 1)),
+                                             std::max(at(2 * y + 1, 2 * x0), at(2 * y + 1, 2 * x0 + 1)))
+                                  : at(y, x0));
+        }
+    std::vector<float> found(expected.size());
+    device->backend<float>().conv2d(g, x.data(), {kernel.data(), 0, nullptr},
+                                    {bias.data(), Activation::leaky_relu(0.1), pool}, found.data());
+    CHECK(relative_error(found, expected) < 2e-6);
+  }
+}
+
+TEST_CASE("a gradient is written or added") {
+  const Conv2DGeometry g = geometry_of({2, 9, 8, 3, 5, 3, 3, 1, 1, 1, 1});
+  const auto x = random_values(g.batch * g.in_h * g.in_w * g.in_c, 1);
+  const auto dy = random_values(g.batch * g.out_h * g.out_w * g.out_c, 3);
+  auto& backend = default_device()->backend<float>();
+  std::vector<float> once(135), twice(135, 7.f);
+  backend.conv2d_backward_kernel(g, x.data(), dy.data(), {once.data(), false});
+  backend.conv2d_backward_kernel(g, x.data(), dy.data(), {twice.data(), false});
+  CHECK(once == twice);
+  backend.conv2d_backward_kernel(g, x.data(), dy.data(), {twice.data(), true});
+  for (std::size_t i = 0; i < once.size(); ++i) CHECK(twice[i] == Approx(2 * once[i]).epsilon(1e-6));
+}
+
+TEST_CASE("packed weights are made again when the weight changes") {
+  const Conv2DGeometry g = geometry_of({3, 11, 7, 16, 32, 3, 3, 1, 1, 1, 1});
+  const auto x = random_values(g.batch * g.in_h * g.in_w * g.in_c, 1);
+  auto kernel = random_values(g.kernel_h * g.kernel_w * g.in_c * g.out_c, 2);
+  auto& backend = default_device()->backend<float>();
+  PackedWeights packed;
+  std::vector<float> before(static_cast<std::size_t>(g.batch * g.out_h * g.out_w * g.out_c)), after = before;
+  backend.conv2d(g, x.data(), {kernel.data(), 1, &packed}, {}, before.data());
+  for (float& w : kernel) w *= 2;
+  backend.conv2d(g, x.data(), {kernel.data(), 1, &packed}, {}, after.data());
+  CHECK(after == before);
+  backend.conv2d(g, x.data(), {kernel.data(), 2, &packed}, {}, after.data());
+  for (float& v : before) v *= 2;
+  CHECK(after == before);
+}
