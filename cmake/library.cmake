@@ -49,7 +49,10 @@ foreach(folder IN LISTS folders)
 endforeach()
 
 file(GLOB kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/compiled/*.cpp)
-set(flags_avx2 -mavx2 -mfma -mf16c)
+if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  list(FILTER kernels EXCLUDE REGEX "_avx[0-9]*\\.cpp$")
+endif()
+set(flags_avx2 -mavx2 -mfma)
 set(flags_avx512 ${flags_avx2} -mavx512f -mavx512dq -mavx512vl -mavx512bw)
 foreach(kernel IN LISTS kernels)
   if(kernel MATCHES "_(avx2|avx512)\\.cpp$")
@@ -58,6 +61,9 @@ foreach(kernel IN LISTS kernels)
 endforeach()
 
 add_library(strata_compiled STATIC ${sources} ${kernels})
+if(NOT STRATA_INSTALL)
+  set_target_properties(strata_compiled PROPERTIES EXCLUDE_FROM_ALL ON)  # built where something links it
+endif()
 add_library(strata::compiled ALIAS strata_compiled)
 set_target_properties(strata_compiled PROPERTIES OUTPUT_NAME strata EXPORT_NAME compiled
                                                  POSITION_INDEPENDENT_CODE ON)
