@@ -6,33 +6,9 @@
 #include <system_error>
 
 #include <strata/io/json.hpp>
+#include <strata/io/utf8.hpp>
 
 namespace strata::inline STRATA_ABI {
-
-namespace detail {
-
-/// Length of the UTF-8 sequence that starts at text[i], 0 where there is none (RFC 3629: no overlong forms,
-/// no surrogates, nothing above U+10FFFF).
-STRATA_INLINE std::size_t utf8_length(std::string_view text, std::size_t i) {
-  const auto byte = [&](std::size_t k) -> unsigned {
-    return i + k < text.size() ? static_cast<unsigned char>(text[i + k]) : 0;
-  };
-  const auto continues = [&](std::size_t k) { return (byte(k) & 0xC0) == 0x80; };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  if (first >= 0xC2 && first <= 0xDF) return continues(1) ? 2 : 0;
-  if (first >= 0xE0 && first <= 0xEF) {
-    const bool fits = !(first == 0xE0 && byte(1) < 0xA0) && !(first == 0xED && byte(1) > 0x9F);
-    return fits && continues(1) && continues(2) ? 3 : 0;
-  }
-  if (first >= 0xF0 && first <= 0xF4) {
-    const bool fits = !(first == 0xF0 && byte(1) < 0x90) && !(first == 0xF4 && byte(1) > 0x8F);
-    return fits && continues(1) && continues(2) && continues(3) ? 4 : 0;
-  }
-  return 0;
-}
-
-}  // namespace detail
 
 /// Recursive descent over the text.
 class Json::Parser {
@@ -184,7 +160,7 @@ class Json::Parser {
       } else if (static_cast<unsigned char>(c) < 0x20) {
         fail("an escape for a control character");
       } else {
-        const std::size_t length = detail::utf8_length(text_, at_);
+        const std::size_t length = utf8_length(text_, at_);
         if (length == 0) fail_at(at_, concat("expected UTF-8, found ", found()));
         out.append(text_, at_, length);
         at_ += length;
@@ -313,7 +289,7 @@ class Json::Writer {
     out += '"';
     for (std::size_t i = 0; i < text.size();) {
       const char c = text[i];
-      const std::size_t index = meanings.find(c), length = detail::utf8_length(text, i);
+      const std::size_t index = meanings.find(c), length = utf8_length(text, i);
       require<DataError>(length > 0, "[json] expected UTF-8, found byte ", static_cast<unsigned char>(c),
                          " at position ", i, " of a string");
       if (index != meanings.npos) {

@@ -106,7 +106,7 @@ class BasicContext {
   template <class>
   friend class Graph;
   template <class>
-  friend class GraphRun;
+  friend class Session;
 
   Run<T>* run_ = nullptr;
   std::uint64_t path_ = 0;
@@ -115,7 +115,7 @@ class BasicContext {
   bool pooled_output_ = false;
   bool input_gradient_ = false;
   std::deque<Tensor<T>> saved_;  // references stay valid while it grows
-  std::shared_ptr<void> graph_;  // a model's own state: its nodes' contexts and values
+  std::shared_ptr<void> graph_;  // what a model keeps here: the contexts and values of its nodes
 };
 using Context = BasicContext<float>;
 

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include <strata/layers/input.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+/// Layers and how they feed each other: a directed acyclic graph in an order in which it can be computed. A
+/// layer may appear more than once; its calls share weights.
+template <class T>
+class Graph {
+ public:
+  using Layer = LayerPtr<T>;
+  using View = TensorView<const T>;
+  using Output = TensorView<T>;
+  using Context = BasicContext<T>;
+
+  struct Node {
+    Layer layer;
+    std::vector<int> inputs;  ///< numbers of earlier nodes
+    Shape shape;              ///< of the result, without the batch axis
+    int call = 0;             ///< how often the layer appeared before
+  };
+
+  Graph() = default;
+  /// Everything that leads from `inputs` to `outputs`. Throws ConfigError where an output needs something
+  /// that no input gives, or an input leads nowhere.
+  Graph(const std::vector<BasicSymbol<T>>& inputs, const std::vector<BasicSymbol<T>>& outputs);
+  /// From nodes in computing order, as a config has them. Throws DataError where they make no graph.
+  Graph(std::vector<Node> nodes, std::vector<int> inputs, std::vector<int> outputs);
+
+  const std::vector<Node>& nodes() const { return nodes_; }
+  const std::vector<int>& inputs() const { return inputs_; }
+  const std::vector<int>& outputs() const { return outputs_; }
+  bool empty() const { return nodes_.empty(); }
+  std::vector<Shape> input_shapes() const;
+  /// Each layer once, in order of first appearance.
+  std::vector<Layer> layers() const;
+
+  /// Computes all outputs. Results that no backward pass needs give their memory to later ones.
+  void forward(std::span<const View> x, std::span<const Output> y, Context& context) const;
+  /// Backward pass of the last `forward` with this context, for one output. `dx` entries with null data are
+  /// not wanted.
+  void backward(std::span<const View> x, View y, View dy, std::span<const Output> dx, Context& context) const;
+
+  /// Name of the first node, in computing order, whose result holds a value that is not finite; empty if none
+  /// does.
+  std::string first_non_finite(std::span<const View> x, Context& context) const;
+
+ private:
+  struct State;
+  State& prepare(Context& context) const;
+  void evaluate(int node, std::span<const View> x, std::span<const Output> y, State& state) const;
+  int output_number(int node) const;
+  void finish();
+
+  std::vector<Node> nodes_;
+  std::vector<int> inputs_, outputs_;
+};
+
+}  // namespace strata::inline STRATA_ABI
+
+#if STRATA_HEADER_ONLY
+#include <strata/model/graph.ipp>
+#endif

@@ -1,0 +1,327 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include <strata/model/graph.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+// What a run of a graph keeps in its context. `root` of a node is the node in whose buffer its result lies.
+template <class T>
+struct Graph<T>::State {
+  std::vector<std::unique_ptr<Context>> contexts;
+  std::vector<Tensor<T>> buffers, gradients;
+  std::vector<View> values;
+  std::vector<int> root;
+  std::vector<int> uses;       // by root: readers that have not run yet
+  std::vector<char> needs;     // the backward pass visits it
+  std::vector<char> keep;      // by root: the backward pass reads it
+  std::vector<char> passes;    // the result is the input's buffer
+  std::vector<int> pooled_by;  // the max-pooling node that this convolution does on the way, or -1
+  BufferPool<T>* pool = nullptr;
+
+  void release(int node) { pool->give(std::exchange(buffers[static_cast<std::size_t>(node)], {})); }
+};
+
+namespace detail {
+template <class T>
+void visit(const BasicSymbol<T>& symbol, const std::vector<BasicSymbol<T>>& inputs,
+           std::map<const void*, int>& numbers, std::vector<typename Graph<T>::Node>& nodes) {
+  // Depth first with its own stack: networks may be thousands of layers deep.
+  std::vector<std::pair<BasicSymbol<T>, std::size_t>> stack{{symbol, 0}};
+  while (!stack.empty()) {
+    auto& [top, next] = stack.back();
+    const auto& node = top.node();
+    const bool is_input = std::find(inputs.begin(), inputs.end(), top) != inputs.end();
+    if (numbers.contains(&node)) {
+      stack.pop_back();
+    } else if (!is_input && next < node.inputs.size()) {
+      const BasicSymbol<T> child = node.inputs[next++];
+      stack.push_back({child, 0});
+    } else {
+      require<ConfigError>(is_input || !node.inputs.empty(), "[model] the outputs depend on input '",
+                           node.layer->name(), "', which is not among the model's inputs");
+      std::vector<int> from;
+      if (!is_input)
+        for (const auto& input : node.inputs) from.push_back(numbers.at(&input.node()));
+      numbers[&node] = static_cast<int>(nodes.size());
+      nodes.push_back({node.layer, std::move(from), node.shape});
+      stack.pop_back();
+    }
+  }
+}
+}  // namespace detail
+
+template <class T>
+Graph<T>::Graph(const std::vector<BasicSymbol<T>>& inputs, const std::vector<BasicSymbol<T>>& outputs) {
+  require<ConfigError>(!inputs.empty() && !outputs.empty(), "[model] expected inputs and outputs, found ",
+                       inputs.size(), " and ", outputs.size());
+  std::map<const void*, int> numbers;
+  for (const auto& output : outputs) {
+    require<ConfigError>(static_cast<bool>(output), "[model] an output was never made");
+    detail::visit(output, inputs, numbers, nodes_);
+    outputs_.push_back(numbers.at(&output.node()));
+  }
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    require<ConfigError>(static_cast<bool>(inputs[i]) && numbers.contains(&inputs[i].node()),
+                         "[model] input ", i, " leads to no output");
+    inputs_.push_back(numbers.at(&inputs[i].node()));
+    // A model may start at any symbolic tensor; from there on it is an input like any other.
+    Node& node = nodes_[static_cast<std::size_t>(inputs_.back())];
+    if (node.layer->class_name() != InputImpl<T>::type)
+      node.layer = std::make_shared<InputImpl<T>>(InputOptions{.shape = node.shape});
+  }
+  finish();
+}
+
+template <class T>
+Graph<T>::Graph(std::vector<Node> nodes, std::vector<int> inputs, std::vector<int> outputs)
+    : nodes_(std::move(nodes)), inputs_(std::move(inputs)), outputs_(std::move(outputs)) {
+  const auto count = static_cast<int>(nodes_.size());
+  const auto inside = [&](const std::vector<int>& numbers, int limit) {
+    return std::all_of(numbers.begin(), numbers.end(), [&](int n) { return n >= 0 && n < limit; });
+  };
+  require<DataError>(
+      !inputs_.empty() && !outputs_.empty() && inside(inputs_, count) && inside(outputs_, count),
+      "[model] inputs and outputs are not nodes of the graph");
+  for (int i = 0; i < count; ++i) {
+    Node& node = nodes_[static_cast<std::size_t>(i)];
+    const bool is_input = std::find(inputs_.begin(), inputs_.end(), i) != inputs_.end();
+    require<DataError>(is_input == node.inputs.empty() && inside(node.inputs, i), "[model] node ", i, " ('",
+                       node.layer->name(), "') is not fed by earlier nodes");
+    std::vector<Shape> shapes;
+    for (const int input : node.inputs) shapes.push_back(nodes_[static_cast<std::size_t>(input)].shape);
+    node.shape = node.layer->output_shape(shapes);
+  }
+  finish();
+}
+
+template <class T>
+void Graph<T>::finish() {
+  std::map<const void*, int> calls;
+  for (Node& node : nodes_) node.call = calls[node.layer.get()]++;
+}
+
+template <class T>
+std::vector<Shape> Graph<T>::input_shapes() const {
+  std::vector<Shape> out;
+  for (const int input : inputs_) out.push_back(nodes_[static_cast<std::size_t>(input)].shape);
+  return out;
+}
+
+template <class T>
+std::vector<LayerPtr<T>> Graph<T>::layers() const {
+  std::vector<Layer> out;
+  for (const Node& node : nodes_)
+    if (node.call == 0) out.push_back(node.layer);
+  return out;
+}
+
+template <class T>
+int Graph<T>::output_number(int node) const {
+  const auto found = std::find(outputs_.begin(), outputs_.end(), node);
+  return found == outputs_.end() ? -1 : static_cast<int>(found - outputs_.begin());
+}
+
+template <class T>
+typename Graph<T>::State& Graph<T>::prepare(Context& context) const {
+  const std::size_t count = nodes_.size();
+  if (!context.graph_) context.graph_ = std::make_shared<State>();
+  State& s = *static_cast<State*>(context.graph_.get());
+  s.pool = &context.buffers();
+  if (s.contexts.size() != count) {
+    s.contexts.clear();
+    for (const Node& node : nodes_) {
+      auto& child = s.contexts.emplace_back(std::make_unique<Context>());
+      child->path_ = hash_name(concat("/", node.layer->name(), "#", node.call), context.path_);
+    }
+    s.buffers.resize(count);
+    s.gradients.resize(count);
+  }
+  for (std::size_t i = 0; i < count; ++i) s.release(static_cast<int>(i));  // of a run that ended early
+  s.values.assign(count, {});
+  s.root.assign(count, 0);
+  s.uses.assign(count, 0);
+  s.needs.assign(count, false);
+  s.keep.assign(count, false);
+  s.passes.assign(count, false);
+  s.pooled_by.assign(count, -1);
+
+  std::vector<int> readers(count, 0);
+  for (std::size_t i = 0; i < count; ++i) {
+    const Node& node = nodes_[i];
+    const bool is_input = node.inputs.empty();
+    if (context.recording()) {
+      s.needs[i] = is_input ? context.input_gradient_ : !node.layer->trainable_weights().empty();
+      for (const int input : node.inputs) s.needs[i] |= s.needs[static_cast<std::size_t>(input)];
+    }
+    s.passes[i] =
+        !is_input && output_number(static_cast<int>(i)) < 0 && node.layer->passes_through(context.training());
+    s.root[i] = s.passes[i] ? s.root[static_cast<std::size_t>(node.inputs[0])] : static_cast<int>(i);
+    for (const int input : node.inputs) {
+      ++readers[static_cast<std::size_t>(input)];
+      if (s.passes[i]) continue;
+      const auto root = static_cast<std::size_t>(s.root[static_cast<std::size_t>(input)]);
+      ++s.uses[root];
+      s.keep[root] |= s.needs[i];
+    }
+    if (!s.passes[i]) s.keep[i] |= s.needs[i];
+  }
+  // Outside the backward pass a convolution whose only reader is a 2x2 max-pooling does it before writing its
+  // result.
+  for (std::size_t i = 0; i < count; ++i) {
+    if (s.needs[i] || !nodes_[i].layer->is_max_pool_2x2()) continue;
+    const auto from = static_cast<std::size_t>(nodes_[i].inputs[0]);
+    const bool alone =
+        readers[from] == 1 && output_number(static_cast<int>(from)) < 0 && !nodes_[from].inputs.empty();
+    if (alone && !s.passes[from] && nodes_[from].layer->offers_max_pool())
+      s.pooled_by[from] = static_cast<int>(i);
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    Context& child = *s.contexts[i];
+    child.run_ = context.run_;
+    child.recording_ = s.needs[i];
+    child.linear_output_ = context.linear_output_ && outputs_[0] == static_cast<int>(i);
+    child.pooled_output_ = s.pooled_by[i] >= 0;
+    child.input_gradient_ = false;
+    for (const int input : nodes_[i].inputs)
+      child.input_gradient_ |= s.needs[static_cast<std::size_t>(input)];
+  }
+  return s;
+}
+
+template <class T>
+void Graph<T>::evaluate(int number, std::span<const View> x, std::span<const Output> y, State& s) const {
+  const auto i = static_cast<std::size_t>(number);
+  const Node& node = nodes_[i];
+  if (node.inputs.empty()) {
+    s.values[i] =
+        x[static_cast<std::size_t>(std::find(inputs_.begin(), inputs_.end(), number) - inputs_.begin())];
+    return;
+  }
+  if (s.values[i]) return;  // a pooling that its convolution did
+  std::vector<View> in;
+  for (const int input : node.inputs) in.push_back(s.values[static_cast<std::size_t>(input)]);
+  const std::int64_t batch = in[0].shape()[0];
+  if (s.passes[i]) {
+    s.values[i] = in[0].reshaped(node.shape.with_batch(batch));
+    return;
+  }
+  const int writes =
+      s.pooled_by[i] >= 0 ? s.pooled_by[i] : number;  // the node whose result this call computes
+  const auto w = static_cast<std::size_t>(writes);
+  Output out;
+  if (const int k = output_number(writes); k >= 0) {
+    out = y[static_cast<std::size_t>(k)];
+  } else {
+    s.buffers[w] = s.pool->take(nodes_[w].shape.with_batch(batch));
+    out = s.buffers[w];
+  }
+  node.layer->forward(in, out, *s.contexts[i]);
+  s.values[i] = s.values[w] = out;
+  for (const int input : node.inputs) {
+    const int root = s.root[static_cast<std::size_t>(input)];
+    if (--s.uses[static_cast<std::size_t>(root)] == 0 && !s.keep[static_cast<std::size_t>(root)])
+      s.release(root);
+  }
+}
+
+template <class T>
+void Graph<T>::forward(std::span<const View> x, std::span<const Output> y, Context& context) const {
+  State& s = prepare(context);
+  for (int i = 0; i < static_cast<int>(nodes_.size()); ++i) evaluate(i, x, y, s);
+  // An input that is an output, or an output asked for twice, is the only thing that is copied.
+  for (std::size_t k = 0; k < outputs_.size(); ++k) {
+    const View value = s.values[static_cast<std::size_t>(outputs_[k])];
+    if (value.data() != y[k].data()) context.backend().affine(value.size(), 1, 0, value.data(), y[k].data());
+  }
+}
+
+template <class T>
+void Graph<T>::backward(std::span<const View> x, View y, View dy, std::span<const Output> dx,
+                        Context& context) const {
+  require<ConfigError>(outputs_.size() == 1, "[model] a model of ", outputs_.size(),
+                       " outputs cannot be trained; expected one");
+  State& s = *static_cast<State*>(context.graph_.get());
+  Backend<T>& backend = context.backend();
+  const auto output = static_cast<std::size_t>(outputs_[0]);
+  (void)x, (void)y;
+
+  std::vector<Output> gradient(
+      nodes_.size());  // of the loss with respect to a node's result, complete when it is visited
+  for (std::size_t k = 0; k < inputs_.size(); ++k)
+    if (dx[k] && static_cast<std::size_t>(inputs_[k]) == output)
+      backend.affine(dy.size(), 1, 0, dy.data(), dx[k].data());
+  for (std::size_t i = nodes_.size(); i-- > 0;) {
+    const Node& node = nodes_[i];
+    if (!s.needs[i] || node.inputs.empty()) continue;
+    const View dresult = i == output ? dy : View(gradient[i]);
+
+    if (const auto from = static_cast<std::size_t>(node.inputs[0]);
+        s.passes[i] && s.needs[from] && !gradient[from] && !nodes_[from].inputs.empty()) {
+      s.gradients[from] = std::move(s.gradients[i]);
+      gradient[from] = gradient[i].reshaped(s.values[from].shape());
+      continue;
+    }
+    std::vector<View> in;
+    std::vector<Output> wanted;
+    std::vector<std::pair<std::size_t, Tensor<T>>> more;  // gradients to add to what another reader left
+    for (const int input : node.inputs) {
+      const auto from = static_cast<std::size_t>(input);
+      const Shape& shape = s.values[from].shape();
+      in.push_back(s.values[from]);
+      if (!s.needs[from]) {
+        wanted.emplace_back();
+      } else if (gradient[from]) {
+        more.emplace_back(from, s.pool->take(shape));
+        wanted.push_back(more.back().second);
+      } else {
+        if (nodes_[from].inputs.empty()) {
+          gradient[from] = dx[static_cast<std::size_t>(std::find(inputs_.begin(), inputs_.end(), input) -
+                                                       inputs_.begin())];
+          wanted.push_back(gradient[from]);
+          continue;
+        }
+        s.gradients[from] = s.pool->take(shape);
+        gradient[from] = s.gradients[from];
+        wanted.push_back(gradient[from]);
+      }
+    }
+    if (s.passes[i]) {
+      backend.affine(dresult.size(), 1, 0, dresult.data(), wanted[0].data());
+    } else {
+      node.layer->backward(in, s.values[i], dresult, wanted, *s.contexts[i]);
+    }
+    for (auto& [from, tensor] : more) {
+      backend.axpy(tensor.size(), 1, tensor.data(), gradient[from].data());
+      s.pool->give(std::move(tensor));
+    }
+    s.pool->give(std::exchange(s.gradients[i], {}));
+    s.release(static_cast<int>(i));
+  }
+  for (std::size_t i = 0; i < nodes_.size(); ++i) s.release(static_cast<int>(i));
+}
+
+template <class T>
+std::string Graph<T>::first_non_finite(std::span<const View> x, Context& context) const {
+  State& s = prepare(context);
+  std::vector<Tensor<T>> results;
+  std::vector<Output> y;
+  for (const int output : outputs_) {
+    const Shape shape = nodes_[static_cast<std::size_t>(output)].shape.with_batch(x[0].shape()[0]);
+    results.push_back(Tensor<T>::uninitialized(shape, context.device()));
+  }
+  for (auto& result : results) y.push_back(result);
+  for (int i = 0; i < static_cast<int>(nodes_.size()); ++i) {
+    evaluate(i, x, y, s);
+    const View value = s.values[static_cast<std::size_t>(i)];
+    // A sum of squares is finite exactly if, short of overflow, every value is.
+    if (!std::isfinite(context.backend().sum_of_squares(value.size(), value.data())))
+      return nodes_[static_cast<std::size_t>(i)].layer->name();
+  }
+  return "";
+}
+
+}  // namespace strata::inline STRATA_ABI

@@ -1,0 +1,218 @@
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <strata/data/dataset.hpp>
+#include <strata/model/graph.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+template <class T>
+class Trainer;
+template <class T>
+struct BasicCompileOptions;
+template <class T>
+struct BasicFitOptions;
+template <class T>
+struct BasicEvaluateOptions;
+class History;
+class Logs;
+
+/// Buffers and contexts of runs of one model on one device, reused from run to run.
+template <class T>
+class Session {
+ public:
+  explicit Session(const DevicePtr& device) : buffers_(device) {
+    run_.device = device;
+    run_.backend = &device->backend<T>();
+    run_.buffers = &buffers_;
+    context_.run_ = &run_;
+  }
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  struct Options {
+    bool training = false;
+    GradientSink<T>* gradients = nullptr;  ///< a backward pass follows, for weights
+    bool linear_output = false;            ///< leave the last activation to the loss
+    bool input_gradient = false;           ///< a backward pass follows, for inputs
+    std::uint64_t seed = 0, step = 0;
+  };
+  /// The context for a new run.
+  BasicContext<T>& begin(const Options& options) {
+    run_.training = options.training;
+    run_.gradients = options.gradients;
+    run_.seed = options.seed;
+    run_.step = options.step;
+    context_.recording_ = options.gradients != nullptr || options.input_gradient;
+    context_.linear_output_ = options.linear_output;
+    context_.input_gradient_ = options.input_gradient;
+    return context_;
+  }
+  BufferPool<T>& buffers() { return buffers_; }
+
+ private:
+  BufferPool<T> buffers_;
+  Run<T> run_;
+  BasicContext<T> context_;
+};
+
+/// What a model is: a graph of layers that is itself a layer.
+template <class T>
+class ModelImpl final : public BasicLayerImpl<T> {
+ public:
+  using Base = BasicLayerImpl<T>;
+
+  /// A sequence; its graph is made when the input shape is known: from an Input or a built model in front, or
+  /// at the first data.
+  ModelImpl(std::vector<LayerPtr<T>> sequence, std::string name, std::uint64_t seed);
+  ModelImpl(Graph<T> graph, std::string name, std::uint64_t seed);
+
+  std::string class_name() const override { return sequential_ ? "Sequential" : "Functional"; }
+  Json config() const override;
+  LayerPtr<T> copy() const override;
+  Shape output_shape(typename Base::Shapes inputs) const override;
+  void build(typename Base::Shapes inputs) override;
+  void forward(typename Base::Inputs x, typename Base::Output y,
+               typename Base::Context& context) const override {
+    graph_.forward(x, {&y, 1}, context);
+  }
+  void backward(typename Base::Inputs x, typename Base::View y, typename Base::View dy,
+                typename Base::InputGradients dx, typename Base::Context& context) const override {
+    graph_.backward(x, y, dy, dx, context);
+  }
+  Activation final_activation() const override;
+  bool is_random() const override;
+  std::vector<LayerPtr<T>> sublayers() const override;
+  void set_trainable(bool trainable) override;
+  void move_to(const DevicePtr& device) override;
+  typename Base::Parameters weights() const override;
+  typename Base::Parameters trainable_weights() const override;
+
+  const Graph<T>& graph() const { return graph_; }
+  std::uint64_t seed() const { return seed_; }
+  const DevicePtr& device() const { return device_; }
+  void set_device(DevicePtr device);
+  /// Builds a model that is no layer of another: its own seed gives the weights their first values.
+  void build_root(typename Base::Shapes inputs);
+  void append(const LayerPtr<T>& layer);
+  /// Throws ConfigError for a model whose input shape is not known yet.
+  void require_built() const;
+
+  /// A session for one run; goes back to the model when the pointer dies. Safe to call from several threads.
+  std::shared_ptr<Session<T>> session() const;
+
+  std::shared_ptr<Trainer<T>> trainer;  ///< made by compile
+
+ private:
+  void infer_input();
+  void make_graph(const Shape& input);
+  void build_nodes(const BuildOptions& options);
+  void name_layers();
+
+  bool sequential_;
+  std::vector<LayerPtr<T>> sequence_;
+  Graph<T> graph_;
+  std::uint64_t seed_;
+  DevicePtr device_;
+  struct Sessions {
+    std::mutex mutex;
+    std::vector<std::unique_ptr<Session<T>>> idle;
+  };
+  std::shared_ptr<Sessions> sessions_ = std::make_shared<Sessions>();
+};
+
+template <class T>
+struct BasicModelOptions {
+  std::vector<BasicSymbol<T>> inputs;
+  std::vector<BasicSymbol<T>> outputs;
+  std::string name = {};
+  std::uint64_t seed = 0;  ///< of initial weights and of layers that are random in training
+};
+struct SequentialOptions {
+  std::string name = {};
+  std::uint64_t seed = 0;
+};
+
+/// A network that can be trained, evaluated, used and saved; and a layer of larger ones. A shared handle:
+/// copies are the same model.
+template <class T>
+class BasicModel : public BasicLayer<T> {
+ public:
+  BasicModel() = default;
+  BasicModel(std::shared_ptr<ModelImpl<T>> impl) : BasicLayer<T>(std::move(impl)) {}
+  /// The functional API: `Model({.inputs = {x}, .outputs = {y}})`.
+  explicit BasicModel(BasicModelOptions<T> options);
+  BasicModel(const BasicSymbol<T>& input, const BasicSymbol<T>& output, SequentialOptions options = {})
+      : BasicModel(BasicModelOptions<T>{{input}, {output}, std::move(options.name), options.seed}) {}
+
+  /// A deep copy: same layers, own weights, not compiled.
+  BasicModel clone() const;
+
+  /// Layers in computing order; inputs included where the user gave them.
+  std::vector<BasicLayer<T>> layers() const;
+  /// Throws ConfigError that lists the layers where there is none of that name.
+  BasicLayer<T> layer(const std::string& name) const;
+  /// Freezes every layer in front of `name` and unfreezes the rest, inclusive. Throws as `layer` does.
+  void trainable_from(const std::string& name);
+  Shape input_shape() const { return model().graph().input_shapes().at(0); }
+  Shape output_shape() const;
+  /// Creates the weights for inputs of `shape` (no batch axis). Only for a Sequential without an Input in
+  /// front.
+  void build(const Shape& shape);
+
+  /// Moves weights and computation. Returns the model.
+  BasicModel& to(const DevicePtr& device);
+  const DevicePtr& device() const { return model().device(); }
+
+  /// Keras's table of layers, output shapes and parameters.
+  std::string summary_text() const;
+  void summary() const;
+
+  /// Results for inputs [n,...], computed `batch_size` at a time. Safe to call from several threads at once.
+  Tensor<T> predict(const Tensor<T>& x, std::int64_t batch_size = 32) const;
+  /// One tensor per input in, one per output out.
+  std::vector<Tensor<T>> predict(const std::vector<Tensor<T>>& x, std::int64_t batch_size = 32) const;
+  /// Results for one pass over a dataset, in its order.
+  Tensor<T> predict(const Dataset& data) const;
+
+  // Defined in training/: include strata/training/fit.hpp.
+  void compile(BasicCompileOptions<T> options);
+  History fit(const Dataset& data, BasicFitOptions<T> options);
+  History fit(const Tensor<T>& x, const Tensor<T>& y, BasicFitOptions<T> options);
+  Logs evaluate(const Dataset& data, BasicEvaluateOptions<T> options);
+  Logs evaluate(const Dataset& data);
+  Logs evaluate(const Tensor<T>& x, const Tensor<T>& y, BasicEvaluateOptions<T> options);
+  Logs evaluate(const Tensor<T>& x, const Tensor<T>& y);
+  /// One step on one batch; returns loss and metrics of that batch before the update.
+  Logs train_on_batch(const Tensor<T>& x, const Tensor<T>& y, const Tensor<T>& sample_weight = {});
+  Logs test_on_batch(const Tensor<T>& x, const Tensor<T>& y, const Tensor<T>& sample_weight = {});
+
+  ModelImpl<T>& model() const { return static_cast<ModelImpl<T>&>(*this->impl_); }
+};
+using Model = BasicModel<float>;
+
+/// A stack of layers: `Sequential model{base, Flatten(), Dense({.units = 1})}`.
+template <class T>
+class BasicSequential : public BasicModel<T> {
+ public:
+  BasicSequential(std::initializer_list<BasicLayer<T>> layers, SequentialOptions options = {})
+      : BasicSequential(std::vector<BasicLayer<T>>(layers), std::move(options)) {}
+  explicit BasicSequential(const std::vector<BasicLayer<T>>& layers, SequentialOptions options = {});
+  explicit BasicSequential(SequentialOptions options = {})
+      : BasicSequential(std::vector<BasicLayer<T>>{}, std::move(options)) {}
+
+  /// Appends a layer. Not after the model was built.
+  BasicSequential& add(const BasicLayer<T>& layer);
+};
+using Sequential = BasicSequential<float>;
+
+}  // namespace strata::inline STRATA_ABI
+
+#if STRATA_HEADER_ONLY
+#include <strata/model/model.ipp>
+#endif

@@ -1,0 +1,404 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <set>
+
+#include <strata/cpu/device.hpp>
+#include <strata/model/model.hpp>
+#include <strata/model/summary.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+template <class T>
+ModelImpl<T>::ModelImpl(std::vector<LayerPtr<T>> sequence, std::string name, std::uint64_t seed)
+    : Base(std::move(name)), sequential_(true), sequence_(std::move(sequence)), seed_(seed) {
+  for (const auto& layer : sequence_)
+    require<ConfigError>(layer != nullptr, this->who(), "a layer was never made");
+  name_layers();
+  infer_input();
+}
+
+template <class T>
+ModelImpl<T>::ModelImpl(Graph<T> graph, std::string name, std::uint64_t seed)
+    : Base(std::move(name)), sequential_(false), graph_(std::move(graph)), seed_(seed) {
+  name_layers();
+  build_root(graph_.input_shapes());
+}
+
+template <class T>
+void ModelImpl<T>::append(const LayerPtr<T>& layer) {
+  require<ConfigError>(layer != nullptr, this->who(), "a layer was never made");
+  require<ConfigError>(!trainer, this->who(), "layers cannot be added after compile");
+  sequence_.push_back(layer);
+  name_layers();
+  infer_input();
+}
+
+// The input shape is known from an Input in front, or from a model that has one.
+template <class T>
+void ModelImpl<T>::infer_input() {
+  if (sequence_.empty()) return;
+  const LayerPtr<T>& front = sequence_.front();
+  if (front->class_name() == InputImpl<T>::type) {
+    make_graph(front->output_shape({}));
+  } else if (const auto* model = dynamic_cast<const ModelImpl*>(front.get());
+             model && !model->graph_.empty()) {
+    make_graph(model->graph_.input_shapes().at(0));
+  } else {
+    return;
+  }
+  build_root(graph_.input_shapes());
+}
+
+// For the whole sequence anew; layers that are built keep their weights.
+template <class T>
+void ModelImpl<T>::make_graph(const Shape& input) {
+  const bool given = sequence_.front()->class_name() == InputImpl<T>::type;
+  std::vector<typename Graph<T>::Node> nodes{
+      {given ? sequence_.front()
+             : std::make_shared<InputImpl<T>>(InputOptions{.shape = input, .name = "input_layer"}),
+       {},
+       input}};
+  for (std::size_t i = given ? 1 : 0; i < sequence_.size(); ++i)
+    nodes.push_back({sequence_[i], {static_cast<int>(nodes.size()) - 1}, {}});
+  const int last = static_cast<int>(nodes.size()) - 1;
+  graph_ = Graph<T>(std::move(nodes), {0}, {last});
+}
+
+template <class T>
+void ModelImpl<T>::build_nodes(const BuildOptions& options) {
+  for (const auto& node : graph_.nodes()) {
+    if (node.inputs.empty()) continue;
+    std::vector<Shape> shapes;
+    for (const int input : node.inputs)
+      shapes.push_back(graph_.nodes()[static_cast<std::size_t>(input)].shape);
+    const std::string prefix = options.path.empty() ? "" : options.path + "/";
+    node.layer->ensure_built(shapes, {options.seed, prefix + node.layer->name(), options.device});
+  }
+}
+
+template <class T>
+void ModelImpl<T>::build(typename Base::Shapes inputs) {
+  if (graph_.empty()) {
+    require<ConfigError>(!sequence_.empty(), this->who(), "expected layers, found none");
+    make_graph(this->single(inputs));
+  }
+  build_nodes(this->build_options());
+}
+
+template <class T>
+void ModelImpl<T>::build_root(typename Base::Shapes inputs) {
+  if (!device_) device_ = default_device();
+  const BuildOptions options{seed_, "", device_};
+  this->ensure_built(inputs, options);
+  build_nodes(options);  // of layers that were added since
+}
+
+template <class T>
+void ModelImpl<T>::require_built() const {
+  require<ConfigError>(!graph_.empty(), this->who(),
+                       "the input shape is not known yet: put an Input in front, call build, or pass data");
+}
+
+template <class T>
+void ModelImpl<T>::name_layers() {
+  std::set<std::string> taken;
+  const auto all = sublayers();
+  for (const auto& layer : all)
+    if (!layer->name().empty())
+      require<ConfigError>(taken.insert(layer->name()).second, this->who(), "two layers are called '",
+                           layer->name(), "'");
+  for (const auto& layer : all) {
+    if (!layer->name().empty()) continue;
+    const std::string base = snake_case(layer->class_name());
+    std::string name = base;
+    for (int number = 1; !taken.insert(name).second; ++number) name = concat(base, "_", number);
+    layer->set_name(name);
+  }
+}
+
+template <class T>
+Shape ModelImpl<T>::output_shape(typename Base::Shapes inputs) const {
+  require_built();
+  const auto expected = graph_.input_shapes();
+  require<ShapeError>(inputs.size() == expected.size(), this->who(), "expected ", expected.size(),
+                      " inputs, found ", inputs.size());
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    require<ShapeError>(inputs[i] == expected[i], this->who(), "expected an input of shape ", expected[i],
+                        ", found ", inputs[i]);
+  require<ShapeError>(graph_.outputs().size() == 1, this->who(),
+                      "a model used as a layer has one output, found ", graph_.outputs().size());
+  return graph_.nodes()[static_cast<std::size_t>(graph_.outputs()[0])].shape;
+}
+
+template <class T>
+Activation ModelImpl<T>::final_activation() const {
+  return graph_.nodes()[static_cast<std::size_t>(graph_.outputs()[0])].layer->final_activation();
+}
+
+template <class T>
+bool ModelImpl<T>::is_random() const {
+  const auto all = sublayers();
+  return std::any_of(all.begin(), all.end(), [](const auto& layer) { return layer->is_random(); });
+}
+
+template <class T>
+std::vector<LayerPtr<T>> ModelImpl<T>::sublayers() const {
+  if (!sequential_) return graph_.layers();
+  std::vector<LayerPtr<T>> out;  // a layer that appears twice counts once
+  for (const auto& layer : sequence_)
+    if (std::find(out.begin(), out.end(), layer) == out.end()) out.push_back(layer);
+  return out;
+}
+
+template <class T>
+void ModelImpl<T>::set_trainable(bool trainable) {
+  Base::set_trainable(trainable);
+  for (const auto& layer : sublayers()) layer->set_trainable(trainable);
+}
+
+template <class T>
+void ModelImpl<T>::move_to(const DevicePtr& device) {
+  for (const auto& layer : sublayers()) layer->move_to(device);
+}
+
+template <class T>
+void ModelImpl<T>::set_device(DevicePtr device) {
+  move_to(device);
+  device_ = std::move(device);
+  sessions_ = std::make_shared<Sessions>();
+}
+
+namespace detail {
+// Layers that share a weight give it once.
+template <class T, class Get>
+std::vector<ParameterPtr<T>> gather(const std::vector<LayerPtr<T>>& layers, Get get) {
+  std::vector<ParameterPtr<T>> out;
+  std::set<const void*> seen;
+  for (const auto& layer : layers)
+    for (const auto& weight : get(*layer))
+      if (seen.insert(weight.get()).second) out.push_back(weight);
+  return out;
+}
+}  // namespace detail
+
+template <class T>
+typename BasicLayerImpl<T>::Parameters ModelImpl<T>::weights() const {
+  return detail::gather<T>(sublayers(), [](const Base& layer) { return layer.weights(); });
+}
+template <class T>
+typename BasicLayerImpl<T>::Parameters ModelImpl<T>::trainable_weights() const {
+  if (!this->trainable()) return {};
+  return detail::gather<T>(sublayers(), [](const Base& layer) { return layer.trainable_weights(); });
+}
+
+template <class T>
+Json ModelImpl<T>::config() const {
+  Json layers = Json::array();
+  for (const auto& layer : sequential_ ? sublayers() : graph_.layers()) {
+    Json config = Json::object({{"name", layer->name()}, {"trainable", layer->trainable()}});
+    for (const auto& [key, value] : layer->config().as_object()) config[key] = value;
+    layers.push_back(Json::object({{"class_name", layer->class_name()}, {"config", std::move(config)}}));
+  }
+  Json out = Json::object({{"seed", concat(seed_)}, {"layers", std::move(layers)}});
+  if (sequential_) {
+    Json sequence = Json::array();
+    for (const auto& layer : sequence_) sequence.push_back(layer->name());
+    out["sequence"] = std::move(sequence);
+    if (!graph_.empty()) out["input_shape"] = Json::array(graph_.input_shapes()[0]);
+    return out;
+  }
+  Json nodes = Json::array();
+  for (const auto& node : graph_.nodes())
+    nodes.push_back(Json::object({{"layer", node.layer->name()}, {"inputs", Json::array(node.inputs)}}));
+  out["nodes"] = std::move(nodes);
+  out["inputs"] = Json::array(graph_.inputs());
+  out["outputs"] = Json::array(graph_.outputs());
+  return out;
+}
+
+template <class T>
+LayerPtr<T> ModelImpl<T>::copy() const {
+  std::map<const void*, LayerPtr<T>> copies;
+  for (const auto& layer : sublayers()) copies[layer.get()] = layer->copy();
+  std::shared_ptr<ModelImpl> out;
+  if (sequential_) {
+    std::vector<LayerPtr<T>> sequence;
+    for (const auto& layer : sequence_) sequence.push_back(copies.at(layer.get()));
+    out = std::make_shared<ModelImpl>(std::move(sequence), this->name(), seed_);
+    if (!graph_.empty()) out->build_root(graph_.input_shapes());
+  } else {
+    std::vector<typename Graph<T>::Node> nodes = graph_.nodes();
+    for (auto& node : nodes) node.layer = copies.at(node.layer.get());
+    out = std::make_shared<ModelImpl>(Graph<T>(std::move(nodes), graph_.inputs(), graph_.outputs()),
+                                      this->name(), seed_);
+  }
+  // Not set_trainable: each layer has its own flag already.
+  static_cast<Base&>(*out).Base::set_trainable(this->trainable());
+  return out;
+}
+
+template <class T>
+std::shared_ptr<Session<T>> ModelImpl<T>::session() const {
+  require_built();
+  const auto sessions = sessions_;
+  std::unique_ptr<Session<T>> session;
+  {
+    const std::lock_guard lock(sessions->mutex);
+    if (!sessions->idle.empty()) {
+      session = std::move(sessions->idle.back());
+      sessions->idle.pop_back();
+    }
+  }
+  if (!session) session = std::make_unique<Session<T>>(device_);
+  return {session.release(), [sessions](Session<T>* used) {
+            const std::lock_guard lock(sessions->mutex);
+            sessions->idle.emplace_back(used);
+          }};
+}
+
+template <class T>
+BasicModel<T>::BasicModel(BasicModelOptions<T> options)
+    : BasicLayer<T>(std::make_shared<ModelImpl<T>>(Graph<T>(options.inputs, options.outputs),
+                                                   options.name.empty() ? "functional" : options.name,
+                                                   options.seed)) {}
+
+template <class T>
+BasicModel<T> BasicModel<T>::clone() const {
+  BasicModel out(std::static_pointer_cast<ModelImpl<T>>(model().copy()));
+  if (!model().graph().empty()) {
+    out.to(device());
+    out.set_weights(this->get_weights());
+  }
+  return out;
+}
+
+template <class T>
+std::vector<BasicLayer<T>> BasicModel<T>::layers() const {
+  const auto impls = model().sublayers();
+  return {impls.begin(), impls.end()};
+}
+
+template <class T>
+BasicLayer<T> BasicModel<T>::layer(const std::string& name) const {
+  std::string names;
+  for (const auto& layer : layers()) {
+    if (layer.name() == name) return layer;
+    names += (names.empty() ? "" : ", ") + layer.name();
+  }
+  throw ConfigError(concat(this->impl_->who(), "there is no layer '", name, "'; the layers are ", names));
+}
+
+template <class T>
+void BasicModel<T>::trainable_from(const std::string& name) {
+  const BasicLayer<T> first = layer(name);
+  bool trainable = false;
+  for (BasicLayer<T> layer : layers()) {
+    trainable = trainable || layer == first;
+    layer.set_trainable(trainable);
+  }
+  static_cast<BasicLayerImpl<T>&>(model()).BasicLayerImpl<T>::set_trainable(true);
+}
+
+template <class T>
+Shape BasicModel<T>::output_shape() const {
+  return model().output_shape(model().graph().input_shapes());
+}
+
+template <class T>
+void BasicModel<T>::build(const Shape& shape) {
+  const Shape shapes[] = {shape};
+  model().build_root(shapes);
+}
+
+template <class T>
+BasicModel<T>& BasicModel<T>::to(const DevicePtr& device) {
+  require<DeviceError>(device != nullptr, "[model] expected a device, found null");
+  (void)device->backend<T>();  // throws here rather than in the middle of a run
+  model().set_device(device);
+  return *this;
+}
+
+template <class T>
+std::string BasicModel<T>::summary_text() const {
+  return detail::summary_text(*this);
+}
+template <class T>
+void BasicModel<T>::summary() const {
+  std::fputs(summary_text().c_str(), stdout);
+}
+
+template <class T>
+std::vector<Tensor<T>> BasicModel<T>::predict(const std::vector<Tensor<T>>& x,
+                                              std::int64_t batch_size) const {
+  require<ConfigError>(batch_size > 0, this->impl_->who(), "expected a batch_size of at least 1, found ",
+                       batch_size);
+  require<ShapeError>(!x.empty() && x[0].rank() > 0, this->impl_->who(), "expected inputs with a batch axis");
+  if (model().graph().empty()) {
+    const Shape shapes[] = {x[0].shape().without_batch()};
+    model().build_root(shapes);
+  }
+  const Graph<T>& graph = model().graph();
+  const auto expected = graph.input_shapes();
+  require<ShapeError>(x.size() == expected.size(), this->impl_->who(), "expected ", expected.size(),
+                      " inputs, found ", x.size());
+  const std::int64_t count = x[0].shape()[0];
+  for (std::size_t i = 0; i < x.size(); ++i)
+    require<ShapeError>(x[i].shape() == expected[i].with_batch(count), this->impl_->who(),
+                        "expected an input of shape ", expected[i].with_batch(count), ", found ",
+                        x[i].shape());
+
+  std::vector<Tensor<T>> results;
+  for (const int output : graph.outputs())
+    results.push_back(
+        Tensor<T>::uninitialized(graph.nodes()[static_cast<std::size_t>(output)].shape.with_batch(count)));
+  const auto session = model().session();
+  for (std::int64_t begin = 0; begin < count; begin += batch_size) {
+    const std::int64_t end = std::min(count, begin + batch_size);
+    // Host devices read and write the user's tensors in place.
+    const bool host = device()->host_accessible();
+    std::vector<Tensor<T>> in, out;
+    std::vector<TensorView<const T>> in_views;
+    std::vector<TensorView<T>> out_views;
+    for (const auto& input : x) {
+      const auto slice = input.slice(begin, end);
+      if (!host)
+        in.push_back(
+            Tensor<T>(slice.shape(), std::span<const T>(slice.data(), static_cast<std::size_t>(slice.size())))
+                .to(device()));
+      in_views.push_back(host ? slice : in.back().view());
+    }
+    for (auto& result : results) {
+      const auto slice = result.slice(begin, end);
+      if (!host) out.push_back(Tensor<T>::uninitialized(slice.shape(), device()));
+      out_views.push_back(host ? slice : out.back().view());
+    }
+    graph.forward(in_views, out_views, session->begin({.seed = model().seed()}));
+    for (std::size_t i = 0; i < out.size(); ++i)
+      device()->copy_to_host(results[i].slice(begin, end).data(), out[i].data(), out[i].bytes());
+  }
+  return results;
+}
+
+template <class T>
+Tensor<T> BasicModel<T>::predict(const Tensor<T>& x, std::int64_t batch_size) const {
+  return std::move(predict(std::vector<Tensor<T>>{x}, batch_size).at(0));
+}
+
+template <class T>
+BasicSequential<T>::BasicSequential(const std::vector<BasicLayer<T>>& layers, SequentialOptions options) {
+  std::vector<LayerPtr<T>> sequence;
+  for (const auto& layer : layers) sequence.push_back(layer.impl());
+  this->impl_ = std::make_shared<ModelImpl<T>>(
+      std::move(sequence), options.name.empty() ? "sequential" : options.name, options.seed);
+}
+
+template <class T>
+BasicSequential<T>& BasicSequential<T>::add(const BasicLayer<T>& layer) {
+  this->model().append(layer.impl());
+  return *this;
+}
+
+}  // namespace strata::inline STRATA_ABI

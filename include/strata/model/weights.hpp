@@ -1,0 +1,35 @@
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <strata/io/safetensors.hpp>
+#include <strata/model/model.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+/// Every weight of a model with its path: "block1_conv1/kernel", "vgg16/block1_conv1/kernel" in a nested
+/// model. A shared weight comes once.
+template <class T>
+std::vector<std::pair<std::string, ParameterPtr<T>>> named_weights(const BasicLayer<T>& model);
+
+/// Saves the weights alone to a safetensors file, atomically.
+template <class T>
+void save_weights(const BasicModel<T>& model, const std::string& path);
+
+/// Loads weights saved by Strata or converted from elsewhere (see docs/weights.md). Strict: tensors that are
+/// missing, unexpected or misshapen are a WeightError that lists them, and then no weight has changed. Throws
+/// DataError for a file that is not a safetensors file.
+template <class T>
+void load_weights(const BasicModel<T>& model, const std::string& path);
+
+/// The same from an open file and with a prefix before the names, for files that hold more than weights.
+template <class T>
+void load_weights(const BasicModel<T>& model, const SafetensorsFile& file, const std::string& prefix);
+
+}  // namespace strata::inline STRATA_ABI
+
+#if STRATA_HEADER_ONLY
+#include <strata/model/weights.ipp>
+#endif

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <memory>
+
+#include <strata/model/model.hpp>
+#include <strata/training/history.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+/// What a callback sees of a running `fit` and can change.
+template <class T>
+struct BasicFitState {
+  BasicModel<T> model;
+  int epochs = 0;
+  std::int64_t steps_per_epoch = 0;
+  bool stop_training = false;  ///< set it, and `fit` ends after this step (a batch hook) or epoch
+};
+using FitState = BasicFitState<float>;
+
+/// Derive from this to act during `fit`; hooks run in the order of `.callbacks`. Epochs and batches count
+/// from 0.
+template <class T>
+class BasicCallbackImpl {
+ public:
+  virtual ~BasicCallbackImpl() = default;
+  virtual void on_train_begin(BasicFitState<T>&) {}
+  virtual void on_train_end(BasicFitState<T>&) {}
+  virtual void on_epoch_begin(BasicFitState<T>&, int epoch) { (void)epoch; }
+  /// May add to the logs: what it adds goes into the history.
+  virtual void on_epoch_end(BasicFitState<T>&, int epoch, Logs& logs) { (void)epoch, (void)logs; }
+  virtual void on_train_batch_begin(BasicFitState<T>&, std::int64_t batch) { (void)batch; }
+  virtual void on_train_batch_end(BasicFitState<T>&, std::int64_t batch, const Logs& logs) {
+    (void)batch, (void)logs;
+  }
+};
+using CallbackImpl = BasicCallbackImpl<float>;
+
+/// Shared handle to a callback: `std::make_shared<Mine>(...)` converts.
+template <class T>
+class BasicCallback {
+ public:
+  template <std::derived_from<BasicCallbackImpl<T>> Impl>
+  BasicCallback(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+  BasicCallbackImpl<T>& impl() const { return *impl_; }
+
+ private:
+  std::shared_ptr<BasicCallbackImpl<T>> impl_;
+};
+using Callback = BasicCallback<float>;
+
+}  // namespace strata::inline STRATA_ABI

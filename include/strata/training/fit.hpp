@@ -1,0 +1,47 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <strata/data/dataset.hpp>
+#include <strata/training/callbacks.hpp>
+#include <strata/training/trainer.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+template <class T>
+struct BasicFitOptions {
+  std::int64_t batch_size = 32;  ///< for tensors; a dataset has its own
+  int epochs = 1;
+  std::int64_t steps_per_epoch = 0;  ///< 0: one pass over the data
+  int initial_epoch = 0;
+  Dataset validation_data = {};
+  std::int64_t validation_steps = 0;  ///< 0: one pass
+  double validation_split = 0;        ///< for tensors: the last fraction of them validates
+  bool shuffle = true;                ///< for tensors
+  std::uint64_t seed = 0;             ///< of the shuffling
+  Tensor<float> sample_weight = {};   ///< for tensors: [n]
+  std::vector<BasicCallback<T>> callbacks = {};
+  int verbose = 1;   ///< 0: silent; 1: a progress bar on a terminal; 2: a line per epoch
+  int prefetch = 2;  ///< batches that are loaded ahead
+};
+using FitOptions = BasicFitOptions<float>;
+
+template <class T>
+struct BasicEvaluateOptions {
+  std::int64_t batch_size = 32;  ///< for tensors
+  std::int64_t steps = 0;        ///< 0: one pass
+  int verbose = 1;
+  int prefetch = 2;
+};
+using EvaluateOptions = BasicEvaluateOptions<float>;
+
+/// The batch on `device`; pixels are scaled there.
+template <class T>
+DeviceBatch<T> to_device(Batch batch, const DevicePtr& device);
+
+}  // namespace strata::inline STRATA_ABI
+
+#if STRATA_HEADER_ONLY
+#include <strata/training/fit.ipp>
+#endif

@@ -1,0 +1,255 @@
+#pragma once
+
+#include <cmath>
+#include <cstdio>
+
+#include <strata/data/prefetch.hpp>
+#include <strata/io/progress.hpp>
+#include <strata/training/fit.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+template <class T>
+DeviceBatch<T> to_device(Batch batch, const DevicePtr& device) {
+  const auto move = [&](Tensor<float>& tensor) {
+    if constexpr (std::is_same_v<T, float>)
+      return device->host_accessible() ? std::move(tensor) : tensor.to(device);
+    else
+      return tensor.cast<T>().to(device);
+  };
+  DeviceBatch<T> out{{}, move(batch.y), move(batch.sample_weight)};
+  if (batch.pixels.empty()) {
+    out.x = move(batch.x);
+  } else {
+    const Shape& shape = batch.pixels.shape();
+    const Tensor<std::uint8_t> pixels =
+        device->host_accessible() ? Tensor<std::uint8_t>() : batch.pixels.to(device);
+    out.x = Tensor<T>::uninitialized(shape, device);
+    device->backend<T>().scale_pixels(shape.size() / shape.back(), shape.back(), batch.scaling,
+                                      pixels.empty() ? batch.pixels.data() : pixels.data(), out.x.data());
+  }
+  return out;
+}
+
+namespace detail {
+
+template <class T>
+Trainer<T>& trainer_of(const BasicModel<T>& model) {
+  require<ConfigError>(model.model().trainer != nullptr, model.impl()->who(),
+                       "the model must be compiled first");
+  return *model.model().trainer;
+}
+
+/// Mean loss over batches, each counted with its size, and the trainer's metrics.
+class LossMean {
+ public:
+  void add(double loss, std::int64_t count) {
+    sum_ += loss * static_cast<double>(count);
+    count_ += count;
+  }
+  double result() const { return count_ ? sum_ / static_cast<double>(count_) : 0; }
+
+ private:
+  double sum_ = 0;
+  std::int64_t count_ = 0;
+};
+
+template <class T>
+Logs current_logs(const Trainer<T>& trainer, const LossMean& loss, const std::string& prefix = "") {
+  Logs logs;
+  logs.set(prefix + "loss", loss.result());
+  trainer.add_metrics_to(logs, prefix);
+  return logs;
+}
+
+inline std::string text_of(const Logs& logs) {
+  std::string out;
+  for (const auto& [name, value] : logs) {
+    char text[32];
+    std::snprintf(text, sizeof text, std::abs(value) >= 1e-3 || value == 0 ? "%.4f" : "%.4e", value);
+    out += (out.empty() ? "" : " - ") + name + ": " + text;
+  }
+  return out;
+}
+
+template <class T>
+void build_for(const BasicModel<T>& model, const Dataset& data) {
+  const Shape shapes[] = {data.element_shape()};
+  if (model.model().graph().empty()) model.model().build_root(shapes);
+}
+
+template <class T>
+Logs evaluate(const BasicModel<T>& model, const Dataset& data, const BasicEvaluateOptions<T>& options,
+              const char* label) {
+  Trainer<T>& trainer = trainer_of(model);
+  build_for(model, data);
+  const std::int64_t steps = options.steps > 0 ? options.steps : data.batches();
+  PrefetchQueue queue(data, 0, steps, {.depth = options.prefetch});
+  ProgressBar progress(steps, label, options.verbose == 1);
+  LossMean loss;
+  trainer.reset_metrics();
+  for (std::int64_t step = 0; step < steps; ++step) {
+    const DeviceBatch<T> batch = to_device<T>(queue.next(), model.device());
+    loss.add(trainer.test_step(model.model(), batch), batch.size());
+    progress.update(step + 1);
+  }
+  return current_logs(trainer, loss);
+}
+
+}  // namespace detail
+
+template <class T>
+void BasicModel<T>::compile(BasicCompileOptions<T> options) {
+  model().trainer = std::make_shared<Trainer<T>>(std::move(options));
+}
+
+template <class T>
+History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> options) {
+  Trainer<T>& trainer = detail::trainer_of(*this);
+  const std::string who = this->impl_->who();
+  require<ConfigError>(options.epochs >= 0 && options.initial_epoch >= 0, who,
+                       "expected epochs of 0 or more, found ", options.epochs);
+  require<DataError>(data.samples() > 0, who, "the training data is empty");
+  detail::build_for(*this, data);
+
+  const std::int64_t steps = options.steps_per_epoch > 0 ? options.steps_per_epoch : data.batches();
+  BasicFitState<T> state{*this, options.epochs, steps, false};
+  History history;
+  bool warned = false;
+  for (auto& callback : options.callbacks) callback.impl().on_train_begin(state);
+  const std::int64_t epochs = std::max(0, options.epochs - options.initial_epoch);
+  // Batch i of epoch e is draw e * steps + i, whatever came before: a later epoch can be run alone.
+  PrefetchQueue queue(data, options.initial_epoch * steps, epochs * steps, {.depth = options.prefetch});
+  for (int epoch = options.initial_epoch; epoch < options.epochs && !state.stop_training; ++epoch) {
+    for (auto& callback : options.callbacks) callback.impl().on_epoch_begin(state, epoch);
+    trainer.reset_metrics();
+    detail::LossMean loss;
+    Logs logs;
+    ProgressBar progress(steps, concat("Epoch ", epoch + 1, "/", options.epochs, " "), options.verbose == 1);
+    for (std::int64_t step = 0; step < steps && !state.stop_training; ++step) {
+      for (auto& callback : options.callbacks) callback.impl().on_train_batch_begin(state, step);
+      const DeviceBatch<T> batch = to_device<T>(queue.next(), device());
+      const double batch_loss = trainer.train_step(model(), batch);
+      loss.add(batch_loss, batch.size());
+      logs = detail::current_logs(trainer, loss);
+      if (!std::isfinite(batch_loss) && !std::exchange(warned, true) && options.verbose > 0)
+        std::fprintf(
+            stderr, "\nwarning: the loss is %g at epoch %d, step %lld; %s is the first that is not finite\n",
+            batch_loss, epoch + 1, static_cast<long long>(step + 1), trainer.first_non_finite().c_str());
+      for (auto& callback : options.callbacks) callback.impl().on_train_batch_end(state, step, logs);
+      progress.update(step + 1, detail::text_of(logs));
+    }
+    if (options.validation_data) {
+      const Logs validation = detail::evaluate<T>(
+          *this, options.validation_data,
+          {.steps = options.validation_steps, .verbose = 0, .prefetch = options.prefetch}, "");
+      for (const auto& [name, value] : validation) logs.set("val_" + name, value);
+    }
+    for (auto& callback : options.callbacks) callback.impl().on_epoch_end(state, epoch, logs);
+    progress.finish(detail::text_of(logs));
+    if (options.verbose == 2)
+      std::fprintf(stderr, "Epoch %d/%d - %s\n", epoch + 1, options.epochs, detail::text_of(logs).c_str());
+    history.add(epoch, logs);
+  }
+  for (auto& callback : options.callbacks) callback.impl().on_train_end(state);
+  return history;
+}
+
+namespace detail {
+template <class T>
+Tensor<float> as_float(const Tensor<T>& tensor) {
+  if constexpr (std::is_same_v<T, float>)
+    return tensor.to(nullptr);
+  else
+    return tensor.template cast<float>();
+}
+template <class T>
+Tensor<float> rows_of(const Tensor<T>& tensor, std::int64_t begin, std::int64_t end) {
+  const auto slice = tensor.slice(begin, end);
+  return as_float(
+      Tensor<T>(slice.shape(), std::span<const T>(slice.data(), static_cast<std::size_t>(slice.size()))));
+}
+}  // namespace detail
+
+template <class T>
+History BasicModel<T>::fit(const Tensor<T>& x, const Tensor<T>& y, BasicFitOptions<T> options) {
+  const std::string who = this->impl_->who();
+  require<ShapeError>(x.rank() > 0 && y.rank() > 0 && x.shape()[0] == y.shape()[0], who,
+                      "expected as many samples as targets, found ", x.shape(), " and ", y.shape());
+  const double split = options.validation_split;
+  require<ConfigError>(split >= 0 && split < 1, who, "expected a validation_split in [0, 1), found ", split);
+  const std::int64_t count = x.shape()[0];
+  const std::int64_t trained =
+      count - static_cast<std::int64_t>(std::floor(static_cast<double>(count) * split));
+  const auto weights = [&](std::int64_t begin, std::int64_t end) {
+    return options.sample_weight.empty() ? Tensor<float>()
+                                         : detail::rows_of(options.sample_weight, begin, end);
+  };
+  if (trained < count)
+    options.validation_data =
+        dataset_from_tensors(detail::rows_of(x, trained, count), detail::rows_of(y, trained, count),
+                             {.batch_size = options.batch_size, .sample_weight = weights(trained, count)});
+  const Dataset data = dataset_from_tensors(detail::rows_of(x, 0, trained), detail::rows_of(y, 0, trained),
+                                            {.batch_size = options.batch_size,
+                                             .shuffle = options.shuffle,
+                                             .seed = options.seed,
+                                             .sample_weight = weights(0, trained)});
+  return fit(data, std::move(options));
+}
+
+template <class T>
+Logs BasicModel<T>::evaluate(const Dataset& data, BasicEvaluateOptions<T> options) {
+  return detail::evaluate(*this, data, options, "evaluate ");
+}
+template <class T>
+Logs BasicModel<T>::evaluate(const Dataset& data) {
+  return evaluate(data, BasicEvaluateOptions<T>{});
+}
+template <class T>
+Logs BasicModel<T>::evaluate(const Tensor<T>& x, const Tensor<T>& y, BasicEvaluateOptions<T> options) {
+  return evaluate(
+      dataset_from_tensors(detail::as_float(x), detail::as_float(y), {.batch_size = options.batch_size}),
+      options);
+}
+template <class T>
+Logs BasicModel<T>::evaluate(const Tensor<T>& x, const Tensor<T>& y) {
+  return evaluate(x, y, BasicEvaluateOptions<T>{});
+}
+
+template <class T>
+Logs BasicModel<T>::train_on_batch(const Tensor<T>& x, const Tensor<T>& y, const Tensor<T>& sample_weight) {
+  Trainer<T>& trainer = detail::trainer_of(*this);
+  if (model().graph().empty() && x.rank() > 0) build(x.shape().without_batch());
+  trainer.reset_metrics();
+  detail::LossMean loss;
+  loss.add(trainer.train_step(model(), {x.to(device()), y.to(device()), sample_weight.to(device())}), 1);
+  return detail::current_logs(trainer, loss);
+}
+template <class T>
+Logs BasicModel<T>::test_on_batch(const Tensor<T>& x, const Tensor<T>& y, const Tensor<T>& sample_weight) {
+  Trainer<T>& trainer = detail::trainer_of(*this);
+  if (model().graph().empty() && x.rank() > 0) build(x.shape().without_batch());
+  trainer.reset_metrics();
+  detail::LossMean loss;
+  loss.add(trainer.test_step(model(), {x.to(device()), y.to(device()), sample_weight.to(device())}), 1);
+  return detail::current_logs(trainer, loss);
+}
+
+template <class T>
+Tensor<T> BasicModel<T>::predict(const Dataset& data) const {
+  detail::build_for(*this, data);
+  const Shape& output = output_shape();
+  Tensor<T> out = Tensor<T>::uninitialized(output.with_batch(data.samples()));
+  PrefetchQueue queue(data, 0, data.batches(), {});
+  std::int64_t row = 0;
+  for (std::int64_t step = 0; step < data.batches(); ++step) {
+    const DeviceBatch<T> batch = to_device<T>(queue.next(), device());
+    const Tensor<T> result = predict(batch.x.to(nullptr), batch.size());
+    const auto values = result.values();
+    std::copy(values.begin(), values.end(), out.slice(row, row + batch.size()).data());
+    row += batch.size();
+  }
+  return out;
+}
+
+}  // namespace strata::inline STRATA_ABI

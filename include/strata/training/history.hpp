@@ -1,0 +1,78 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <strata/core/error.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+/// Named figures in the order in which they were added: {"loss": 0.31, "accuracy": 0.87, "val_loss": ...}.
+class Logs {
+ public:
+  using Entry = std::pair<std::string, double>;
+
+  void set(std::string_view name, double value) {
+    for (Entry& entry : entries_)
+      if (entry.first == name) {
+        entry.second = value;
+        return;
+      }
+    entries_.emplace_back(name, value);
+  }
+  /// Null where there is no such figure.
+  const double* find(std::string_view name) const {
+    for (const Entry& entry : entries_)
+      if (entry.first == name) return &entry.second;
+    return nullptr;
+  }
+  /// Throws ConfigError that lists the figures there are.
+  double operator[](std::string_view name) const {
+    if (const double* found = find(name)) return *found;
+    std::string names;
+    for (const Entry& entry : entries_) names += (names.empty() ? "" : ", ") + entry.first;
+    throw ConfigError(concat("[logs] there is no '", name, "'; there are ", names.empty() ? "none" : names));
+  }
+  bool empty() const { return entries_.empty(); }
+  auto begin() const { return entries_.begin(); }
+  auto end() const { return entries_.end(); }
+
+ private:
+  std::vector<Entry> entries_;
+};
+
+/// What `fit` returns: the figures of every epoch it ran.
+class History {
+ public:
+  void add(int epoch, const Logs& logs) {
+    epochs_.push_back(epoch);
+    logs_.push_back(logs);
+  }
+  /// Numbers of the epochs, from 0.
+  const std::vector<int>& epoch() const { return epochs_; }
+  const Logs& at(std::size_t index) const { return logs_.at(index); }
+  std::size_t size() const { return logs_.size(); }
+  bool empty() const { return logs_.empty(); }
+
+  /// Names of all figures, in order.
+  std::vector<std::string> names() const {
+    std::vector<std::string> out;
+    if (!logs_.empty())
+      for (const auto& [name, value] : logs_.front()) out.push_back(name);
+    return out;
+  }
+  /// One figure over the epochs. Throws ConfigError that lists the figures where there is none of that name.
+  std::vector<double> operator[](std::string_view name) const {
+    std::vector<double> out;
+    for (const Logs& logs : logs_) out.push_back(logs[name]);
+    return out;
+  }
+
+ private:
+  std::vector<int> epochs_;
+  std::vector<Logs> logs_;
+};
+
+}  // namespace strata::inline STRATA_ABI

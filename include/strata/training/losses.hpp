@@ -1,0 +1,139 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include <strata/tensor/backend.hpp>
+#include <strata/tensor/tensor.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+/// What a loss is computed from and where it goes; all pointers are memory of the backend's device.
+template <class T>
+struct BasicLossArguments {
+  Backend<T>& backend;
+  TensorView<const T> prediction;    ///< [n,...,classes]
+  TensorView<const T> target;        ///< of the same shape, or without the last axis for class numbers
+  const T* sample_weight = nullptr;  ///< per row, or null
+  bool logits = false;               ///< the prediction lacks its final activation (see `takes_logits_of`)
+  double gradient_scale = 1;
+  T* losses = nullptr;    ///< out: weighted loss of each of the rows, prediction.size() / classes of them
+  T* gradient = nullptr;  ///< out, or null: gradient_scale * d(sum of losses) / d(prediction)
+};
+using LossArguments = BasicLossArguments<float>;
+
+/// Derive from this to write a loss; use it through a `Loss` handle (`std::make_shared<Mine>()` converts).
+template <class T>
+class BasicLossImpl {
+ public:
+  virtual ~BasicLossImpl() = default;
+  virtual std::string name() const = 0;
+  virtual void compute(const BasicLossArguments<T>& arguments) const = 0;
+  /// True where the loss can do without that final activation and be exact for extreme logits.
+  virtual bool takes_logits_of(const Activation& activation) const { return (void)activation, false; }
+  /// Whether a target of that shape belongs to a prediction of this one (batch axes included).
+  virtual bool accepts(const Shape& prediction, const Shape& target) const { return prediction == target; }
+};
+using LossImpl = BasicLossImpl<float>;
+
+/// Shared handle to a loss.
+template <class T>
+class BasicLoss {
+ public:
+  BasicLoss() = default;
+  template <std::derived_from<BasicLossImpl<T>> Impl>
+  BasicLoss(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+  /// By Keras's name: "binary_crossentropy". Throws ConfigError for a name there is not.
+  BasicLoss(const char* name);
+  explicit operator bool() const { return impl_ != nullptr; }
+  const BasicLossImpl<T>& impl() const { return *impl_; }
+
+ private:
+  std::shared_ptr<const BasicLossImpl<T>> impl_;
+};
+using Loss = BasicLoss<float>;
+
+/// The losses that backends compute.
+template <class T>
+class BackendLoss final : public BasicLossImpl<T> {
+ public:
+  explicit BackendLoss(LossSpec spec) : spec_(spec) {
+    require<ConfigError>(spec.label_smoothing >= 0 && spec.label_smoothing <= 1, "[", name(),
+                         "] expected a label_smoothing in [0, 1], found ", spec.label_smoothing);
+  }
+  std::string name() const override {
+    constexpr const char* names[] = {"binary_crossentropy", "categorical_crossentropy",
+                                     "sparse_categorical_crossentropy", "mean_squared_error"};
+    return names[static_cast<int>(spec_.kind)];
+  }
+  void compute(const BasicLossArguments<T>& a) const override {
+    LossSpec spec = spec_;
+    spec.from_logits |= a.logits;
+    const std::int64_t classes = a.prediction.shape().back();
+    a.backend.loss(spec, classes ? a.prediction.size() / classes : 0, classes, a.prediction.data(),
+                   a.target.data(), a.sample_weight, a.gradient_scale, a.losses, a.gradient);
+  }
+  bool takes_logits_of(const Activation& activation) const override {
+    if (spec_.from_logits || spec_.kind == LossKind::mean_squared_error) return false;
+    return activation ==
+           (spec_.kind == LossKind::binary_crossentropy ? Activation::sigmoid : Activation::softmax);
+  }
+  bool accepts(const Shape& prediction, const Shape& target) const override {
+    if (spec_.kind != LossKind::sparse_categorical_crossentropy) return prediction == target;
+    Shape rows(prediction.begin(), prediction.end() - 1), column = rows;
+    column.append(1);
+    return target == rows || target == column;
+  }
+
+ private:
+  LossSpec spec_;
+};
+
+struct CrossentropyOptions {
+  bool from_logits = false;
+  double label_smoothing = 0;
+};
+struct SparseCrossentropyOptions {
+  bool from_logits = false;
+};
+struct MeanSquaredErrorOptions {};
+
+/// One of Keras's losses, `BinaryCrossentropy({.from_logits = true})`. Behind a sigmoid (softmax for the
+/// categorical ones) as the model's last activation the loss is computed from the logits, as Keras does, and
+/// so stays exact.
+template <class T, LossKind kind, class Options>
+class NamedLoss : public BasicLoss<T> {
+ public:
+  explicit NamedLoss(Options options = {}) : BasicLoss<T>(std::make_shared<BackendLoss<T>>(spec(options))) {}
+
+ private:
+  static LossSpec spec(const CrossentropyOptions& o) { return {kind, o.from_logits, o.label_smoothing}; }
+  static LossSpec spec(const SparseCrossentropyOptions& o) { return {kind, o.from_logits, 0}; }
+  static LossSpec spec(const MeanSquaredErrorOptions&) { return {kind, false, 0}; }
+};
+template <class T>
+using BasicBinaryCrossentropy = NamedLoss<T, LossKind::binary_crossentropy, CrossentropyOptions>;
+using BinaryCrossentropy = BasicBinaryCrossentropy<float>;
+template <class T>
+using BasicCategoricalCrossentropy = NamedLoss<T, LossKind::categorical_crossentropy, CrossentropyOptions>;
+using CategoricalCrossentropy = BasicCategoricalCrossentropy<float>;
+template <class T>
+using BasicSparseCategoricalCrossentropy =
+    NamedLoss<T, LossKind::sparse_categorical_crossentropy, SparseCrossentropyOptions>;
+using SparseCategoricalCrossentropy = BasicSparseCategoricalCrossentropy<float>;
+template <class T>
+using BasicMeanSquaredError = NamedLoss<T, LossKind::mean_squared_error, MeanSquaredErrorOptions>;
+using MeanSquaredError = BasicMeanSquaredError<float>;
+
+template <class T>
+BasicLoss<T>::BasicLoss(const char* name) {
+  for (int kind = 0; kind < 4; ++kind) {
+    auto loss = std::make_shared<BackendLoss<T>>(LossSpec{static_cast<LossKind>(kind)});
+    if (loss->name() == name || (std::string_view(name) == "mse" && kind == 3)) impl_ = loss;
+  }
+  require<ConfigError>(impl_ != nullptr, "[loss] '", name,
+                       "' is not a loss; there are binary_crossentropy, categorical_crossentropy, "
+                       "sparse_categorical_crossentropy, mean_squared_error");
+}
+
+}  // namespace strata::inline STRATA_ABI

@@ -1,0 +1,174 @@
+#pragma once
+
+#include <string>
+
+#include <strata/io/json.hpp>
+#include <strata/tensor/backend.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+/// How weights follow gradients: hyper-parameters only. The state (moments) belongs to the model that was
+/// compiled with it.
+class Optimizer {
+ public:
+  /// Limits on gradients, off at 0. At most one may be set.
+  struct Clipping {
+    double norm = 0;         ///< of each weight's gradient
+    double value = 0;        ///< of each number
+    double global_norm = 0;  ///< of all gradients together
+  };
+
+  Optimizer() = default;
+  Optimizer(std::string name, OptimizerSpec spec, Clipping clipping)
+      : name_(std::move(name)), spec_(spec), clipping_(clipping) {
+    require<ConfigError>(spec.learning_rate >= 0, "[", name_,
+                         "] expected a learning_rate of 0 or more, found ", spec.learning_rate);
+    const auto fraction = [&](const char* option, double value) {
+      require<ConfigError>(value >= 0 && value < 1, "[", name_, "] expected ", option, " in [0, 1), found ",
+                           value);
+    };
+    fraction("momentum", spec.momentum);
+    fraction("rho", spec.rho);
+    fraction("beta_1", spec.beta_1);
+    fraction("beta_2", spec.beta_2);
+    require<ConfigError>((clipping.norm > 0) + (clipping.value > 0) + (clipping.global_norm > 0) <= 1, "[",
+                         name_, "] only one of clipnorm, clipvalue and global_clipnorm can be set");
+    spec_.clip_value = clipping.value;
+  }
+
+  const std::string& name() const { return name_; }
+  const OptimizerSpec& spec() const { return spec_; }
+  const Clipping& clipping() const { return clipping_; }
+  double learning_rate() const { return spec_.learning_rate; }
+  void set_learning_rate(double learning_rate) { spec_.learning_rate = learning_rate; }
+
+  /// Which of a weight's three slots (see OptimizerUpdate) are in use.
+  bool uses_slot(int slot) const {
+    switch (spec_.kind) {
+      case OptimizerKind::sgd:
+        return slot == 0 && spec_.momentum != 0;
+      case OptimizerKind::rmsprop:
+        return slot == 0 || (slot == 1 && spec_.momentum != 0) || (slot == 2 && spec_.centered);
+      case OptimizerKind::adam:
+        return slot < 2 || spec_.amsgrad;
+    }
+    return false;
+  }
+  /// Everything that `from_config` needs.
+  Json config() const {
+    return Json::object({{"name", name_},
+                         {"kind", static_cast<int>(spec_.kind)},
+                         {"learning_rate", spec_.learning_rate},
+                         {"momentum", spec_.momentum},
+                         {"nesterov", spec_.nesterov},
+                         {"rho", spec_.rho},
+                         {"centered", spec_.centered},
+                         {"beta_1", spec_.beta_1},
+                         {"beta_2", spec_.beta_2},
+                         {"amsgrad", spec_.amsgrad},
+                         {"epsilon", spec_.epsilon},
+                         {"weight_decay", spec_.weight_decay},
+                         {"clipnorm", clipping_.norm},
+                         {"clipvalue", clipping_.value},
+                         {"global_clipnorm", clipping_.global_norm}});
+  }
+  /// Throws DataError for a config that is none.
+  static Optimizer from_config(const Json& json) {
+    const auto kind = json.get<int>("kind");
+    require<DataError>(kind >= 0 && kind <= static_cast<int>(OptimizerKind::adam),
+                       "[optimizer] unknown kind ", kind);
+    return {
+        json.get<std::string>("name"),
+        {.kind = static_cast<OptimizerKind>(kind),
+         .learning_rate = json.get<double>("learning_rate"),
+         .momentum = json.get<double>("momentum"),
+         .nesterov = json.get<bool>("nesterov"),
+         .rho = json.get<double>("rho"),
+         .centered = json.get<bool>("centered"),
+         .beta_1 = json.get<double>("beta_1"),
+         .beta_2 = json.get<double>("beta_2"),
+         .amsgrad = json.get<bool>("amsgrad"),
+         .epsilon = json.get<double>("epsilon"),
+         .weight_decay = json.get<double>("weight_decay")},
+        {json.get<double>("clipnorm"), json.get<double>("clipvalue"), json.get<double>("global_clipnorm")}};
+  }
+
+ private:
+  std::string name_ = "sgd";
+  OptimizerSpec spec_;
+  Clipping clipping_;
+};
+
+struct SGDOptions {
+  double learning_rate = 0.01, momentum = 0;
+  bool nesterov = false;
+  double weight_decay = 0, clipnorm = 0, clipvalue = 0, global_clipnorm = 0;
+};
+/// Gradient descent, with momentum where asked. Source: Sutskever et al., ICML 2013; Keras's SGD.
+inline Optimizer SGD(const SGDOptions& o = {}) {
+  return {"sgd",
+          {.kind = OptimizerKind::sgd,
+           .learning_rate = o.learning_rate,
+           .momentum = o.momentum,
+           .nesterov = o.nesterov,
+           .weight_decay = o.weight_decay},
+          {o.clipnorm, o.clipvalue, o.global_clipnorm}};
+}
+
+struct RMSpropOptions {
+  double learning_rate = 0.001, rho = 0.9, momentum = 0, epsilon = 1e-7;
+  bool centered = false;
+  double weight_decay = 0, clipnorm = 0, clipvalue = 0, global_clipnorm = 0;
+};
+/// Divides the gradient by a running average of its size. Source: Tieleman and Hinton, 2012; Keras's RMSprop
+/// (epsilon inside the square root).
+inline Optimizer RMSprop(const RMSpropOptions& o = {}) {
+  return {"rmsprop",
+          {.kind = OptimizerKind::rmsprop,
+           .learning_rate = o.learning_rate,
+           .momentum = o.momentum,
+           .rho = o.rho,
+           .centered = o.centered,
+           .epsilon = o.epsilon,
+           .weight_decay = o.weight_decay},
+          {o.clipnorm, o.clipvalue, o.global_clipnorm}};
+}
+
+struct AdamOptions {
+  double learning_rate = 0.001, beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-7;
+  bool amsgrad = false;
+  double weight_decay = 0, clipnorm = 0, clipvalue = 0, global_clipnorm = 0;
+};
+/// Source: Kingma and Ba, ICLR 2015; Keras's Adam.
+inline Optimizer Adam(const AdamOptions& o = {}) {
+  return {"adam",
+          {.kind = OptimizerKind::adam,
+           .learning_rate = o.learning_rate,
+           .beta_1 = o.beta_1,
+           .beta_2 = o.beta_2,
+           .amsgrad = o.amsgrad,
+           .epsilon = o.epsilon,
+           .weight_decay = o.weight_decay},
+          {o.clipnorm, o.clipvalue, o.global_clipnorm}};
+}
+
+struct AdamWOptions {
+  double learning_rate = 0.001, weight_decay = 0.004, beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-7;
+  bool amsgrad = false;
+  double clipnorm = 0, clipvalue = 0, global_clipnorm = 0;
+};
+/// Adam with decoupled weight decay. Source: Loshchilov and Hutter, ICLR 2019; Keras's AdamW.
+inline Optimizer AdamW(const AdamWOptions& o = {}) {
+  const Optimizer adam = Adam({.learning_rate = o.learning_rate,
+                               .beta_1 = o.beta_1,
+                               .beta_2 = o.beta_2,
+                               .epsilon = o.epsilon,
+                               .amsgrad = o.amsgrad,
+                               .weight_decay = o.weight_decay,
+                               .clipnorm = o.clipnorm,
+                               .clipvalue = o.clipvalue,
+                               .global_clipnorm = o.global_clipnorm});
+  return {"adamw", adam.spec(), adam.clipping()};
+}
+
+}  // namespace strata::inline STRATA_ABI

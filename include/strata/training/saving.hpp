@@ -1,0 +1,46 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <strata/layers/registry.hpp>
+#include <strata/model/weights.hpp>
+#include <strata/training/fit.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+/// Saves a model to one safetensors file, atomically: weights ("weights/..."), and in the metadata its
+/// config, Strata's version and, where it is compiled, the optimizer, whose state goes beside the weights
+/// ("optimizer/...").
+template <class T>
+void save_model(const BasicModel<T>& model, const std::string& path);
+
+template <class T>
+struct BasicLoadOptions {
+  std::vector<BasicLayerFactory<T>> custom_layers = {};  ///< register_layer<Mine>() for classes of your own
+  DevicePtr device = nullptr;                            ///< null: the default device
+  /// Loss and metrics, which a file cannot hold. With a loss the model comes back compiled, its optimizer
+  /// where it was.
+  BasicLoss<T> loss = {};
+  std::vector<BasicMetric<T>> metrics = {};
+};
+using LoadOptions = BasicLoadOptions<float>;
+
+/// Reads what `save_model` wrote. Throws DataError for a file that is no model, WeightError where weights do
+/// not fit.
+template <class T>
+BasicModel<T> load_basic_model(const std::string& path, BasicLoadOptions<T> options = {});
+inline Model load_model(const std::string& path, LoadOptions options = {}) {
+  return load_basic_model<float>(path, std::move(options));
+}
+
+/// The unbuilt model that `{"class_name": "Sequential", "name": ..., "config": {...}}` describes, with new
+/// weights.
+template <class T>
+BasicModel<T> model_from_config(const Json& json, std::span<const BasicLayerFactory<T>> custom = {});
+
+}  // namespace strata::inline STRATA_ABI
+
+#if STRATA_HEADER_ONLY
+#include <strata/training/saving.ipp>
+#endif

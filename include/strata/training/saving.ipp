@@ -1,0 +1,151 @@
+#pragma once
+
+#include <charconv>
+#include <map>
+
+#include <strata/training/saving.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+namespace detail {
+template <class T>
+Json model_json(const ModelImpl<T>& model) {
+  return Json::object({{"class_name", model.class_name()},
+                       {"name", model.name()},
+                       {"trainable", model.trainable()},
+                       {"config", model.config()}});
+}
+
+inline std::uint64_t seed_of(const Json& config) {
+  const std::string text = config.get<std::string>("seed");
+  std::uint64_t seed = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
+  require<DataError>(error == std::errc() && end == text.data() + text.size(), "[model] '", text,
+                     "' is not a seed");
+  return seed;
+}
+
+template <class T>
+std::shared_ptr<ModelImpl<T>> model_from_json(const std::string& class_name, const std::string& name,
+                                              const Json& config,
+                                              std::span<const BasicLayerFactory<T>> custom, int depth) {
+  require<DataError>(depth < 32, "[model] models are nested too deeply");
+  std::map<std::string, LayerPtr<T>> layers;
+  std::vector<LayerPtr<T>> order;
+  for (const Json& entry : config.at("layers").as_array()) {
+    const std::string& kind = entry.at("class_name").as_string();
+    const Json& layer_config = entry.at("config");
+    const std::string layer_name = layer_config.get<std::string>("name");
+    LayerPtr<T> layer;
+    if (kind == "Sequential" || kind == "Functional") {
+      layer = model_from_json<T>(kind, layer_name, layer_config, custom, depth + 1);
+      // Not set_trainable: the layers inside have their own flags.
+      layer->BasicLayerImpl<T>::set_trainable(layer_config.get("trainable", true));
+    } else {
+      layer = basic_layer_from_config<T>(entry, custom);
+    }
+    layer->set_name(layer_name);
+    require<DataError>(layers.emplace(layer_name, layer).second, "[model] two layers are called '",
+                       layer_name, "'");
+    order.push_back(layer);
+  }
+  const auto named = [&](const std::string& wanted) {
+    const auto found = layers.find(wanted);
+    require<DataError>(found != layers.end(), "[model] there is no layer '", wanted, "'");
+    return found->second;
+  };
+  const std::uint64_t seed = seed_of(config);
+  if (class_name == "Sequential") {
+    std::vector<LayerPtr<T>> sequence;
+    for (const Json& layer : config.at("sequence").as_array()) sequence.push_back(named(layer.as_string()));
+    auto model = std::make_shared<ModelImpl<T>>(std::move(sequence), name, seed);
+    if (const Json* shape = config.find("input_shape"); shape && depth == 0) {
+      const Shape shapes[] = {shape->as<Shape>()};
+      model->build_root(shapes);
+    }
+    return model;
+  }
+  std::vector<typename Graph<T>::Node> nodes;
+  for (const Json& node : config.at("nodes").as_array())
+    nodes.push_back({named(node.get<std::string>("layer")), node.at("inputs").as<std::vector<int>>(), {}});
+  return std::make_shared<ModelImpl<T>>(Graph<T>(std::move(nodes), config.at("inputs").as<std::vector<int>>(),
+                                                 config.at("outputs").as<std::vector<int>>()),
+                                        name, seed);
+}
+
+constexpr const char* model_format = "strata-model/1";
+}  // namespace detail
+
+template <class T>
+BasicModel<T> model_from_config(const Json& json, std::span<const BasicLayerFactory<T>> custom) {
+  const std::string class_name = json.get<std::string>("class_name");
+  require<DataError>(class_name == "Sequential" || class_name == "Functional", "[model] '", class_name,
+                     "' is not a model");
+  auto model =
+      detail::model_from_json<T>(class_name, json.get<std::string>("name"), json.at("config"), custom, 0);
+  model->BasicLayerImpl<T>::set_trainable(json.get("trainable", true));
+  return BasicModel<T>(std::move(model));
+}
+
+template <class T>
+void save_model(const BasicModel<T>& model, const std::string& path) {
+  const ModelImpl<T>& impl = model.model();
+  impl.require_built();
+  SafetensorsMetadata metadata{{"format", detail::model_format},
+                               {"strata_version", STRATA_VERSION},
+                               {"model", detail::model_json(impl).dump()}};
+  std::vector<std::pair<std::string, Tensor<T>>> tensors;
+  const auto weights = named_weights<T>(model);
+  for (const auto& [name, weight] : weights)
+    tensors.emplace_back("weights/" + name, weight->value().to(nullptr));
+  if (impl.trainer) {
+    Optimizer& optimizer = impl.trainer->optimizer();
+    metadata["optimizer"] =
+        Json::object({{"config", optimizer.config()}, {"iterations", impl.trainer->iterations()}}).dump();
+    for (const auto& [name, weight] : weights)
+      for (int slot = 0; slot < 3; ++slot)
+        if (optimizer.uses_slot(slot) && weight->trainable())
+          tensors.emplace_back(concat("optimizer/", slot, "/", name),
+                               impl.trainer->slot(weight, slot).to(nullptr));
+  }
+  std::vector<SafetensorsEntry> entries;
+  for (const auto& [name, tensor] : tensors) entries.emplace_back(name, tensor);
+  write_safetensors(path, entries, metadata);
+}
+
+template <class T>
+BasicModel<T> load_basic_model(const std::string& path, BasicLoadOptions<T> options) {
+  const SafetensorsFile file(path);
+  const auto entry = [&](const char* key) -> const std::string& {
+    const auto found = file.metadata().find(key);
+    require<DataError>(found != file.metadata().end(), "[model] '", path,
+                       "' is not a saved model: its metadata has no '", key, "'");
+    return found->second;
+  };
+  require<DataError>(entry("format") == detail::model_format, "[model] '", path,
+                     "' is not a saved model: expected format '", detail::model_format, "', found '",
+                     entry("format"), "'");
+  BasicModel<T> model = model_from_config<T>(Json::parse(entry("model"), path), options.custom_layers);
+  if (options.device) model.to(options.device);
+  load_weights(model, file, "weights/");
+  if (!options.loss) return model;
+
+  const Json state = Json::parse(entry("optimizer"), path);
+  model.compile({.optimizer = Optimizer::from_config(state.at("config")),
+                 .loss = std::move(options.loss),
+                 .metrics = std::move(options.metrics)});
+  Trainer<T>& trainer = *model.model().trainer;
+  trainer.set_iterations(state.get<std::int64_t>("iterations"));
+  for (const auto& [name, weight] : named_weights<T>(model))
+    for (int slot = 0; slot < 3; ++slot) {
+      const std::string key = concat("optimizer/", slot, "/", name);
+      if (!trainer.optimizer().uses_slot(slot) || !file.contains(key)) continue;
+      Tensor<T> values = file.template read<T>(key);
+      require<WeightError>(values.shape() == weight->shape(), "[model] '", path, "': expected '", key,
+                           "' of shape ", weight->shape(), ", found ", values.shape());
+      trainer.slot(weight, slot) = values.to(weight->value().device());
+    }
+  return model;
+}
+
+}  // namespace strata::inline STRATA_ABI
