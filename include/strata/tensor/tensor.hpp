@@ -211,7 +211,11 @@ class Tensor {
       if (!inside) break;
       position = position * shape_[axis++] + i;
     }
-    require<ShapeError>(inside, "[tensor] ", Shape(index), " is not an index into ", shape_);
+    if (!inside) [[unlikely]] {
+      std::string text;
+      for (const std::int64_t i : index) text += (text.empty() ? "" : ",") + std::to_string(i);
+      throw ShapeError(concat("[tensor] [", text, "] is not an index into ", shape_));
+    }
     return position;
   }
 
