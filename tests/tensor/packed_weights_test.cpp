@@ -1,0 +1,72 @@
+#include <catch2/catch.hpp>
+
+#include <atomic>
+#include <stdexcept>
+#include <thread>
+
+#include <strata/tensor/activation.hpp>
+#include <strata/tensor/packed_weights.hpp>
+
+using namespace strata;
+
+namespace {
+int number(const std::shared_ptr<const void>& packed) {
+  return *static_cast<const int*>(packed.get());
+}
+}  // namespace
+
+TEST_CASE("A weight is packed once per key and version") {
+  PackedWeights packed;
+  int made = 0;
+  const auto make = [&] { return std::make_shared<const int>(++made); };
+  CHECK(number(packed.get(1, 10, make)) == 1);
+  CHECK(number(packed.get(1, 10, make)) == 1);
+  CHECK(number(packed.get(2, 10, make)) == 2);  // another way of packing
+  CHECK(number(packed.get(1, 10, make)) == 1);
+  const auto held = packed.get(1, 10, make);
+  CHECK(number(packed.get(1, 11, make)) == 3);  // the weight changed
+  CHECK(number(packed.get(1, 11, make)) == 3);
+  CHECK(number(held) == 1);  // whoever still reads the old one may finish
+  CHECK(number(packed.get(2, 11, make)) == 4);
+  packed.clear();
+  CHECK(number(packed.get(1, 11, make)) == 5);
+}
+
+TEST_CASE("Packing that fails leaves nothing behind") {
+  PackedWeights packed;
+  const auto fail = []() -> std::shared_ptr<const void> { throw std::runtime_error("no memory"); };
+  const auto make = [] { return std::make_shared<const int>(7); };
+  CHECK_THROWS_WITH(packed.get(1, 1, fail), "no memory");
+  CHECK(number(packed.get(1, 1, make)) == 7);
+  CHECK_THROWS_AS(packed.get(1, 2, fail), std::runtime_error);
+  const auto again = [] { return std::make_shared<const int>(8); };
+  CHECK(number(packed.get(1, 2, again)) == 8);
+}
+
+TEST_CASE("Threads that ask at once share one packing") {
+  PackedWeights packed;
+  std::atomic<int> made{0}, wrong{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 6; ++i)
+    threads.emplace_back([&] {
+      for (std::uint64_t key = 0; key < 200; ++key)
+        if (number(packed.get(key, 1, [&] {
+              ++made;
+              return std::make_shared<const int>(static_cast<int>(key));
+            })) != static_cast<int>(key))
+          ++wrong;
+    });
+  for (std::thread& thread : threads) thread.join();
+  CHECK(made == 200);
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("Activations compare by kind and slope and carry Keras's names") {
+  CHECK(Activation{} == Activation::linear);
+  CHECK(Activation::leaky_relu(0.1) != Activation::leaky_relu(0.2));
+  CHECK(Activation::leaky_relu().negative_slope == 0.2);
+  CHECK_THROWS_WITH(Activation::leaky_relu(0), "[leaky_relu] expected a negative_slope above 0, found 0");
+  CHECK(name_of(Activation::relu) == "relu");
+  CHECK(name_of(Activation::leaky_relu(0.3)) == "leaky_relu");
+  CHECK(name_of(Activation::softmax) == "softmax");
+}
