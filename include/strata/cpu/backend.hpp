@@ -68,9 +68,9 @@ class CpuBackend final : public Backend<float> {
 
  private:
   /// Sums over the rows of [rows,channels] in double, by blocks of a fixed number of rows:
-  /// block(first row, rows, float sums).
+  /// block(first row, rows, sums).
   std::vector<double> reduce_rows(std::int64_t rows, std::int64_t channels,
-                                  FunctionRef<void(std::int64_t, std::int64_t, float*)> block);
+                                  FunctionRef<void(std::int64_t, std::int64_t, double*)> block);
 
   ThreadPool& pool_;
   Workspace workspace_;

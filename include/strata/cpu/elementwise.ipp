@@ -21,10 +21,10 @@ inline std::int64_t row_grain(std::int64_t columns) {
 }
 
 STRATA_INLINE std::vector<double> CpuBackend::reduce_rows(
-    std::int64_t rows, std::int64_t channels, FunctionRef<void(std::int64_t, std::int64_t, float*)> block) {
-  constexpr std::int64_t block_rows = 128;  // short enough for sums in float
+    std::int64_t rows, std::int64_t channels, FunctionRef<void(std::int64_t, std::int64_t, double*)> block) {
+  constexpr std::int64_t block_rows = 128;
   const std::int64_t blocks = (rows + block_rows - 1) / block_rows;
-  const auto partial = workspace_.lease(blocks * channels);
+  std::vector<double> partial(static_cast<std::size_t>(blocks * channels));
   pool_.for_range(blocks, std::max<std::int64_t>(1, row_grain(channels) / block_rows),
                   [&](std::int64_t begin, std::int64_t end) {
                     for (std::int64_t b = begin; b < end; ++b)
@@ -34,13 +34,13 @@ STRATA_INLINE std::vector<double> CpuBackend::reduce_rows(
   std::vector<double> sums(static_cast<std::size_t>(channels), 0.0);
   for (std::int64_t b = 0; b < blocks; ++b)
     for (std::int64_t c = 0; c < channels; ++c)
-      sums[static_cast<std::size_t>(c)] += static_cast<double>(partial.data()[b * channels + c]);
+      sums[static_cast<std::size_t>(c)] += partial[static_cast<std::size_t>(b * channels + c)];
   return sums;
 }
 
 STRATA_INLINE void CpuBackend::bias_gradient(std::int64_t rows, std::int64_t channels, const float* dy,
                                              Gradient<float> dbias) {
-  const auto sums = reduce_rows(rows, channels, [&](std::int64_t first, std::int64_t count, float* out) {
+  const auto sums = reduce_rows(rows, channels, [&](std::int64_t first, std::int64_t count, double* out) {
     kernels_.column_sums(count, channels, dy + first * channels, out);
   });
   for (std::int64_t c = 0; c < channels; ++c) {

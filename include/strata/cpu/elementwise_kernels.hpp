@@ -109,30 +109,26 @@ inline void scale_pixels(long pixels, long channels, float scale, const float* m
       y[c] = scale * static_cast<float>(x[reverse ? channels - 1 - c : c]) - mean[c];
 }
 
-inline void scale_channels(long rows, long channels, const float* scale, const float* offset, const float* x,
-                           float* y) {
-  for (long r = 0; r < rows; ++r, x += channels, y += channels) {
-    long c = 0;
-    for (; c + width <= channels; c += width)
-      store(y + c, fma(load(x + c), load(scale + c), load(offset + c)));
-    if (const long rest = channels - c; rest > 0)
-      store_part(y + c, fma(load_part(x + c, rest), load_part(scale + c, rest), load_part(offset + c, rest)),
-                 rest);
-  }
+inline void normalize(long rows, long channels, const float* mean, const float* scale, const float* offset,
+                      const float* x, float* y) {
+  for (long r = 0; r < rows; ++r, x += channels, y += channels)
+    for (long c = 0; c < channels; c += width) {
+      const long rest = channels - c < width ? channels - c : 0;
+      const auto read = [&](const float* p) { return rest ? load_part(p + c, rest) : load(p + c); };
+      const Vec v = fma(read(x) - read(mean), read(scale), read(offset));
+      rest ? store_part(y + c, v, rest) : store(y + c, v);
+    }
 }
 
-inline void combine_channels(long rows, long channels, const float* a, const float* b, const float* d,
-                             const float* dy, const float* x, float* dx) {
-  for (long r = 0; r < rows; ++r, x += channels, dy += channels, dx += channels) {
-    long c = 0;
-    for (; c + width <= channels; c += width)
-      store(dx + c, fma(load(dy + c), load(a + c), fma(load(x + c), load(b + c), load(d + c))));
-    if (const long n = channels - c; n > 0)
-      store_part(dx + c,
-                 fma(load_part(dy + c, n), load_part(a + c, n),
-                     fma(load_part(x + c, n), load_part(b + c, n), load_part(d + c, n))),
-                 n);
-  }
+inline void normalize_backward(long rows, long channels, const float* mean, const float* a, const float* b,
+                               const float* d, const float* dy, const float* x, float* dx) {
+  for (long r = 0; r < rows; ++r, x += channels, dy += channels, dx += channels)
+    for (long c = 0; c < channels; c += width) {
+      const long rest = channels - c < width ? channels - c : 0;
+      const auto read = [&](const float* p) { return rest ? load_part(p + c, rest) : load(p + c); };
+      const Vec v = fma(read(dy), read(a), fma(read(x) - read(mean), read(b), read(d)));
+      rest ? store_part(dx + c, v, rest) : store(dx + c, v);
+    }
 }
 
 /// One multiplication of Philox: high and low words of factor * x, lane by lane.

@@ -9,6 +9,11 @@
 
 namespace strata::inline STRATA_ABI::cpu {
 
+/// a / b, rounded up.
+constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+
 /// The left factor of a convolution written as a matrix product, never stored as a whole: one row per
 /// position of a grid, holding the channels of the source under every tap of the kernel. A dense product is
 /// the case of one tap on a 1x1 image.

@@ -10,10 +10,6 @@ namespace strata::inline STRATA_ABI::cpu {
 inline constexpr std::int64_t max_panel = 32, max_block_rows = 16;  // of any instruction set
 inline constexpr std::int64_t wanted_tasks = 16;                    // enough to balance a few threads
 
-inline std::int64_t divide_up(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
-
 STRATA_INLINE void PatchMatrix::find_taps(std::int64_t row, std::size_t first, std::size_t last,
                                           const float* zeros, const float** pointers) const {
   const std::int64_t image = row / (grid_h * grid_w), position = row % (grid_h * grid_w);

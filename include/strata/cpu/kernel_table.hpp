@@ -57,18 +57,18 @@ struct KernelTable {
                        const std::uint8_t* x, float* y);
   void (*dropout)(long first_block, long count, float rate, float scale, const std::uint32_t* key,
                   std::uint64_t step, const float* x, float* y);
-  /// y = x * scale[c] + offset[c]
-  void (*scale_channels)(long rows, long channels, const float* scale, const float* offset, const float* x,
-                         float* y);
-  /// dx = dy * a[c] + x * b[c] + d[c]
-  void (*combine_channels)(long rows, long channels, const float* a, const float* b, const float* d,
-                           const float* dy, const float* x, float* dx);
+  /// y = (x - mean[c]) * scale[c] + offset[c]
+  void (*normalize)(long rows, long channels, const float* mean, const float* scale, const float* offset,
+                    const float* x, float* y);
+  /// dx = dy * a[c] + (x - mean[c]) * b[c] + d[c]
+  void (*normalize_backward)(long rows, long channels, const float* mean, const float* a, const float* b,
+                             const float* d, const float* dy, const float* x, float* dx);
 
   // reduction_kernels.hpp: sums over the rows of one block
-  void (*column_sums)(long rows, long channels, const float* x, float* sums);
-  void (*column_squares)(long rows, long channels, const float* x, const float* mean, float* sums);
+  void (*column_sums)(long rows, long channels, const float* x, double* sums);
+  void (*column_squares)(long rows, long channels, const float* x, const float* mean, double* sums);
   void (*column_products)(long rows, long channels, const float* x, const float* mean, const float* dy,
-                          float* sums);
+                          double* sums);
   double (*sum_of_squares)(long count, const float* x);
   double (*l1_l2)(long count, double l1, double l2, const float* w, float* gradient);
 

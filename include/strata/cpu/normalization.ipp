@@ -12,12 +12,12 @@ STRATA_INLINE void CpuBackend::batch_norm(std::int64_t rows, std::int64_t channe
                                           float* variance, float* y) {
   const double count = static_cast<double>(rows);
   // Deviations from the mean, not E[x^2] - E[x]^2: that difference cancels for a large mean.
-  const auto sums = reduce_rows(rows, channels, [&](std::int64_t first, std::int64_t n, float* out) {
+  const auto sums = reduce_rows(rows, channels, [&](std::int64_t first, std::int64_t n, double* out) {
     kernels_.column_sums(n, channels, x + first * channels, out);
   });
   for (std::int64_t c = 0; c < channels; ++c)
     mean[c] = static_cast<float>(sums[static_cast<std::size_t>(c)] / count);
-  const auto squares = reduce_rows(rows, channels, [&](std::int64_t first, std::int64_t n, float* out) {
+  const auto squares = reduce_rows(rows, channels, [&](std::int64_t first, std::int64_t n, double* out) {
     kernels_.column_squares(n, channels, x + first * channels, mean, out);
   });
   for (std::int64_t c = 0; c < channels; ++c)
@@ -35,11 +35,11 @@ STRATA_INLINE void CpuBackend::batch_norm_inference(std::int64_t rows, std::int6
     const double factor =
         (gamma ? static_cast<double>(gamma[c]) : 1.0) / std::sqrt(static_cast<double>(variance[c]) + epsilon);
     scale[c] = static_cast<float>(factor);
-    offset[c] = static_cast<float>((beta ? static_cast<double>(beta[c]) : 0.0) -
-                                   factor * static_cast<double>(mean[c]));
+    offset[c] = beta ? beta[c] : 0.f;
   }
   pool_.for_range(rows, row_grain(channels), [&](std::int64_t begin, std::int64_t end) {
-    kernels_.scale_channels(end - begin, channels, scale, offset, x + begin * channels, y + begin * channels);
+    kernels_.normalize(end - begin, channels, mean, scale, offset, x + begin * channels,
+                       y + begin * channels);
   });
 }
 
@@ -47,10 +47,10 @@ STRATA_INLINE void CpuBackend::batch_norm_backward(std::int64_t rows, std::int64
                                                    bool fixed_statistics, const float* x, const float* gamma,
                                                    const float* mean, const float* variance, const float* dy,
                                                    float* dx, Gradient<float> dgamma, Gradient<float> dbeta) {
-  const auto beta_sums = reduce_rows(rows, channels, [&](std::int64_t first, std::int64_t n, float* out) {
+  const auto beta_sums = reduce_rows(rows, channels, [&](std::int64_t first, std::int64_t n, double* out) {
     kernels_.column_sums(n, channels, dy + first * channels, out);
   });
-  const auto products = reduce_rows(rows, channels, [&](std::int64_t first, std::int64_t n, float* out) {
+  const auto products = reduce_rows(rows, channels, [&](std::int64_t first, std::int64_t n, double* out) {
     kernels_.column_products(n, channels, x + first * channels, mean, dy + first * channels, out);
   });
   const auto coefficients = workspace_.lease(3 * channels);
@@ -73,13 +73,12 @@ STRATA_INLINE void CpuBackend::batch_norm_backward(std::int64_t rows, std::int64
     const double slope = fixed_statistics ? 0 : -scale * inverse * gamma_gradient / count;
     a[c] = static_cast<float>(scale);
     b[c] = static_cast<float>(slope);
-    d[c] = static_cast<float>(
-        fixed_statistics ? 0 : -scale * beta_sums[i] / count - slope * static_cast<double>(mean[c]));
+    d[c] = static_cast<float>(fixed_statistics ? 0 : -scale * beta_sums[i] / count);
   }
   if (!dx) return;
   pool_.for_range(rows, row_grain(channels), [&](std::int64_t begin, std::int64_t end) {
     const std::int64_t at = begin * channels;
-    kernels_.combine_channels(end - begin, channels, a, b, d, dy + at, x + at, dx + at);
+    kernels_.normalize_backward(end - begin, channels, mean, a, b, d, dy + at, x + at, dx + at);
   });
 }
 

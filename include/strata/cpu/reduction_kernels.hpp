@@ -5,30 +5,33 @@
 namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA {
 
 /// sums[c] = sum over rows of term(row, c); `term(offset, c, rest)` returns a vector, `rest` > 0 for the
-/// last, incomplete one.
+/// last, incomplete one. A few rows are added in float, those sums in double: a gradient is often the small
+/// difference of large sums.
 template <class Term>
-STRATA_ALWAYS_INLINE void sum_columns(long rows, long channels, float* sums, Term term) {
-  long c = 0;
-  for (; c + width <= channels; c += width) {
-    Vec sum{};
-    for (long r = 0; r < rows; ++r) sum += term(r * channels + c, c, 0L);
-    store(sums + c, sum);
-  }
-  if (const long rest = channels - c; rest > 0) {
-    Vec sum{};
-    for (long r = 0; r < rows; ++r) sum += term(r * channels + c, c, rest);
-    store_part(sums + c, sum, rest);
+STRATA_ALWAYS_INLINE void sum_columns(long rows, long channels, double* sums, Term term) {
+  typedef double Doubles __attribute__((vector_size(8 * width)));
+  constexpr long few = 8;
+  for (long c = 0; c < channels; c += width) {
+    const long rest = channels - c < width ? channels - c : 0;
+    Doubles total{};
+    for (long first = 0; first < rows; first += few) {
+      const long last = first + few < rows ? first + few : rows;
+      Vec sum{};
+      for (long r = first; r < last; ++r) sum += term(r * channels + c, c, rest);
+      total += __builtin_convertvector(sum, Doubles);
+    }
+    __builtin_memcpy(sums + c, &total, static_cast<unsigned long>(rest ? rest : width) * sizeof(double));
   }
 }
 STRATA_ALWAYS_INLINE Vec load_all_or(const float* p, long rest) {
   return rest ? load_part(p, rest) : load(p);
 }
 
-inline void column_sums(long rows, long channels, const float* x, float* sums) {
+inline void column_sums(long rows, long channels, const float* x, double* sums) {
   sum_columns(rows, channels, sums, [&](long i, long, long rest) { return load_all_or(x + i, rest); });
 }
 /// Sums of (x - mean)^2.
-inline void column_squares(long rows, long channels, const float* x, const float* mean, float* sums) {
+inline void column_squares(long rows, long channels, const float* x, const float* mean, double* sums) {
   sum_columns(rows, channels, sums, [&](long i, long c, long rest) {
     const Vec d = load_all_or(x + i, rest) - load_all_or(mean + c, rest);
     return d * d;
@@ -36,7 +39,7 @@ inline void column_squares(long rows, long channels, const float* x, const float
 }
 /// Sums of (x - mean) * dy.
 inline void column_products(long rows, long channels, const float* x, const float* mean, const float* dy,
-                            float* sums) {
+                            double* sums) {
   sum_columns(rows, channels, sums, [&](long i, long c, long rest) {
     return (load_all_or(x + i, rest) - load_all_or(mean + c, rest)) * load_all_or(dy + i, rest);
   });
