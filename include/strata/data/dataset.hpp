@@ -104,6 +104,11 @@ Dataset dataset_from_tensors(Tensor<float> x, Tensor<float> y = {}, TensorDatase
 Dataset dataset_from_tensors(Tensor<std::uint8_t> pixels, Tensor<float> y = {},
                              TensorDatasetOptions options = {});
 
+/// Arrays on disk as a dataset: x [n,...] is read row by row as batches need it, y [n,...] at once (an empty
+/// path: no labels). `scaling` has no effect. Throws DataError naming the file.
+Dataset dataset_from_npy(const std::string& x_path, const std::string& y_path = {},
+                         TensorDatasetOptions options = {});
+
 /// The batch's input as floats on the host: `x`, or its pixels scaled.
 Tensor<float> network_input(const Batch& batch);
 

@@ -2,6 +2,7 @@
 
 #include <strata/core/random.hpp>
 #include <strata/data/dataset.hpp>
+#include <strata/io/npy.hpp>
 
 namespace strata::inline STRATA_ABI {
 
@@ -96,6 +97,43 @@ class TensorSource final : public BatchSource {
   PixelScaling scaling_;
 };
 
+class NpySource final : public BatchSource {
+ public:
+  NpySource(const std::string& x_path, const std::string& y_path, TensorDatasetOptions options)
+      : x_(x_path),
+        y_(y_path.empty() ? Tensor<float>() : load_npy<float>(y_path)),
+        sample_weight_(options.sample_weight.to(nullptr)),
+        order_(x_.shape().rank() > 0 ? x_.shape()[0] : 0, options.batch_size, options.shuffle, options.seed) {
+    require<DataError>(y_path.empty() || (y_.rank() > 0 && y_.shape()[0] == samples()),
+                       "[dataset_from_npy] expected ", samples(), " labels in '", y_path, "' for '", x_path,
+                       "' ", x_.shape(), ", found ", y_.shape());
+    require<ShapeError>(sample_weight_.empty() || sample_weight_.shape() == Shape{samples()},
+                        "[dataset_from_npy] expected sample_weight [", samples(), "], found ",
+                        sample_weight_.shape());
+  }
+
+  std::int64_t samples() const override { return order_.samples(); }
+  std::int64_t batch_size() const override { return order_.batch_size(); }
+  Shape element_shape() const override { return x_.shape().without_batch(); }
+  Batch batch(std::int64_t draw) const override {
+    const std::vector<std::int64_t> rows = order_.batch(draw);
+    Batch out;
+    out.x = Tensor<float>::uninitialized(element_shape().with_batch(static_cast<std::int64_t>(rows.size())));
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const auto to = static_cast<std::int64_t>(i);
+      x_.read<float>(rows[i], rows[i] + 1, out.x.slice(to, to + 1));
+    }
+    out.y = gather_rows(y_, rows);
+    out.sample_weight = gather_rows(sample_weight_, rows);
+    return out;
+  }
+
+ private:
+  NpyReader x_;
+  Tensor<float> y_, sample_weight_;
+  DrawOrder order_;
+};
+
 }  // namespace detail
 
 STRATA_INLINE Dataset dataset_from_tensors(Tensor<float> x, Tensor<float> y, TensorDatasetOptions options) {
@@ -107,6 +145,11 @@ STRATA_INLINE Dataset dataset_from_tensors(Tensor<std::uint8_t> pixels, Tensor<f
                                            TensorDatasetOptions options) {
   return Dataset(std::make_shared<detail::TensorSource<std::uint8_t>>(std::move(pixels), std::move(y),
                                                                       std::move(options)));
+}
+
+STRATA_INLINE Dataset dataset_from_npy(const std::string& x_path, const std::string& y_path,
+                                       TensorDatasetOptions options) {
+  return Dataset(std::make_shared<detail::NpySource>(x_path, y_path, std::move(options)));
 }
 
 STRATA_INLINE Tensor<float> network_input(const Batch& batch) {

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include <strata/data/dataset.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+/// Loads batches ahead of their use on threads of its own and hands them out in order: the same batches for
+/// any number of threads.
+class PrefetchQueue {
+ public:
+  /// Draws [first_draw, first_draw + count), at most `depth` of them ahead. With no threads each batch is
+  /// loaded when it is asked for. Throws ConfigError for negative numbers or a depth below 1.
+  PrefetchQueue(Dataset dataset, std::int64_t first_draw, std::int64_t count, int depth = 4, int threads = 1);
+  /// Waits only for the batches being loaded right now.
+  ~PrefetchQueue();
+  PrefetchQueue(PrefetchQueue&&) noexcept;
+  PrefetchQueue& operator=(PrefetchQueue&&) noexcept;
+
+  /// The next batch, or nothing after the last. Throws what loading that batch threw; the following call goes
+  /// on with the batch after it. For one caller at a time.
+  std::optional<Batch> next();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace strata::inline STRATA_ABI
+
+#if STRATA_HEADER_ONLY
+#include <strata/data/prefetch.ipp>
+#endif

@@ -1,0 +1,102 @@
+#pragma once
+
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <strata/data/prefetch.hpp>
+
+namespace strata::inline STRATA_ABI {
+
+struct PrefetchQueue::State {
+  struct Slot {
+    bool ready = false;
+    Batch batch;
+    std::exception_ptr error;
+  };
+
+  State(Dataset source, std::int64_t first_draw, std::int64_t batches, int depth)
+      : dataset(std::move(source)),
+        first(first_draw),
+        count(batches),
+        ring(static_cast<std::size_t>(depth)) {}
+  ~State() {
+    {
+      const std::lock_guard lock(mutex);
+      stop = true;
+    }
+    space.notify_all();
+    for (std::thread& worker : workers) worker.join();
+  }
+
+  Slot& slot(std::int64_t number) {
+    return ring[static_cast<std::size_t>(number % static_cast<std::int64_t>(ring.size()))];
+  }
+
+  void work() {
+    std::unique_lock lock(mutex);
+    for (;;) {
+      space.wait(lock, [&] {
+        return stop || begun == count || begun < taken + static_cast<std::int64_t>(ring.size());
+      });
+      if (stop || begun == count) return;
+      const std::int64_t number = begun++;
+      lock.unlock();
+      Slot loaded{.ready = true, .batch = {}, .error = nullptr};
+      try {
+        loaded.batch = dataset.batch(first + number);
+      } catch (...) {
+        loaded.error = std::current_exception();
+      }
+      lock.lock();
+      slot(number) = std::move(loaded);
+      arrived.notify_one();
+    }
+  }
+
+  const Dataset dataset;
+  const std::int64_t first, count;
+  std::mutex mutex;
+  std::condition_variable space, arrived;
+  std::vector<Slot> ring;             // batch n in slot n % depth
+  std::int64_t begun = 0, taken = 0;  // batches that workers began to load, and that the caller took
+  bool stop = false;
+  std::vector<std::thread> workers;
+};
+
+STRATA_INLINE PrefetchQueue::PrefetchQueue(Dataset dataset, std::int64_t first_draw, std::int64_t count,
+                                           int depth, int threads) {
+  require<ConfigError>(first_draw >= 0 && count >= 0 && threads >= 0 && depth >= 1,
+                       "[prefetch] expected a first draw, count and threads of 0 or more and a depth of 1 or "
+                       "more, found ",
+                       first_draw, ", ", count, ", ", threads, " and ", depth);
+  dataset.source();  // an empty dataset is an error here, not on a thread
+  state_ = std::make_unique<State>(std::move(dataset), first_draw, count, depth);
+  for (int i = 0; i < threads && i < count; ++i)
+    state_->workers.emplace_back([state = state_.get()] { state->work(); });
+}
+STRATA_INLINE PrefetchQueue::~PrefetchQueue() = default;
+STRATA_INLINE PrefetchQueue::PrefetchQueue(PrefetchQueue&&) noexcept = default;
+STRATA_INLINE PrefetchQueue& PrefetchQueue::operator=(PrefetchQueue&&) noexcept = default;
+
+STRATA_INLINE std::optional<Batch> PrefetchQueue::next() {
+  State& s = *state_;
+  if (s.taken == s.count) return std::nullopt;
+  if (s.workers.empty()) return s.dataset.batch(s.first + s.taken++);
+  State::Slot out;
+  {
+    std::unique_lock lock(s.mutex);
+    State::Slot& slot = s.slot(s.taken);
+    s.arrived.wait(lock, [&] { return slot.ready; });
+    out = std::exchange(slot, {});
+    ++s.taken;
+  }
+  s.space.notify_one();
+  if (out.error) std::rethrow_exception(out.error);
+  return std::move(out.batch);
+}
+
+}  // namespace strata::inline STRATA_ABI
