@@ -199,7 +199,8 @@ Json ModelImpl<T>::config() const {
   Json layers = Json::array();
   for (const auto& layer : sequential_ ? sublayers() : graph_.layers()) {
     Json config = Json::object({{"name", layer->name()}, {"trainable", layer->trainable()}});
-    for (const auto& [key, value] : layer->config().as_object()) config[key] = value;
+    const Json options = layer->config();
+    for (const auto& [key, value] : options.as_object()) config[key] = value;
     layers.push_back(Json::object({{"class_name", layer->class_name()}, {"config", std::move(config)}}));
   }
   Json out = Json::object({{"seed", concat(seed_)}, {"layers", std::move(layers)}});

@@ -23,7 +23,8 @@ struct BasicFitOptions {
   Tensor<float> sample_weight = {};   ///< for tensors: [n]
   std::vector<BasicCallback<T>> callbacks = {};
   int verbose = 1;   ///< 0: silent; 1: a progress bar on a terminal; 2: a line per epoch
-  int prefetch = 2;  ///< batches that are loaded ahead
+  int prefetch = 4;  ///< batches that are loaded ahead
+  int workers = 1;   ///< threads that load them; 0: loaded when asked for
 };
 using FitOptions = BasicFitOptions<float>;
 
@@ -32,7 +33,8 @@ struct BasicEvaluateOptions {
   std::int64_t batch_size = 32;  ///< for tensors
   std::int64_t steps = 0;        ///< 0: one pass
   int verbose = 1;
-  int prefetch = 2;
+  int prefetch = 4;
+  int workers = 1;
 };
 using EvaluateOptions = BasicEvaluateOptions<float>;
 

@@ -84,12 +84,12 @@ Logs evaluate(const BasicModel<T>& model, const Dataset& data, const BasicEvalua
   Trainer<T>& trainer = trainer_of(model);
   build_for(model, data);
   const std::int64_t steps = options.steps > 0 ? options.steps : data.batches();
-  PrefetchQueue queue(data, 0, steps, {.depth = options.prefetch});
+  PrefetchQueue queue(data, 0, steps, options.prefetch, options.workers);
   ProgressBar progress(steps, label, options.verbose == 1);
   LossMean loss;
   trainer.reset_metrics();
   for (std::int64_t step = 0; step < steps; ++step) {
-    const DeviceBatch<T> batch = to_device<T>(queue.next(), model.device());
+    const DeviceBatch<T> batch = to_device<T>(queue.next().value(), model.device());
     loss.add(trainer.test_step(model.model(), batch), batch.size());
     progress.update(step + 1);
   }
@@ -119,7 +119,7 @@ History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> options) {
   for (auto& callback : options.callbacks) callback.impl().on_train_begin(state);
   const std::int64_t epochs = std::max(0, options.epochs - options.initial_epoch);
   // Batch i of epoch e is draw e * steps + i, whatever came before: a later epoch can be run alone.
-  PrefetchQueue queue(data, options.initial_epoch * steps, epochs * steps, {.depth = options.prefetch});
+  PrefetchQueue queue(data, options.initial_epoch * steps, epochs * steps, options.prefetch, options.workers);
   for (int epoch = options.initial_epoch; epoch < options.epochs && !state.stop_training; ++epoch) {
     for (auto& callback : options.callbacks) callback.impl().on_epoch_begin(state, epoch);
     trainer.reset_metrics();
@@ -128,7 +128,7 @@ History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> options) {
     ProgressBar progress(steps, concat("Epoch ", epoch + 1, "/", options.epochs, " "), options.verbose == 1);
     for (std::int64_t step = 0; step < steps && !state.stop_training; ++step) {
       for (auto& callback : options.callbacks) callback.impl().on_train_batch_begin(state, step);
-      const DeviceBatch<T> batch = to_device<T>(queue.next(), device());
+      const DeviceBatch<T> batch = to_device<T>(queue.next().value(), device());
       const double batch_loss = trainer.train_step(model(), batch);
       loss.add(batch_loss, batch.size());
       logs = detail::current_logs(trainer, loss);
@@ -140,9 +140,12 @@ History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> options) {
       progress.update(step + 1, detail::text_of(logs));
     }
     if (options.validation_data) {
-      const Logs validation = detail::evaluate<T>(
-          *this, options.validation_data,
-          {.steps = options.validation_steps, .verbose = 0, .prefetch = options.prefetch}, "");
+      const Logs validation = detail::evaluate<T>(*this, options.validation_data,
+                                                  {.steps = options.validation_steps,
+                                                   .verbose = 0,
+                                                   .prefetch = options.prefetch,
+                                                   .workers = options.workers},
+                                                  "");
       for (const auto& [name, value] : validation) logs.set("val_" + name, value);
     }
     for (auto& callback : options.callbacks) callback.impl().on_epoch_end(state, epoch, logs);
@@ -240,10 +243,10 @@ Tensor<T> BasicModel<T>::predict(const Dataset& data) const {
   detail::build_for(*this, data);
   const Shape& output = output_shape();
   Tensor<T> out = Tensor<T>::uninitialized(output.with_batch(data.samples()));
-  PrefetchQueue queue(data, 0, data.batches(), {});
+  PrefetchQueue queue(data, 0, data.batches());
   std::int64_t row = 0;
   for (std::int64_t step = 0; step < data.batches(); ++step) {
-    const DeviceBatch<T> batch = to_device<T>(queue.next(), device());
+    const DeviceBatch<T> batch = to_device<T>(queue.next().value(), device());
     const Tensor<T> result = predict(batch.x.to(nullptr), batch.size());
     const auto values = result.values();
     std::copy(values.begin(), values.end(), out.slice(row, row + batch.size()).data());
