@@ -1,7 +1,7 @@
 #pragma once
 
 #include <strata/core/parallel.hpp>
-#include <strata/cpu/kernel_table.hpp>
+#include <strata/cpu/dispatch.hpp>
 #include <strata/cpu/workspace.hpp>
 #include <strata/tensor/backend.hpp>
 

@@ -4,8 +4,8 @@
 #include <cstring>
 
 #include <strata/cpu/backend.hpp>
-#include <strata/cpu/elementwise.ipp>
 #include <strata/cpu/implicit_product.hpp>
+#include <strata/cpu/tasks.hpp>
 
 namespace strata::inline STRATA_ABI::cpu {
 

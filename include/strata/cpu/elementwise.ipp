@@ -5,20 +5,9 @@
 #include <cstring>
 
 #include <strata/cpu/backend.hpp>
+#include <strata/cpu/tasks.hpp>
 
 namespace strata::inline STRATA_ABI::cpu {
-
-/// Elements per task: large enough to hide the hand-over, small enough to balance. A multiple of every vector
-/// width and of Philox's block.
-inline constexpr std::int64_t elementwise_grain = 1 << 15;
-
-inline Function function_of(const Activation& f) {
-  return static_cast<Function>(f.kind);  // the same order, up to softmax
-}
-/// Rows of `columns` elements that make one task.
-inline std::int64_t row_grain(std::int64_t columns) {
-  return std::max<std::int64_t>(1, elementwise_grain / std::max<std::int64_t>(1, columns));
-}
 
 STRATA_INLINE std::vector<double> CpuBackend::reduce_rows(
     std::int64_t rows, std::int64_t channels, FunctionRef<void(std::int64_t, std::int64_t, double*)> block) {

@@ -5,14 +5,10 @@
 
 #include <strata/core/parallel.hpp>
 #include <strata/cpu/kernel_table.hpp>
+#include <strata/cpu/tasks.hpp>
 #include <strata/cpu/workspace.hpp>
 
 namespace strata::inline STRATA_ABI::cpu {
-
-/// a / b, rounded up.
-constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
 
 /// The left factor of a convolution written as a matrix product, never stored as a whole: one row per
 /// position of a grid, holding the channels of the source under every tap of the kernel. A dense product is

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include <strata/cpu/backend.hpp>
-#include <strata/cpu/elementwise.ipp>
+#include <strata/cpu/tasks.hpp>
 
 namespace strata::inline STRATA_ABI::cpu {
 

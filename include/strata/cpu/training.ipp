@@ -5,7 +5,7 @@
 #include <limits>
 
 #include <strata/cpu/backend.hpp>
-#include <strata/cpu/elementwise.ipp>
+#include <strata/cpu/tasks.hpp>
 
 namespace strata::inline STRATA_ABI::cpu {
 

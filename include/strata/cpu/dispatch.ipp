@@ -1,6 +1,6 @@
 #pragma once
 
-#include <strata/cpu/kernel_table.hpp>
+#include <strata/cpu/dispatch.hpp>
 
 #if STRATA_HEADER_ONLY
 #include <strata/cpu/kernels.hpp>

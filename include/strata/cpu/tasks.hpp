@@ -1,0 +1,28 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include <strata/cpu/kernel_table.hpp>
+#include <strata/tensor/activation.hpp>
+
+namespace strata::inline STRATA_ABI::cpu {
+
+/// a / b, rounded up.
+constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+
+/// Elements per task: large enough to hide the hand-over, small enough to balance. A multiple of every vector
+/// width and of Philox's block.
+inline constexpr std::int64_t elementwise_grain = 1 << 15;
+
+inline Function function_of(const Activation& f) {
+  return static_cast<Function>(f.kind);  // the same order, up to softmax
+}
+/// Rows of `columns` elements that make one task.
+inline std::int64_t row_grain(std::int64_t columns) {
+  return std::max<std::int64_t>(1, elementwise_grain / std::max<std::int64_t>(1, columns));
+}
+
+}  // namespace strata::inline STRATA_ABI::cpu
