@@ -304,6 +304,11 @@ def loss_case(group, name, class_name, config, y_true, y_pred, sample_weight=Non
     with tf.GradientTape() as tape:
         value = loss(tf.constant(y_true), y_pred, sample_weight=sample_weight)
     tensors |= {"loss": value.numpy(), "gradient": tape.gradient(value, y_pred).numpy()}
+    # Probabilities are kept epsilon away from 1, and 1 - epsilon is not the same in float32.
+    keras.config.set_floatx("float32")
+    loss = getattr(keras.losses, class_name)(**config)
+    tensors["loss_float32"] = float(loss(y_true, y_pred.numpy().astype("float32"), sample_weight=sample_weight))
+    keras.config.set_floatx("float64")
     group.add({"name": name, "loss": {"class_name": class_name, "config": config}}, tensors, "float64")
 
 
@@ -337,7 +342,7 @@ def losses(group):
             if not from_logits:
                 y_pred = np.exp(y_pred) / np.exp(y_pred).sum(-1, keepdims=True)
             weight = round32(rng.uniform(0, 2, size=6))
-            rows = [[1, 0, 0, 0], [0.5, 0.5, 0, 0], [0.25] * 4, [1e-9, 1e-7, 0, 1], [0.1, 0.2, 0.3, 0.4]]
+            rows = [[1, 0, 0, 0], [0.5, 0.5, 0, 0], [0.25] * 4, [1e-9, 1e-8, 0, 1], [0.1, 0.2, 0.3, 0.4]]
             if from_logits:
                 rows = [[1000, 0, -1000, 0], [100, 100, -100, 0], [0] * 4, [-1000] * 3 + [1000], [-100, 1e-3, 10, -10]]
             rows, row_classes = np.repeat(np.array(rows, "float64"), 4, 0), np.tile(np.arange(4, dtype="int32"), 5)
