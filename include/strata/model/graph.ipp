@@ -324,4 +324,9 @@ std::string Graph<T>::first_non_finite(std::span<const View> x, Context& context
   return "";
 }
 
+#if !STRATA_HEADER_ONLY
+template class Graph<float>;
+template class Graph<double>;
+#endif
+
 }  // namespace strata::inline STRATA_ABI

@@ -402,4 +402,13 @@ BasicSequential<T>& BasicSequential<T>::add(const BasicLayer<T>& layer) {
   return *this;
 }
 
+#if !STRATA_HEADER_ONLY
+template class ModelImpl<float>;
+template class ModelImpl<double>;
+template class BasicModel<float>;
+template class BasicModel<double>;
+template class BasicSequential<float>;
+template class BasicSequential<double>;
+#endif
+
 }  // namespace strata::inline STRATA_ABI

@@ -73,4 +73,9 @@ std::string summary_text(const BasicModel<T>& model) {
                       "\nNon-trainable params: ", with_size(total - trainable, sizeof(T)), "\n");
 }
 
+#if !STRATA_HEADER_ONLY
+template std::string summary_text(const BasicModel<float>&);
+template std::string summary_text(const BasicModel<double>&);
+#endif
+
 }  // namespace strata::inline STRATA_ABI::detail

@@ -81,4 +81,15 @@ void load_weights(const BasicModel<T>& model, const SafetensorsFile& file, const
     weights[i].second->mutate() = values[i].to(weights[i].second->value().device());
 }
 
+#if !STRATA_HEADER_ONLY
+template std::vector<std::pair<std::string, ParameterPtr<float>>> named_weights(const BasicLayer<float>&);
+template std::vector<std::pair<std::string, ParameterPtr<double>>> named_weights(const BasicLayer<double>&);
+template void save_weights(const BasicModel<float>&, const std::string&);
+template void save_weights(const BasicModel<double>&, const std::string&);
+template void load_weights(const BasicModel<float>&, const std::string&);
+template void load_weights(const BasicModel<double>&, const std::string&);
+template void load_weights(const BasicModel<float>&, const SafetensorsFile&, const std::string&);
+template void load_weights(const BasicModel<double>&, const SafetensorsFile&, const std::string&);
+#endif
+
 }  // namespace strata::inline STRATA_ABI

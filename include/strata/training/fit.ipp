@@ -255,4 +255,11 @@ Tensor<T> BasicModel<T>::predict(const Dataset& data) const {
   return out;
 }
 
+#if !STRATA_HEADER_ONLY
+template class BasicModel<float>;
+template class BasicModel<double>;
+template DeviceBatch<float> to_device(Batch, const DevicePtr&);
+template DeviceBatch<double> to_device(Batch, const DevicePtr&);
+#endif
+
 }  // namespace strata::inline STRATA_ABI

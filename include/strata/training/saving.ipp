@@ -148,4 +148,13 @@ BasicModel<T> load_basic_model(const std::string& path, BasicLoadOptions<T> opti
   return model;
 }
 
+#if !STRATA_HEADER_ONLY
+template BasicModel<float> model_from_config(const Json&, std::span<const BasicLayerFactory<float>>);
+template BasicModel<double> model_from_config(const Json&, std::span<const BasicLayerFactory<double>>);
+template void save_model(const BasicModel<float>&, const std::string&);
+template void save_model(const BasicModel<double>&, const std::string&);
+template BasicModel<float> load_basic_model(const std::string&, BasicLoadOptions<float>);
+template BasicModel<double> load_basic_model(const std::string&, BasicLoadOptions<double>);
+#endif
+
 }  // namespace strata::inline STRATA_ABI

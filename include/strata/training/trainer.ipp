@@ -245,4 +245,9 @@ std::string Trainer<T>::find_non_finite(const ModelImpl<T>& model, const DeviceB
   return layer.empty() ? "the loss" : "layer '" + layer + "'";
 }
 
+#if !STRATA_HEADER_ONLY
+template class Trainer<float>;
+template class Trainer<double>;
+#endif
+
 }  // namespace strata::inline STRATA_ABI
