@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <initializer_list>
 #include <limits>
-#include <ranges>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -46,7 +45,8 @@ class Json {
   static Json object(std::initializer_list<Member> members = {});
   static Json array(std::initializer_list<Json> items = {}) { return Json(Array(items)); }
   /// An array of the elements of any range: a vector, a Shape, a tensor's values.
-  template <std::ranges::input_range Range>
+  template <class Range>
+  requires requires(const Range& range) { range.begin() != range.end(); }
   static Json array(const Range& range) {
     Array items;
     for (const auto& item : range) items.emplace_back(item);
