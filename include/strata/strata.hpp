@@ -2,9 +2,14 @@
 
 // Everything that runs on the CPU.
 
+#include <strata/applications/imagenet.hpp>
+#include <strata/applications/tiny_darknet.hpp>
+#include <strata/applications/verify.hpp>
+#include <strata/applications/vgg.hpp>
 #include <strata/cpu/device.hpp>
 #include <strata/data/directory.hpp>
 #include <strata/data/prefetch.hpp>
+#include <strata/io/npy.hpp>
 #include <strata/layers/registry.hpp>
 #include <strata/model/weights.hpp>
 #include <strata/training/fit.hpp>

@@ -18,15 +18,23 @@ std::vector<std::pair<std::string, ParameterPtr<T>>> named_weights(const BasicLa
 template <class T>
 void save_weights(const BasicModel<T>& model, const std::string& path);
 
+struct LoadWeightsOptions {
+  std::vector<std::string> ignore =
+      {};                   ///< layers whose tensors in the file may be left over: the top, for a base
+  std::string prefix = {};  ///< of the names in files that hold more than weights
+};
+
 /// Loads weights saved by Strata or converted from elsewhere (see docs/weights.md). Strict: tensors that are
 /// missing, unexpected or misshapen are a WeightError that lists them, and then no weight has changed. Throws
 /// DataError for a file that is not a safetensors file.
 template <class T>
-void load_weights(const BasicModel<T>& model, const std::string& path);
-
-/// The same from an open file and with a prefix before the names, for files that hold more than weights.
+void load_weights(const BasicModel<T>& model, const SafetensorsFile& file,
+                  const LoadWeightsOptions& options = {});
 template <class T>
-void load_weights(const BasicModel<T>& model, const SafetensorsFile& file, const std::string& prefix);
+void load_weights(const BasicModel<T>& model, const std::string& path,
+                  const LoadWeightsOptions& options = {}) {
+  load_weights(model, SafetensorsFile(path), options);
+}
 
 }  // namespace strata::inline STRATA_ABI
 

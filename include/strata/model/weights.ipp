@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <set>
 
 #include <strata/model/weights.hpp>
@@ -40,17 +41,18 @@ void save_weights(const BasicModel<T>& model, const std::string& path) {
 }
 
 template <class T>
-void load_weights(const BasicModel<T>& model, const std::string& path) {
-  load_weights(model, SafetensorsFile(path), "");
-}
-
-template <class T>
-void load_weights(const BasicModel<T>& model, const SafetensorsFile& file, const std::string& prefix) {
+void load_weights(const BasicModel<T>& model, const SafetensorsFile& file,
+                  const LoadWeightsOptions& options) {
+  const std::string& prefix = options.prefix;
   model.model().require_built();
   const auto weights = named_weights<T>(model);
   std::string missing, misshapen, unexpected;
   std::set<std::string> known;
   const auto list = [](std::string& to, const std::string& item) { to += (to.empty() ? "" : ", ") + item; };
+  const auto ignored = [&](const std::string& name) {
+    return std::any_of(options.ignore.begin(), options.ignore.end(),
+                       [&](const std::string& layer) { return name.starts_with(layer + "/"); });
+  };
   std::size_t matched = 0;
   for (const auto& [name, weight] : weights) {
     known.insert(prefix + name);
@@ -63,7 +65,8 @@ void load_weights(const BasicModel<T>& model, const SafetensorsFile& file, const
     }
   }
   for (const auto& name : file.names())
-    if (name.starts_with(prefix) && !known.contains(name)) list(unexpected, name.substr(prefix.size()));
+    if (name.starts_with(prefix) && !known.contains(name) && !ignored(name.substr(prefix.size())))
+      list(unexpected, name.substr(prefix.size()));
   if (!missing.empty() || !misshapen.empty() || !unexpected.empty()) {
     std::string message =
         concat(model.impl()->who(), "'", file.path(),
@@ -86,10 +89,8 @@ template std::vector<std::pair<std::string, ParameterPtr<float>>> named_weights(
 template std::vector<std::pair<std::string, ParameterPtr<double>>> named_weights(const BasicLayer<double>&);
 template void save_weights(const BasicModel<float>&, const std::string&);
 template void save_weights(const BasicModel<double>&, const std::string&);
-template void load_weights(const BasicModel<float>&, const std::string&);
-template void load_weights(const BasicModel<double>&, const std::string&);
-template void load_weights(const BasicModel<float>&, const SafetensorsFile&, const std::string&);
-template void load_weights(const BasicModel<double>&, const SafetensorsFile&, const std::string&);
+template void load_weights(const BasicModel<float>&, const SafetensorsFile&, const LoadWeightsOptions&);
+template void load_weights(const BasicModel<double>&, const SafetensorsFile&, const LoadWeightsOptions&);
 #endif
 
 }  // namespace strata::inline STRATA_ABI

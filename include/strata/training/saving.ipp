@@ -127,7 +127,7 @@ BasicModel<T> load_basic_model(const std::string& path, BasicLoadOptions<T> opti
                      entry("format"), "'");
   BasicModel<T> model = model_from_config<T>(Json::parse(entry("model"), path), options.custom_layers);
   if (options.device) model.to(options.device);
-  load_weights(model, file, "weights/");
+  load_weights(model, file, {.prefix = "weights/"});
   if (!options.loss) return model;
 
   const Json state = Json::parse(entry("optimizer"), path);

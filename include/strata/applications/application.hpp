@@ -1,0 +1,42 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <strata/model/weights.hpp>
+
+namespace strata::inline STRATA_ABI::applications {
+
+/// Options of all pretrained networks.
+struct ApplicationOptions {
+  bool include_top = true;  ///< with the classifier for ImageNet's 1,000 classes
+  Shape input_shape = {};   ///< [height,width,3]; {}: the size the network was trained at
+  /// Empty: random. "imagenet": the file that `weights/fetch` left in $STRATA_HOME (~/.cache/strata). Else a
+  /// safetensors file (see docs/weights.md).
+  std::string weights = {};
+  std::string name = {};
+  std::uint64_t seed = 0;  ///< of random weights
+};
+
+namespace detail {
+/// The file that `weights` means. Throws WeightError with the command that brings it where "imagenet" is not
+/// there.
+std::string weights_file(const std::string& weights, const std::string& name);
+struct Application {
+  std::string name;
+  std::string base_weights;  ///< name of the published weights without the top
+  Shape trained_at;
+  std::int64_t smallest;         ///< height and width
+  bool fixed_top;                ///< the top takes features of one size only
+  std::vector<std::string> top;  ///< its layers
+};
+/// Checks the input shape, builds the network from its layers and loads its weights.
+Model make_application(const ApplicationOptions& options, const Application& application,
+                       std::vector<Layer> layers);
+}  // namespace detail
+
+}  // namespace strata::inline STRATA_ABI::applications
+
+#if STRATA_HEADER_ONLY
+#include <strata/applications/application.ipp>
+#endif

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include <strata/applications/application.hpp>
+
+namespace strata::inline STRATA_ABI::applications::detail {
+
+STRATA_INLINE std::string weights_file(const std::string& weights, const std::string& name) {
+  if (weights != "imagenet") return weights;
+  const char* home = std::getenv("STRATA_HOME");
+  const char* user = std::getenv("HOME");
+  const std::string folder = home && *home ? home : concat(user ? user : "", "/.cache/strata");
+  const std::string file = concat(folder, "/", name, ".safetensors");
+  require<WeightError>(access(file.c_str(), R_OK) == 0, "[", name, "] the ImageNet weights are not at '",
+                       file, "'; this brings them: bash weights/fetch ", name);
+  return file;
+}
+
+STRATA_INLINE Model make_application(const ApplicationOptions& options, const Application& application,
+                                     std::vector<Layer> layers) {
+  const auto& [name, published, trained_at, smallest, fixed_top, top] = application;
+  const Shape shape = options.input_shape.empty() ? trained_at : options.input_shape;
+  require<ShapeError>(shape.rank() == 3 && shape[2] == 3 && shape[0] >= smallest && shape[1] >= smallest, "[",
+                      name, "] expected an input_shape of [height,width,3] with at least ", smallest,
+                      " rows and columns, found ", shape);
+  // A dense classifier fits one size of its input; a convolutional one fits them all.
+  require<ShapeError>(!options.include_top || !fixed_top || shape == trained_at, "[", name,
+                      "] with its top the network takes ", trained_at, ", found an input_shape of ", shape);
+  layers.insert(layers.begin(), Input({.shape = shape, .name = "input_layer"}));
+  Sequential model(layers, {.name = options.name.empty() ? name : options.name, .seed = options.seed});
+  if (!options.weights.empty()) {
+    load_weights(model, weights_file(options.weights, options.include_top ? name : published),
+                 {.ignore = options.include_top ? std::vector<std::string>{} : top});
+  }
+  return model;
+}
+
+}  // namespace strata::inline STRATA_ABI::applications::detail

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <strata/applications/tiny_darknet.hpp>
+#include <strata/layers/layers.hpp>
+
+namespace strata::inline STRATA_ABI::applications {
+
+STRATA_INLINE Model TinyDarknet(const ApplicationOptions& options) {
+  struct Convolution {
+    std::int64_t filters, kernel_size;
+    bool pooled;  // a 2x2 max-pooling follows
+  };
+  constexpr Convolution base[] = {{16, 3, true},  {32, 3, true},   {16, 1, false}, {128, 3, false},
+                                  {16, 1, false}, {128, 3, true},  {32, 1, false}, {256, 3, false},
+                                  {32, 1, false}, {256, 3, true},  {64, 1, false}, {512, 3, false},
+                                  {64, 1, false}, {512, 3, false}, {128, 1, false}};
+  std::vector<Layer> layers;
+  int convolutions = 0, pools = 0;
+  const auto convolution = [&](std::int64_t filters, std::int64_t kernel_size, const Activation& activation) {
+    layers.push_back(Conv2D({.filters = filters,
+                             .kernel_size = kernel_size,
+                             .padding = Padding::same,
+                             .activation = activation,
+                             .name = concat("conv", ++convolutions)}));
+  };
+  for (const auto& [filters, kernel_size, pooled] : base) {
+    convolution(filters, kernel_size, Activation::leaky_relu(0.1));
+    if (pooled)
+      layers.push_back(
+          MaxPooling2D({.pool_size = 2, .padding = Padding::same, .name = concat("pool", ++pools)}));
+  }
+  if (options.include_top) {
+    convolution(1000, 1, Activation::linear);
+    layers.push_back(GlobalAveragePooling2D({.name = "average_pool"}));
+    layers.push_back(Softmax({.name = "softmax"}));
+  }
+  return detail::make_application(
+      options, {"tiny_darknet", "tiny_darknet", {224, 224, 3}, 16, false, {"conv16"}}, std::move(layers));
+}
+
+}  // namespace strata::inline STRATA_ABI::applications

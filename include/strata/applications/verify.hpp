@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <strata/model/model.hpp>
+
+namespace strata::inline STRATA_ABI::applications {
+
+/// How far one layer's result is from what its probe says, relative to the size (root mean square) of the
+/// layer's values.
+struct LayerDeviation {
+  std::string layer;
+  double relative = 0;
+};
+
+/// Runs a probe (a fixed input with each layer's shape, mean, norm and some values, computed in double when
+/// the weights were converted; see docs/weights.md) on the model's device and returns the deviation of every
+/// layer the model has. Throws WeightError naming the first layer beyond `tolerance`, DataError for a file
+/// that is no probe.
+std::vector<LayerDeviation> verify(const Model& model, const std::string& probe, double tolerance = 1e-4);
+
+}  // namespace strata::inline STRATA_ABI::applications
+
+#if STRATA_HEADER_ONLY
+#include <strata/applications/verify.ipp>
+#endif

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <strata/applications/application.hpp>
+
+namespace strata::inline STRATA_ABI::applications {
+
+/// 13 convolutions of 3x3 in five blocks, 14,714,688 parameters without the top; 224x224, `caffe_scaling`,
+/// smallest input 32x32. Source: Simonyan and Zisserman, ICLR 2015; Keras's VGG16, layer by layer.
+Model VGG16(const ApplicationOptions& options = {});
+/// The same with 16 convolutions.
+Model VGG19(const ApplicationOptions& options = {});
+
+}  // namespace strata::inline STRATA_ABI::applications
+
+#if STRATA_HEADER_ONLY
+#include <strata/applications/vgg.ipp>
+#endif
