@@ -1,0 +1,103 @@
+#include <algorithm>
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <thread>
+
+#include <strata/data/prefetch.hpp>
+
+using namespace strata;
+
+namespace {
+
+/// Batches that hold their draw index; slow, and failing where asked to.
+class Counter final : public BatchSource {
+ public:
+  explicit Counter(std::int64_t failing = -1) : failing_(failing) {}
+  std::int64_t samples() const override { return 100; }
+  std::int64_t batch_size() const override { return 1; }
+  Shape element_shape() const override { return {}; }
+  Batch batch(std::int64_t draw) const override {
+    const std::int64_t now = ++loading;
+    for (std::int64_t seen = most; now > seen && !most.compare_exchange_weak(seen, now);) {
+    }
+    // Later batches are faster, so that workers finish out of order.
+    std::this_thread::sleep_for(std::chrono::microseconds(draw % 3 ? 100 : 2000));
+    ++loaded;
+    --loading;
+    require<DataError>(draw != failing_, "batch ", draw, " is broken");
+    Batch out;
+    out.x = Tensor<float>({1}, {static_cast<float>(draw)});
+    return out;
+  }
+  mutable std::atomic<std::int64_t> loaded{0}, loading{0}, most{0};
+
+ private:
+  std::int64_t failing_;
+};
+
+}  // namespace
+
+TEST_CASE("batches arrive in order for any number of threads", "[data][prefetch]") {
+  for (const int threads : {0, 1, 4}) {
+    const auto source = std::make_shared<Counter>();
+    PrefetchQueue queue(Dataset(source), 5, 40, 6, threads);
+    for (std::int64_t i = 0; i < 40; ++i) {
+      const auto batch = queue.next();
+      REQUIRE(batch);
+      REQUIRE(batch->x.data()[0] == static_cast<float>(5 + i));
+    }
+    CHECK_FALSE(queue.next());
+    CHECK_FALSE(queue.next());
+    CHECK(source->loaded == 40);
+    CHECK(source->most <= std::max(threads, 1));
+  }
+}
+
+TEST_CASE("never more than depth batches are loaded ahead", "[data][prefetch]") {
+  const auto source = std::make_shared<Counter>();
+  PrefetchQueue queue(Dataset(source), 0, 100, 3, 2);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  CHECK(source->loaded <= 3);
+  REQUIRE(queue.next());
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  CHECK(source->loaded <= 4);
+}
+
+TEST_CASE("an error arrives with its batch and the queue goes on", "[data][prefetch]") {
+  for (const int threads : {0, 1, 4}) {
+    PrefetchQueue queue(Dataset(std::make_shared<Counter>(3)), 0, 6, 4, threads);
+    for (const float expected : {0.0f, 1.0f, 2.0f}) REQUIRE(queue.next()->x.data()[0] == expected);
+    CHECK_THROWS_WITH(queue.next(), "batch 3 is broken");
+    for (const float expected : {4.0f, 5.0f}) REQUIRE(queue.next()->x.data()[0] == expected);
+    CHECK_FALSE(queue.next());
+  }
+}
+
+TEST_CASE("a queue can be left at any moment", "[data][prefetch]") {
+  for (int taken = 0; taken < 12; ++taken) {
+    const auto source = std::make_shared<Counter>(taken + 1);
+    {
+      PrefetchQueue queue(Dataset(source), 0, 1000000, 1 + taken % 4, 1 + taken % 3);
+      for (int i = 0; i < taken; ++i) REQUIRE(queue.next());
+    }
+    CHECK(source->loading == 0);
+    CHECK(source->loaded <= taken + 4);
+  }
+}
+
+TEST_CASE("a queue may be replaced while it loads", "[data][prefetch]") {
+  PrefetchQueue queue(Dataset(std::make_shared<Counter>()), 0, 50, 4, 2);
+  REQUIRE(queue.next());
+  queue = PrefetchQueue(Dataset(std::make_shared<Counter>()), 7, 1, 4, 2);
+  REQUIRE(queue.next()->x.data()[0] == 7);
+  CHECK_FALSE(queue.next());
+}
+
+TEST_CASE("a queue refuses senseless numbers", "[data][prefetch]") {
+  const Dataset dataset(std::make_shared<Counter>());
+  CHECK_THROWS_AS(PrefetchQueue(dataset, 0, 1, 0, 1), ConfigError);
+  CHECK_THROWS_AS(PrefetchQueue(dataset, -1, 1, 1, 1), ConfigError);
+  CHECK_THROWS_AS(PrefetchQueue(dataset, 0, 1, 1, -1), ConfigError);
+  CHECK_THROWS_AS(PrefetchQueue(Dataset(), 0, 1), DataError);
+}
