@@ -73,9 +73,16 @@ inline std::uint32_t crc32(std::string_view bytes) {
   return ~crc;
 }
 
+inline void require_pixel_count(std::int64_t width, std::int64_t height, std::string_view name) {
+  require<DataError>(width <= max_pixels && height <= max_pixels && width * height <= max_pixels, "[image] '",
+                     name, "' claims to have ", width, " x ", height, " pixels; at most ", max_pixels,
+                     " are accepted");
+}
+
 // stb fills with grey or black what is missing from some files; these checks find that first. (A JPEG cut
 // short lacks its end marker, which stb does notice.)
 inline void check_png(const ImageReader& file, std::string_view name) {
+  require_pixel_count(file.big(16), file.big(20), name);
   for (std::uint64_t at = 8;;) {
     const std::uint32_t length = file.big(at);
     const std::string_view chunk = file.take(at + 4, std::uint64_t{length} + 4);
@@ -187,20 +194,18 @@ STRATA_INLINE Tensor<std::uint8_t> decode_image(std::span<const std::uint8_t> by
   // The header alone first: the picture's size bounds what decoding may allocate.
   stb::allocation_limit = std::size_t{1} << 20;
   const int known = stb::stbi_info_from_memory(bytes.data(), length, &width, &height, &channels);
-  const auto require_decoded = [&](bool good) {
-    require<DataError>(good, "[image] '", name, "' is damaged or truncated (",
-                       stb::stbi_failure_reason() ? stb::stbi_failure_reason() : "unknown reason", ")");
-  };
-  require_decoded(known && width > 0 && height > 0);
+  require<DataError>(known && width > 0 && height > 0, "[image] '", name,
+                     "' is damaged or truncated: its header cannot be read");
+  detail::require_pixel_count(width, height, name);
   const std::int64_t pixels = std::int64_t{width} * height;
-  require<DataError>(pixels <= detail::max_pixels, "[image] '", name, "' claims to have ", width, " x ",
-                     height, " pixels; at most ", detail::max_pixels, " are accepted");
   stb::allocation_limit =
       (std::size_t{1} << 20) + 2 * bytes.size() +
       32 * (static_cast<std::size_t>(width) + 16) * (static_cast<std::size_t>(height) + 16);
   const std::unique_ptr<stb::stbi_uc, void (*)(void*)> decoded(
       stb::stbi_load_from_memory(bytes.data(), length, &width, &height, &channels, 0), ::free);
-  require_decoded(decoded && std::int64_t{width} * height == pixels);
+  const char* reason = stb::stbi_failure_reason();
+  require<DataError>(decoded && std::int64_t{width} * height == pixels, "[image] '", name,
+                     "' is damaged or truncated (", reason ? reason : "no reason given", ")");
 
   const std::int64_t wanted = channels_of(mode);
   Tensor<std::uint8_t> out = Tensor<std::uint8_t>::uninitialized({height, width, wanted});
