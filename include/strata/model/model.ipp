@@ -270,7 +270,7 @@ template <class T>
 BasicModel<T> BasicModel<T>::clone() const {
   BasicModel out(std::static_pointer_cast<ModelImpl<T>>(model().copy()));
   if (!model().graph().empty()) {
-    out.to(device());
+    out.model().set_device(device());
     out.set_weights(this->get_weights());
   }
   return out;
