@@ -35,7 +35,7 @@ need_commands() {
   done
 }
 
-build_packages=(g++ cmake ninja-build libeigen3-dev libstb-dev)
+build_packages=(g++ cmake ninja-build libstb-dev)
 
 # configure PRESET: a preset's folder is build/PRESET, that of release is build.
 configure() {

@@ -1,7 +1,6 @@
 # strata::strata    header-only: the headers and what they need
 # strata::compiled  the same headers with STRATA_COMPILED, and a static library that carries the .ipp files once
 find_package(Threads REQUIRED)
-find_package(Eigen3 3.4 REQUIRED NO_MODULE)
 find_path(STRATA_STB_INCLUDE_DIR stb/stb_image.h)
 if(NOT STRATA_STB_INCLUDE_DIR)
   message(FATAL_ERROR "Strata needs stb/stb_image.h (Debian: apt-get install libstb-dev); "
@@ -23,7 +22,7 @@ add_library(strata::strata ALIAS strata)
 target_compile_features(strata INTERFACE cxx_std_20)
 target_include_directories(strata INTERFACE $<BUILD_INTERFACE:${include_dir}>
                                             $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-target_link_libraries(strata INTERFACE Threads::Threads Eigen3::Eigen)
+target_link_libraries(strata INTERFACE Threads::Threads)
 if(NOT STRATA_STB_INCLUDE_DIR STREQUAL /usr/include)
   target_include_directories(strata SYSTEM INTERFACE $<BUILD_INTERFACE:${STRATA_STB_INCLUDE_DIR}>)
 endif()
@@ -74,6 +73,5 @@ target_include_directories(strata_compiled PUBLIC $<BUILD_INTERFACE:${include_di
 if(NOT STRATA_STB_INCLUDE_DIR STREQUAL /usr/include)
   target_include_directories(strata_compiled SYSTEM PRIVATE ${STRATA_STB_INCLUDE_DIR})
 endif()
-# Eigen stays inside: users of the compiled library need not have it.
-target_link_libraries(strata_compiled PUBLIC Threads::Threads PRIVATE $<BUILD_INTERFACE:Eigen3::Eigen>)
+target_link_libraries(strata_compiled PUBLIC Threads::Threads)
 strata_warnings(strata_compiled)

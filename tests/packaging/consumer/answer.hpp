@@ -1,16 +1,18 @@
 #pragma once
 
-#include <strata/core/parallel.hpp>
-#include <strata/tensor/tensor.hpp>
+#include <strata/strata.hpp>
 
-// Defined in every file that includes it, with that file's flags.
+// Trains a network of two layers; defined in every file that includes this, with that file's flags.
 static double answer() {
-  strata::Tensor<float> tensor({100, 3});
-  strata::ThreadPool pool(2);
-  pool.for_range(tensor.size(), 7, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) tensor.data()[i] = static_cast<float>(i);
-  });
-  double sum = 0;
-  for (const float value : tensor.values()) sum += value;
-  return sum;
+  using namespace strata;
+  Tensor<float> x({32, 4}), y({32, 1});
+  for (std::int64_t i = 0; i < 32; ++i) {
+    for (std::int64_t j = 0; j < 4; ++j) x(i, j) = static_cast<float>((i * 7 + j * 3) % 11) / 11;
+    y(i, 0) = x(i, 0) > x(i, 1) ? 1.0f : 0.0f;
+  }
+  Sequential model{Dense({.units = 8, .activation = Activation::relu}),
+                   Dense({.units = 1, .activation = Activation::sigmoid})};
+  model.compile({.optimizer = RMSprop({.learning_rate = 1e-2}), .loss = BinaryCrossentropy()});
+  const History history = model.fit(x, y, {.batch_size = 8, .epochs = 3, .seed = 1});
+  return history["loss"].back();
 }
