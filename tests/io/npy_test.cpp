@@ -137,6 +137,7 @@ TEST_CASE("npy with a lying header", "[io][npy]") {
            {npy(header("'<f4'", "(1,)"), four + "x"), "takes 4 bytes, the file has 5"},
            {npy(header("'<f4'", "(4294967296, 4294967296, 4)"), four), "overflows"},
            {npy(header("'<f4'", "(2, 4611686018427387904)"), four), "overflows"},
+           {npy(header("'<f4'", "(0, 4611686018427387904, 4)"), ""), "overflows"},
            {npy(header("'<f4'", "(9223372036854775808,)"), four), "expected an extent"},
            {npy(header("'<f4'", "(-1,)"), four), "expected an extent"},
            {npy(header("'<f4'", "(1)"), four), "expected ','"},

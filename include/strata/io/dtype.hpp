@@ -5,7 +5,7 @@
 #include <string_view>
 #include <type_traits>
 
-#include <strata/core/error.hpp>
+#include <strata/core/shape.hpp>
 #include <strata/io/file.hpp>
 
 namespace strata::inline STRATA_ABI {
@@ -41,6 +41,10 @@ constexpr DType dtype_of() {
     return DType::float64;
   }
 }
+
+/// Bytes of a packed tensor. Throws DataError where 63 bits cannot count them, even if an extent of 0 hides
+/// it.
+std::uint64_t bytes_of(DType dtype, const Shape& shape);
 
 /// True where elements of `from` may be read as `to`: any float as float or double (double to float rounds),
 /// integers as the same or a wider integer.

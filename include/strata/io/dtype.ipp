@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 #include <vector>
 
 #include <strata/io/dtype.hpp>
@@ -10,6 +11,19 @@ namespace strata::inline STRATA_ABI {
 
 static_assert(std::endian::native == std::endian::little,
               "files are little-endian, as is every supported CPU");
+
+STRATA_INLINE std::uint64_t bytes_of(DType dtype, const Shape& shape) {
+  std::uint64_t bytes = size_of(dtype);
+  bool empty = false;
+  for (const std::int64_t extent : shape) {
+    const auto count = static_cast<std::uint64_t>(std::max<std::int64_t>(extent, 1));
+    require<DataError>(bytes <= std::numeric_limits<std::int64_t>::max() / count, "the shape ", shape,
+                       " overflows");
+    bytes *= count;
+    empty = empty || extent == 0;
+  }
+  return empty ? 0 : bytes;
+}
 
 STRATA_INLINE bool is_convertible(DType from, DType to) {
   if (from == to) return true;

@@ -163,13 +163,7 @@ STRATA_INLINE void NpyReader::parse(std::string_view header) {
   dtype_ = static_cast<DType>(type);
   big_endian_ = order == '>';
 
-  std::uint64_t bytes = size_of(dtype_);
-  for (const std::int64_t extent : shape_) {
-    require<DataError>(
-        extent == 0 || bytes <= std::numeric_limits<std::int64_t>::max() / static_cast<std::uint64_t>(extent),
-        "the shape ", shape_, " overflows");
-    bytes *= static_cast<std::uint64_t>(extent);
-  }
+  const std::uint64_t bytes = bytes_of(dtype_, shape_);
   require<DataError>(bytes == file_.size() - data_begin_, "shape ", shape_, " of ", name_of(dtype_),
                      " takes ", bytes, " bytes, the file has ", file_.size() - data_begin_);
 }

@@ -32,27 +32,20 @@ STRATA_INLINE SafetensorsInfo safetensors_info(const std::string& name, const Js
                                                std::uint64_t data_begin, std::uint64_t data_size) {
   SafetensorsInfo out{name, safetensors_dtype(entry.get<std::string>("dtype")), {}, 0, 0};
   require<DataError>(entry.size() == 3, "expected dtype, shape and data_offsets alone");
-  std::uint64_t bytes = size_of(out.dtype);
   const Json::Array& extents = entry.at("shape").as_array();
   require<DataError>(extents.size() <= Shape::max_rank, "expected at most ", Shape::max_rank, " axes, found ",
                      extents.size());
-  for (const Json& item : extents) {
-    const std::uint64_t extent = safetensors_count(item);
-    require<DataError>(extent == 0 || bytes <= std::numeric_limits<std::int64_t>::max() / extent, "shape ",
-                       entry.at("shape").dump(), " overflows");
-    bytes *= extent;
-    out.shape.append(static_cast<std::int64_t>(extent));
-  }
+  for (const Json& item : extents) out.shape.append(static_cast<std::int64_t>(safetensors_count(item)));
+  out.bytes = bytes_of(out.dtype, out.shape);
   const Json& offsets = entry.at("data_offsets");
   require<DataError>(offsets.size() == 2, "expected two data_offsets, found ", offsets.size());
   const std::uint64_t begin = safetensors_count(offsets.at(0)), end = safetensors_count(offsets.at(1));
   require<DataError>(begin <= end && end <= data_size, "data_offsets [", begin, ",", end,
                      "] are not inside the ", data_size, " bytes of data");
-  require<DataError>(end - begin == bytes, "shape ", out.shape, " of ",
-                     safetensors_dtypes[static_cast<int>(out.dtype)], " takes ", bytes,
+  require<DataError>(end - begin == out.bytes, "shape ", out.shape, " of ",
+                     safetensors_dtypes[static_cast<int>(out.dtype)], " takes ", out.bytes,
                      " bytes, data_offsets span ", end - begin);
   out.offset = data_begin + begin;
-  out.bytes = bytes;
   return out;
 }
 
@@ -137,10 +130,6 @@ STRATA_INLINE void write_safetensors(const std::string& path, std::span<const Sa
   for (const SafetensorsEntry& entry : entries) order.push_back(&entry);
   std::stable_sort(order.begin(), order.end(),
                    [](const auto* a, const auto* b) { return size_of(a->dtype) > size_of(b->dtype); });
-  const auto bytes_of = [](const SafetensorsEntry& entry) {
-    return static_cast<std::uint64_t>(entry.shape.size()) * size_of(entry.dtype);
-  };
-
   Json header = Json::object();
   if (!metadata.empty()) {
     Json& texts = header["__metadata__"] = Json::object();
@@ -151,7 +140,7 @@ STRATA_INLINE void write_safetensors(const std::string& path, std::span<const Sa
     require<DataError>(entry->name != "__metadata__" && !header.contains(entry->name), "[safetensors] '",
                        path, "': the name '", entry->name, "' is ",
                        entry->name == "__metadata__" ? "reserved" : "given twice");
-    const std::uint64_t end = offset + bytes_of(*entry);
+    const std::uint64_t end = offset + bytes_of(entry->dtype, entry->shape);
     header[entry->name] = Json::object({{"dtype", detail::safetensors_dtypes[static_cast<int>(entry->dtype)]},
                                         {"shape", Json::array(entry->shape)},
                                         {"data_offsets", Json::array({offset, end})}});
@@ -168,7 +157,7 @@ STRATA_INLINE void write_safetensors(const std::string& path, std::span<const Sa
   file.write(&length, sizeof length);
   file.write(text);
   for (const SafetensorsEntry* entry : order)
-    file.write(entry->data, static_cast<std::size_t>(bytes_of(*entry)));
+    file.write(entry->data, static_cast<std::size_t>(bytes_of(entry->dtype, entry->shape)));
   file.commit();
 }
 
