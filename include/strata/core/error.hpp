@@ -1,6 +1,8 @@
 #pragma once
 
 #include <concepts>
+#include <cstdint>
+#include <initializer_list>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -41,45 +43,88 @@ class ConfigError : public Error {
   using Error::Error;
 };
 
+/// One piece of a message: text, a number, or anything with `to_string()`. Borrowed, and turned into text
+/// only when the message is wanted, so that a check costs its callers no code but the check.
+class MessagePart {
+ public:
+  template <class T>
+  requires std::convertible_to<const T&, std::string_view>
+  constexpr MessagePart(const T& text) : kind_(Kind::text), text_(text) {}
+  template <std::same_as<bool> T>
+  constexpr MessagePart(T value) : kind_(Kind::text), text_(value ? "true" : "false") {}
+  template <std::integral T>
+  requires(!std::same_as<T, bool>) constexpr MessagePart(T value)
+      : kind_(std::signed_integral<T> ? Kind::integer : Kind::natural),
+        integer_(static_cast<std::int64_t>(value)) {}
+  constexpr MessagePart(double value) : kind_(Kind::real), real_(value) {}
+  template <class T>
+  requires requires(const T& object) { object.to_string(); }
+  constexpr MessagePart(const T& object)
+      : kind_(Kind::object), object_{&object, [](const void* that) {
+                                       return static_cast<const T*>(that)->to_string();
+                                     }} {}
+
+  void append_to(std::string& out) const {
+    switch (kind_) {
+      case Kind::text:
+        out += text_;
+        break;
+      case Kind::integer:
+        out += std::to_string(integer_);
+        break;
+      case Kind::natural:
+        out += std::to_string(static_cast<std::uint64_t>(integer_));
+        break;
+      case Kind::real: {
+        char text[32];
+        __builtin_snprintf(text, sizeof text, "%.9g", real_);
+        out += text;
+        break;
+      }
+      case Kind::object:
+        out += object_.to_string(object_.that);
+        break;
+    }
+  }
+
+ private:
+  enum class Kind : unsigned char { text, integer, natural, real, object };
+  struct Object {
+    const void* that;
+    std::string (*to_string)(const void*);
+  };
+  Kind kind_;
+  union {
+    std::string_view text_;
+    std::int64_t integer_;
+    double real_;
+    Object object_;
+  };
+};
+
 namespace detail {
-inline void append(std::string& out, std::string_view text) {
-  out += text;
+[[gnu::noinline]] inline std::string join(std::initializer_list<MessagePart> parts) {
+  std::string out;
+  for (const MessagePart& part : parts) part.append_to(out);
+  return out;
 }
-template <std::same_as<bool> T>
-void append(std::string& out, T value) {
-  out += value ? "true" : "false";
-}
-template <class T>
-requires(std::integral<T> && !std::same_as<T, bool>) void append(std::string& out, T value) {
-  out += std::to_string(value);
-}
-inline void append(std::string& out, double value) {
-  char text[32];
-  const int length = __builtin_snprintf(text, sizeof text, "%.9g", value);
-  out.append(text, static_cast<std::size_t>(length));
-}
-template <class T>
-requires requires(const T& value) {
-  value.to_string();
-}
-void append(std::string& out, const T& value) {
-  out += value.to_string();
+template <class E>
+[[noreturn, gnu::noinline, gnu::cold]] void raise(std::initializer_list<MessagePart> parts) {
+  throw E(join(parts));
 }
 }  // namespace detail
 
 /// Joins text, numbers and anything with `to_string()` into one message.
 template <class... Parts>
 std::string concat(const Parts&... parts) {
-  std::string out;
-  (detail::append(out, parts), ...);
-  return out;
+  return detail::join({parts...});
 }
 
 /// Throws `E` with the joined message unless `condition` holds.
 template <class E, class... Parts>
 constexpr void require(bool condition, const Parts&... parts) {
   if (!condition) [[unlikely]]
-    throw E(concat(parts...));
+    detail::raise<E>({parts...});
 }
 
 }  // namespace strata::inline STRATA_ABI
