@@ -105,9 +105,9 @@ TEST_CASE("convolution and its gradients equal plain sums in double, for any num
       dkernel[w] += static_cast<double>(x[in]) * static_cast<double>(dy[out]);
     });
     const Results one = run(*cpu::device({.threads = 1}), g, x, kernel, dy);
-    CHECK(relative_error(one.y, y) < 2e-6);
-    CHECK(relative_error(one.dx, dx) < 2e-6);
-    CHECK(relative_error(one.dkernel, dkernel) < 2e-6);
+    CHECK(relative_error(one.y, y) < 1e-5);
+    CHECK(relative_error(one.dx, dx) < 1e-5);
+    CHECK(relative_error(one.dkernel, dkernel) < 1e-5);
     const Results three = run(*cpu::device({.threads = 3}), g, x, kernel, dy);
     CHECK(one.y == three.y);
     CHECK(one.dx == three.dx);
@@ -145,7 +145,7 @@ TEST_CASE("bias, activation and max-pooling follow a convolution") {
     std::vector<float> found(expected.size());
     device->backend<float>().conv2d(g, x.data(), {kernel.data(), 0, nullptr},
                                     {bias.data(), Activation::leaky_relu(0.1), pool}, found.data());
-    CHECK(relative_error(found, expected) < 2e-6);
+    CHECK(relative_error(found, expected) < 1e-5);
   }
 }
 

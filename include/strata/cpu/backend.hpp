@@ -2,6 +2,7 @@
 
 #include <strata/core/parallel.hpp>
 #include <strata/cpu/dispatch.hpp>
+#include <strata/cpu/planner.hpp>
 #include <strata/cpu/workspace.hpp>
 #include <strata/tensor/backend.hpp>
 
@@ -12,7 +13,7 @@ namespace strata::inline STRATA_ABI::cpu {
 /// normalization.ipp, pooling.ipp, training.ipp.
 class CpuBackend final : public Backend<float> {
  public:
-  explicit CpuBackend(ThreadPool& pool) : pool_(pool) {}
+  CpuBackend(ThreadPool& pool, const PlanLimits& limits) : pool_(pool), limits_(limits) {}
 
   void conv2d(const Conv2DGeometry& g, const float* x, WeightView<float> kernel,
               const Epilogue<float>& epilogue, float* y) override;
@@ -72,7 +73,12 @@ class CpuBackend final : public Backend<float> {
   std::vector<double> reduce_rows(std::int64_t rows, std::int64_t channels,
                                   FunctionRef<void(std::int64_t, std::int64_t, double*)> block);
 
+  /// y from x by Winograd's algorithm; `flip` takes the kernel for the gradient of the input.
+  void winograd(const ConvolutionPlan& plan, const Conv2DGeometry& g, const float* x,
+                const WeightView<float>& kernel, bool flip, const OutputEpilogue& epilogue, float* y);
+
   ThreadPool& pool_;
+  PlanLimits limits_;
   Workspace workspace_;
   const KernelTable& kernels_ = kernels();
 };

@@ -5,12 +5,17 @@
 
 #include <strata/cpu/backend.hpp>
 #include <strata/cpu/implicit_product.hpp>
+#include <strata/cpu/planner.hpp>
 #include <strata/cpu/tasks.hpp>
+#include <strata/cpu/winograd.hpp>
 
 namespace strata::inline STRATA_ABI::cpu {
 
 /// Ways of packing a weight: part of the key under which PackedWeights keeps the result.
-enum class Packing : std::uint64_t { forward = 1, backward_input = 2 };
+enum class Packing : std::uint64_t { forward = 1, backward_input, winograd, winograd_flipped };
+constexpr std::uint64_t packing_key(Packing packing, std::int64_t detail = 0) {
+  return static_cast<std::uint64_t>(packing) | static_cast<std::uint64_t>(detail) << 8;
+}
 
 /// A packed weight: kept beside the weight where it may be, else for the duration of the call.
 template <class Make>
@@ -29,8 +34,34 @@ inline PatchMatrix patches_of(const Conv2DGeometry& g, const float* x) {
   return patches;
 }
 
+STRATA_INLINE void CpuBackend::winograd(const ConvolutionPlan& plan, const Conv2DGeometry& g, const float* x,
+                                        const WeightView<float>& kernel, bool flip,
+                                        const OutputEpilogue& epilogue, float* y) {
+  const WinogradEngine engine{pool_, workspace_, kernels_};
+  const Packing packing = flip ? Packing::winograd_flipped : Packing::winograd;
+  const auto weights = packed_weight(kernel, packing_key(packing, plan.tile), [&] {
+    return winograd_weights(engine, plan.tile, kernel.data, g.in_c, g.out_c, flip);
+  });
+  winograd_convolution(engine, plan, g, x, weights->data(), epilogue, y);
+}
+
 STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x, WeightView<float> kernel,
                                       const Epilogue<float>& epilogue, float* y) {
+  const Activation& f = epilogue.activation;
+  const bool softmax = f.kind == Activation::Kind::softmax;
+  if (!(softmax && epilogue.max_pool_2x2)) {
+    const ConvolutionPlan plan = plan_convolution(g, epilogue.max_pool_2x2, kernels_, limits_);
+    if (plan.tile != 0) {
+      const bool relu = f.kind == Activation::Kind::relu, leaky = f.kind == Activation::Kind::leaky_relu;
+      const float slope = relu ? 0.f : leaky ? static_cast<float>(f.negative_slope) : 1.f;
+      winograd(plan, g, x, kernel, false, {epilogue.bias, slope, epilogue.max_pool_2x2}, y);
+      // The others are increasing as well (but softmax, see above), so they may follow the pooling.
+      const std::int64_t shrink = epilogue.max_pool_2x2 ? 2 : 1;
+      const std::int64_t rows = g.batch * (g.out_h / shrink) * (g.out_w / shrink);
+      if (!relu && !leaky && f.kind != Activation::Kind::linear) activation(f, rows, g.out_c, y, y);
+      return;
+    }
+  }
   if (epilogue.max_pool_2x2) {
     // A few images at a time, so that what is pooled does not leave the cache for long.
     constexpr std::int64_t chunk_floats = std::int64_t{4} << 20;
@@ -59,7 +90,7 @@ STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x, W
     b.panel_stride = b.k * kernels_.panel();
     b.row_stride = kernels_.panel();
     const std::int64_t panels = divide_up(g.out_c, kernels_.panel());
-    packed = packed_weight(kernel, static_cast<std::uint64_t>(Packing::forward), [&] {
+    packed = packed_weight(kernel, packing_key(Packing::forward), [&] {
       Buffer buffer(panels * b.panel_stride);
       pool_.run(panels, [&](std::int64_t p, int) {
         const std::int64_t first = p * kernels_.panel();
@@ -71,8 +102,6 @@ STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x, W
     b.data = packed->data();
   }
 
-  const Activation& f = epilogue.activation;
-  const bool softmax = f.kind == Activation::Kind::softmax;
   multiply(pool_, workspace_, kernels_, patches, b, y,
            [&](std::int64_t row, std::int64_t rows, std::int64_t column, std::int64_t columns) {
              kernels_.bias_activate(softmax ? Function::linear : function_of(f),
@@ -85,6 +114,9 @@ STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x, W
 
 STRATA_INLINE void CpuBackend::conv2d_backward_input(const Conv2DGeometry& g, const float* dy,
                                                      WeightView<float> kernel, float* dx) {
+  const Conv2DGeometry t = transposed(g);
+  if (const ConvolutionPlan plan = plan_convolution(t, false, kernels_, limits_); plan.tile != 0)
+    return winograd(plan, t, dy, kernel, true, {nullptr, 1.f, false}, dx);
   // Input pixels whose rows and columns agree modulo the stride meet the same taps: each such class is a
   // convolution of dy with stride 1.
   for (std::int64_t phase_y = 0; phase_y < std::min(g.stride_h, g.in_h); ++phase_y)
@@ -115,9 +147,8 @@ STRATA_INLINE void CpuBackend::conv2d_backward_input(const Conv2DGeometry& g, co
         std::fill_n(out, patches.rows() * g.in_c, 0.f);
       } else {
         const std::int64_t k = patches.columns(), panel = kernels_.panel(), panels = divide_up(g.in_c, panel);
-        const auto phase = static_cast<std::uint64_t>(phase_y * g.stride_w + phase_x);
         const auto packed =
-            packed_weight(kernel, static_cast<std::uint64_t>(Packing::backward_input) | phase << 8, [&] {
+            packed_weight(kernel, packing_key(Packing::backward_input, phase_y * g.stride_w + phase_x), [&] {
               Buffer buffer(panels * k * panel);
               pool_.run(panels, [&](std::int64_t p, int) {
                 for (std::size_t t = 0; t < kernel_taps.size(); ++t)
@@ -147,6 +178,10 @@ STRATA_INLINE void CpuBackend::conv2d_backward_input(const Conv2DGeometry& g, co
 
 STRATA_INLINE void CpuBackend::conv2d_backward_kernel(const Conv2DGeometry& g, const float* x,
                                                       const float* dy, Gradient<float> dkernel) {
+  const ConvolutionPlan plan = plan_kernel_gradient(g, kernels_, limits_);
+  if (plan.tile != 0)
+    return winograd_kernel_gradient({pool_, workspace_, kernels_}, plan, g, x, dy, dkernel.data,
+                                    dkernel.accumulate);
   multiply_transposed(pool_, workspace_, kernels_, patches_of(g, x), dy, g.out_c, dkernel.data,
                       dkernel.accumulate);
 }

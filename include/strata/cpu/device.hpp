@@ -1,5 +1,6 @@
 #pragma once
 
+#include <strata/cpu/planner.hpp>
 #include <strata/tensor/device.hpp>
 
 namespace strata::inline STRATA_ABI {
@@ -8,6 +9,11 @@ namespace cpu {
 
 struct DeviceOptions {
   int threads = 0;  ///< 0: every CPU the process may use
+  ConvolutionAccuracy accuracy = ConvolutionAccuracy::fast;
+  std::int64_t memory_limit = 0;  ///< bytes of packed weight and workspace for one convolution; 0: any
+  /// Small images of a batch may share Winograd tiles: a few per cent faster, but a NaN or very large numbers
+  /// in one image then reach its neighbours.
+  bool share_tiles = false;
 };
 
 /// A CPU device with a thread pool of its own, which its kernels and loaders share. Throws ConfigError for a

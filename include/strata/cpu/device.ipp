@@ -13,7 +13,9 @@ namespace cpu {
 
 class CpuDevice final : public Device {
  public:
-  explicit CpuDevice(const DeviceOptions& options) : pool_(options.threads), backend_(pool_) {}
+  explicit CpuDevice(const DeviceOptions& options)
+      : pool_(options.threads),
+        backend_(pool_, {options.accuracy, options.memory_limit, options.share_tiles}) {}
 
   std::string description() const override {
     return concat("cpu (", pool_.threads(), pool_.threads() == 1 ? " thread, " : " threads, ", kernels().name,

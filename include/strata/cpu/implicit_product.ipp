@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include <strata/cpu/implicit_product.hpp>
+#include <strata/cpu/planner.hpp>
 
 namespace strata::inline STRATA_ABI::cpu {
 
@@ -20,20 +21,6 @@ STRATA_INLINE void PatchMatrix::find_taps(std::int64_t row, std::size_t first, s
     const bool inside = sy >= 0 && sy < source_h && sx >= 0 && sx < source_w;
     *pointers++ = inside ? base + (sy * source_w + sx) * channels : zeros;
   }
-}
-
-/// Rows of a block: most rows keep most sums in registers, but the last block should not be left half empty.
-inline int choose_block_rows(const KernelTable& kernels, std::int64_t rows) {
-  int best = 1;
-  double least = 1e300;
-  for (int r = kernels.max_rows; r >= 1; --r) {
-    const double cost = static_cast<double>(divide_up(rows, r)) * (r + 1.0);  // loads of b count as a row
-    if (cost < least * 0.995) {
-      least = cost;
-      best = r;
-    }
-  }
-  return best;
 }
 
 STRATA_INLINE void multiply(

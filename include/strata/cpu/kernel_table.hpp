@@ -21,6 +21,35 @@ struct PoolRow {
   long window_h;  ///< rows of the window inside the image
 };
 
+/// Images side by side on planes of down x across, `pitch` apart, so that small images share tiles. Planes of
+/// one image are the ordinary case.
+struct ImagePlane {
+  long images, h, w, channels;
+  long down = 1, across = 1, pitch_h = 0, pitch_w = 0;
+};
+/// What follows a Winograd convolution: y = f(sum + bias), f(x) = x for x >= 0, else slope * x, and a maximum
+/// over 2x2.
+struct OutputEpilogue {
+  const float* bias;
+  float slope;
+  bool max_pool;
+};
+
+/// Transforms of F(tile x tile, 3x3), points = (tile + 2)^2: see winograd_kernels.hpp.
+struct WinogradKernels {
+  int tile;
+  void (*input)(const ImagePlane& plane, const float* images, long index, long y, long x, float* out,
+                long chunk_stride, long point_stride);
+  void (*kernel)(const float* taps, long tap_stride, long in_stride, long out_stride, bool flip,
+                 long in_count, long columns, float* panel, long point_stride);
+  void (*output)(const ImagePlane& plane, float* images, long index, long y, long x, long first_channel,
+                 long channels, const float* sums, long point_stride, const OutputEpilogue& epilogue);
+  void (*gradient)(const ImagePlane& plane, const float* images, long index, long y, long x, float* out,
+                   long panel_stride, long point_stride);
+  void (*kernel_gradient)(long rows, long columns, const float* sums, long row_stride, long point_stride,
+                          float* taps, long taps_row_stride, long tap_stride, bool accumulate);
+};
+
 /// What runs once per element, built once per instruction set: the only way from the engine's ordinary code
 /// to the code that depends on the instruction set. Pointers and numbers only, nothing that allocates.
 struct KernelTable {
@@ -35,6 +64,8 @@ struct KernelTable {
   MultiplyRows multiply_rows[17];
   void (*multiply_transposed)(long k, const float* a, long a_stride, const float* b, long b_stride, float* c,
                               long c_stride, bool accumulate);
+
+  WinogradKernels winograd[7];  ///< [tile], from 2 to 6
 
   // packing_kernels.hpp
   void (*pack_row)(const float* const* taps, long tap_count, long channels, int rows, int row, float* linear,

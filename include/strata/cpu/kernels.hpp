@@ -7,6 +7,7 @@
 #include <strata/cpu/packing_kernels.hpp>
 #include <strata/cpu/pooling_kernels.hpp>
 #include <strata/cpu/reduction_kernels.hpp>
+#include <strata/cpu/winograd_kernels.hpp>
 
 #define STRATA_STRING_OF(name) #name
 #define STRATA_STRING(name) STRATA_STRING_OF(name)
@@ -36,6 +37,13 @@ extern const KernelTable table;
                           rows_kernel<9>(), rows_kernel<10>(), rows_kernel<11>(), rows_kernel<12>(),
                           rows_kernel<13>(), rows_kernel<14>(), nullptr, nullptr},
         .multiply_transposed = multiply_transposed,
+        .winograd = {{},
+                     {},
+                     winograd_kernels<2>(),
+                     winograd_kernels<3>(),
+                     winograd_kernels<4>(),
+                     winograd_kernels<5>(),
+                     winograd_kernels<6>()},
         .pack_row = pack_row,
         .pack_panels = pack_panels,
         .pack_panels_transposed = pack_panels_transposed,

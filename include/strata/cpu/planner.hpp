@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include <strata/cpu/kernel_table.hpp>
+#include <strata/tensor/geometry.hpp>
+
+namespace strata::inline STRATA_ABI::cpu {
+
+/// How much rounding a convolution may add for speed. Relative errors of one layer against double precision:
+/// `exact` 3e-7 (direct sums only), `balanced` 1e-6 (Winograd tiles up to 4), `fast` 5e-6 (up to 6).
+enum class ConvolutionAccuracy { fast, balanced, exact };
+
+/// What the planner may do.
+struct PlanLimits {
+  ConvolutionAccuracy accuracy = ConvolutionAccuracy::fast;
+  std::int64_t memory = 0;   ///< most bytes of packed weight and workspace for one convolution; 0: any
+  bool share_tiles = false;  ///< small images of a batch may share tiles (and then a NaN, or rounding errors)
+};
+
+/// How a convolution is computed. Chosen from its geometry and the instruction set alone, never from the
+/// number of threads, because the tile changes the rounding.
+struct ConvolutionPlan {
+  int tile = 0;            ///< Winograd's F(tile x tile, 3x3); 0: direct
+  int block_rows = 0;      ///< tiles in a register block
+  std::int64_t group = 0;  ///< register blocks in a task
+  std::int64_t slab = 0;   ///< output channels computed at a time
+  bool shared = false;     ///< inputs of all tiles are transformed first, then tasks split the channels
+  std::int64_t down = 1, across = 1;  ///< images that share a grid of tiles
+  std::int64_t pitch_h = 0, pitch_w = 0;
+  std::int64_t tiles_h = 0, tiles_w = 0, planes = 0;
+  double cost = 0;  ///< predicted time, in vector multiply-adds
+  std::int64_t weight_bytes = 0, workspace_bytes = 0;
+
+  std::int64_t tiles() const { return planes * tiles_h * tiles_w; }
+  std::int64_t points() const { return (tile + 2) * (tile + 2); }
+  /// "winograd F(6x6,3x3), 180 tiles by 14, shared transforms"
+  std::string to_string() const;
+};
+
+/// For the forward pass and, with the roles of input and output exchanged, for the gradient of the input.
+ConvolutionPlan plan_convolution(const Conv2DGeometry& g, bool max_pool, const KernelTable& kernels,
+                                 const PlanLimits& limits);
+/// For the gradient of the kernel: tiles of output gradients.
+ConvolutionPlan plan_kernel_gradient(const Conv2DGeometry& g, const KernelTable& kernels,
+                                     const PlanLimits& limits);
+
+/// The convolution that computes dx from dy: kernels turned around, padding complemented.
+Conv2DGeometry transposed(const Conv2DGeometry& g);
+
+/// Rows of a register block for `rows` rows: many rows keep many sums in registers, but the last block should
+/// not be half empty.
+int choose_block_rows(const KernelTable& kernels, std::int64_t rows);
+
+}  // namespace strata::inline STRATA_ABI::cpu
+
+#if STRATA_HEADER_ONLY
+#include <strata/cpu/planner.ipp>
+#endif

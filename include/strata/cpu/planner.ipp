@@ -1,0 +1,186 @@
+#pragma once
+
+#include <algorithm>
+
+#include <strata/core/error.hpp>
+#include <strata/cpu/planner.hpp>
+#include <strata/cpu/tasks.hpp>
+
+namespace strata::inline STRATA_ABI::cpu {
+
+// The cost model counts in vector multiply-adds. Its constants were fitted to measurements of VGG16's layers;
+// docs/cpu-engine.md tells how.
+namespace cost {
+inline constexpr double row_overhead = 0.6;   // of a register block, in rows: the loads of b
+inline constexpr double transform = 5;        // per vector and point, input or output
+inline constexpr double pack = 4;             // per vector of a patch row
+inline constexpr double cached_weight = 1.5;  // to stream one vector of a packed weight, where it fits
+inline constexpr double streamed_weight = 6;  // the third-level cache, and where it does not
+inline constexpr std::int64_t cache_bytes = std::int64_t{20} << 20;
+}  // namespace cost
+
+STRATA_INLINE std::string ConvolutionPlan::to_string() const {
+  if (tile == 0) return "direct";
+  return concat("winograd F(", tile, "x", tile, ",3x3), ", tiles(), " tiles by ", block_rows,
+                shared ? ", shared transforms" : ", private transforms",
+                down * across > 1 ? concat(", ", down, "x", across, " images on a plane") : std::string());
+}
+
+STRATA_INLINE int choose_block_rows(const KernelTable& kernels, std::int64_t rows) {
+  int best = 1;
+  double least = 1e300;
+  for (int r = kernels.max_rows; r >= 1; --r) {
+    const double time = static_cast<double>(divide_up(rows, r)) * (r + cost::row_overhead);
+    if (time < least * 0.995) {
+      least = time;
+      best = r;
+    }
+  }
+  return best;
+}
+
+STRATA_INLINE Conv2DGeometry transposed(const Conv2DGeometry& g) {
+  Conv2DGeometry t = g;
+  std::swap(t.in_h, t.out_h);
+  std::swap(t.in_w, t.out_w);
+  std::swap(t.in_c, t.out_c);
+  t.pad_top = g.kernel_h - 1 - g.pad_top;
+  t.pad_left = g.kernel_w - 1 - g.pad_left;
+  return t;
+}
+
+inline bool winograd_serves(const Conv2DGeometry& g) {
+  const auto padding_fits = [](std::int64_t pad) { return pad >= 0 && pad <= 2; };
+  return g.kernel_h == 3 && g.kernel_w == 3 && g.stride_h == 1 && g.stride_w == 1 && g.dilation_h == 1 &&
+         g.dilation_w == 1 && padding_fits(g.pad_top) && padding_fits(g.pad_left) && g.batch > 0;
+}
+
+inline double multiply_cost(std::int64_t blocks, int rows, std::int64_t k, std::int64_t panels) {
+  return static_cast<double>(blocks * k * panels) * 2 * (rows + cost::row_overhead);
+}
+inline double weight_cost(std::int64_t bytes, const KernelTable& kernels) {
+  return static_cast<double>(bytes) / (4 * kernels.width) *
+         (bytes > cost::cache_bytes ? cost::streamed_weight : cost::cached_weight);
+}
+
+inline ConvolutionPlan plan_direct(const Conv2DGeometry& g, const KernelTable& kernels) {
+  ConvolutionPlan plan;
+  const std::int64_t rows = g.batch * g.out_h * g.out_w, k = g.kernel_h * g.kernel_w * g.in_c;
+  const std::int64_t panels = divide_up(g.out_c, kernels.panel());
+  plan.block_rows = choose_block_rows(kernels, rows);
+  plan.weight_bytes = k * panels * kernels.panel() * 4;
+  plan.cost = multiply_cost(divide_up(rows, plan.block_rows), plan.block_rows, k, panels) +
+              cost::pack * static_cast<double>(rows * divide_up(k, kernels.width)) +
+              weight_cost(plan.weight_bytes, kernels);
+  return plan;
+}
+
+/// Lays out the tiles of `tile` x `tile` outputs. Small images share a plane where that saves tiles; padding
+/// between them is shared as well. Pooled images stay alone, so that windows do not straddle tiles.
+inline void lay_out_tiles(ConvolutionPlan& plan, const Conv2DGeometry& g, bool max_pool, bool share) {
+  const std::int64_t out_h = max_pool ? g.out_h / 2 * 2 : g.out_h,
+                     out_w = max_pool ? g.out_w / 2 * 2 : g.out_w;
+  plan.pitch_h = std::max({g.in_h + g.pad_top, g.out_h + 2 - g.pad_top, g.out_h});
+  plan.pitch_w = std::max({g.in_w + g.pad_left, g.out_w + 2 - g.pad_left, g.out_w});
+  const auto consider = [&](std::int64_t down, std::int64_t across) {
+    const std::int64_t planes = divide_up(g.batch, down * across);
+    const std::int64_t tiles_h = divide_up((down - 1) * plan.pitch_h + out_h, plan.tile);
+    const std::int64_t tiles_w = divide_up((across - 1) * plan.pitch_w + out_w, plan.tile);
+    // A shared plane must save something: its tiles across borders are gathered pixel by pixel.
+    if (plan.planes != 0 &&
+        static_cast<double>(planes * tiles_h * tiles_w) > 0.97 * static_cast<double>(plan.tiles()))
+      return;
+    plan.down = down, plan.across = across;
+    plan.planes = planes, plan.tiles_h = tiles_h, plan.tiles_w = tiles_w;
+  };
+  consider(1, 1);
+  constexpr std::int64_t most = 8;
+  if (max_pool || !share || plan.tiles_h * plan.tiles_w > 200) return;
+  for (std::int64_t down = 1; down <= std::min(most, g.batch); ++down)
+    for (std::int64_t across = 1; across <= most && down * across <= g.batch; ++across)
+      consider(down, across);
+}
+
+inline ConvolutionPlan plan_winograd(int tile, const Conv2DGeometry& g, bool max_pool, bool share,
+                                     const KernelTable& kernels) {
+  ConvolutionPlan plan;
+  plan.tile = tile;
+  lay_out_tiles(plan, g, max_pool, share);
+  const std::int64_t panel = kernels.panel(), panels = divide_up(g.out_c, panel), points = plan.points();
+  const std::int64_t tiles = plan.tiles();
+  plan.block_rows = choose_block_rows(kernels, tiles);
+  const std::int64_t blocks = divide_up(tiles, plan.block_rows);
+  plan.weight_bytes = points * panels * panel * g.in_c * 4;
+
+  // Tasks with transforms of their own read the whole weight each; one that no cache holds is read once, by
+  // tasks that own some of its channels and share the transforms of all tiles.
+  plan.shared = plan.weight_bytes > (g.batch < 4 ? cost::cache_bytes / 5 : cost::cache_bytes);
+  plan.slab = std::min(panels * panel, plan.shared      ? std::max<std::int64_t>(64, panel)
+                                       : g.out_c >= 256 ? 128
+                                                        : panels * panel);
+  constexpr std::int64_t second_level_bytes = 900'000, few_tasks = 16;
+  const std::int64_t block_bytes = 4 * points * plan.block_rows * (g.in_c + plan.slab);
+  plan.group = std::max<std::int64_t>(g.out_c >= 256 ? 2 : 1, second_level_bytes / block_bytes);
+  plan.group = std::clamp<std::int64_t>(plan.group, 1, std::max<std::int64_t>(1, blocks / few_tasks));
+  if (plan.shared) plan.group = blocks;
+  plan.workspace_bytes = plan.group * block_bytes;
+
+  plan.cost = static_cast<double>(points) * multiply_cost(blocks, plan.block_rows, g.in_c, panels) +
+              cost::transform * static_cast<double>(tiles * points) *
+                  static_cast<double>(divide_up(g.in_c, kernels.width) + divide_up(g.out_c, kernels.width)) +
+              weight_cost(plan.weight_bytes, kernels);
+  return plan;
+}
+
+inline int largest_tile(ConvolutionAccuracy accuracy) {
+  return accuracy == ConvolutionAccuracy::exact ? 0 : accuracy == ConvolutionAccuracy::balanced ? 4 : 6;
+}
+inline bool fits(const ConvolutionPlan& plan, const PlanLimits& limits) {
+  return limits.memory == 0 || plan.weight_bytes + plan.workspace_bytes <= limits.memory;
+}
+
+STRATA_INLINE ConvolutionPlan plan_convolution(const Conv2DGeometry& g, bool max_pool,
+                                               const KernelTable& kernels, const PlanLimits& limits) {
+  ConvolutionPlan best = plan_direct(g, kernels);
+  if (!winograd_serves(g)) return best;
+  for (int tile = 2; tile <= largest_tile(limits.accuracy); ++tile) {
+    if (max_pool && tile % 2 != 0) continue;
+    const ConvolutionPlan plan = plan_winograd(tile, g, max_pool, limits.share_tiles, kernels);
+    if (plan.cost < best.cost && fits(plan, limits)) best = plan;
+  }
+  return best;
+}
+
+STRATA_INLINE ConvolutionPlan plan_kernel_gradient(const Conv2DGeometry& g, const KernelTable& kernels,
+                                                   const PlanLimits& limits) {
+  // The direct way multiplies blocks of transposed_rows taps x channels; positions are the reduction.
+  const std::int64_t panels = divide_up(g.out_c, kernels.panel());
+  const std::int64_t k = g.kernel_h * g.kernel_w * g.in_c, positions = g.batch * g.out_h * g.out_w;
+  ConvolutionPlan best;
+  best.cost =
+      multiply_cost(divide_up(k, kernels.transposed_rows), kernels.transposed_rows, positions, panels);
+  best.cost += cost::pack * static_cast<double>(positions * divide_up(k, kernels.width));
+  if (!winograd_serves(g)) return best;
+  for (int tile = 2; tile <= largest_tile(limits.accuracy); ++tile) {
+    ConvolutionPlan plan;
+    plan.tile = tile;
+    lay_out_tiles(plan, g, false, limits.share_tiles);
+    const std::int64_t points = plan.points(), tiles = plan.tiles();
+    const std::int64_t channels = divide_up(g.in_c, kernels.width);
+    constexpr std::int64_t chunk_bytes = std::int64_t{32} << 20;
+    const std::int64_t tile_bytes = 4 * points * (channels * kernels.width + panels * kernels.panel());
+    plan.group = std::clamp<std::int64_t>(chunk_bytes / tile_bytes, 1, tiles);
+    plan.weight_bytes = 4 * points * channels * kernels.width * panels * kernels.panel();
+    plan.workspace_bytes = plan.group * tile_bytes;
+    const double sums = static_cast<double>(plan.weight_bytes / (4 * kernels.width));
+    plan.cost =
+        static_cast<double>(points) * multiply_cost(channels * kernels.width / kernels.transposed_rows,
+                                                    kernels.transposed_rows, tiles, panels) +
+        cost::transform * static_cast<double>(tiles * points * (channels + 2 * panels)) +
+        cost::transform * sums + (plan.group < tiles ? weight_cost(plan.weight_bytes, kernels) : 0.0);
+    if (plan.cost < best.cost && fits(plan, limits)) best = plan;
+  }
+  return best;
+}
+
+}  // namespace strata::inline STRATA_ABI::cpu

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <strata/core/parallel.hpp>
+#include <strata/cpu/planner.hpp>
+#include <strata/cpu/workspace.hpp>
+
+namespace strata::inline STRATA_ABI::cpu {
+
+/// What a Winograd convolution works with.
+struct WinogradEngine {
+  ThreadPool& pool;
+  Workspace& workspace;
+  const KernelTable& kernels;
+};
+
+/// Transformed kernels [point][panel of outputs][input][panel], points `winograd_point_stride` apart, of
+/// taps [3,3,in_c,out_c], or, `flip`ped, of the taps that lead from dy back to dx (in_c and out_c then count
+/// the channels of dy and dx).
+Buffer winograd_weights(const WinogradEngine& engine, int tile, const float* taps, std::int64_t in_c,
+                        std::int64_t out_c, bool flip);
+
+/// y = f(x * kernel + bias), pooled where the epilogue says so.
+void winograd_convolution(const WinogradEngine& engine, const ConvolutionPlan& plan, const Conv2DGeometry& g,
+                          const float* x, const float* weights, const OutputEpilogue& epilogue, float* y);
+
+/// dkernel (+)= the gradient of the kernel.
+void winograd_kernel_gradient(const WinogradEngine& engine, const ConvolutionPlan& plan,
+                              const Conv2DGeometry& g, const float* x, const float* dy, float* dkernel,
+                              bool accumulate);
+
+}  // namespace strata::inline STRATA_ABI::cpu
+
+#if STRATA_HEADER_ONLY
+#include <strata/cpu/winograd.ipp>
+#endif

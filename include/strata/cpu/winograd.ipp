@@ -1,0 +1,170 @@
+#pragma once
+
+#include <algorithm>
+
+#include <strata/cpu/tasks.hpp>
+#include <strata/cpu/winograd.hpp>
+
+namespace strata::inline STRATA_ABI::cpu {
+
+/// Distance between the points of a transform of `size` floats. The extra vectors keep the points of one
+/// tile, written together, out of each other's cache sets.
+inline std::int64_t winograd_point_stride(const KernelTable& kernels, std::int64_t size) {
+  return size + kernels.width;
+}
+
+/// Where a tile lies on the planes of a plan.
+struct TilePosition {
+  std::int64_t plane, y, x;
+};
+inline TilePosition tile_position(const ConvolutionPlan& plan, std::int64_t tile) {
+  const std::int64_t column = tile % plan.tiles_w, row = tile / plan.tiles_w % plan.tiles_h;
+  return {tile / (plan.tiles_w * plan.tiles_h), row * plan.tile, column * plan.tile};
+}
+inline ImagePlane plane_of(const ConvolutionPlan& plan, std::int64_t images, std::int64_t h, std::int64_t w,
+                           std::int64_t channels) {
+  return {images, h, w, channels, plan.down, plan.across, plan.pitch_h, plan.pitch_w};
+}
+
+STRATA_INLINE Buffer winograd_weights(const WinogradEngine& engine, int tile, const float* taps,
+                                      std::int64_t in_c, std::int64_t out_c, bool flip) {
+  const std::int64_t panel = engine.kernels.panel(), panels = divide_up(out_c, panel);
+  const std::int64_t point_stride = winograd_point_stride(engine.kernels, panels * in_c * panel);
+  Buffer buffer((tile + 2) * (tile + 2) * point_stride);
+  const std::int64_t in_stride = flip ? 1 : out_c, out_stride = flip ? in_c : 1;
+  engine.pool.run(panels, [&](std::int64_t p, int) {
+    engine.kernels.winograd[tile].kernel(taps + p * panel * out_stride, in_c * out_c, in_stride, out_stride,
+                                         flip, in_c, std::min(panel, out_c - p * panel),
+                                         buffer.data() + p * in_c * panel, point_stride);
+  });
+  return buffer;
+}
+
+STRATA_INLINE void winograd_convolution(const WinogradEngine& engine, const ConvolutionPlan& plan,
+                                        const Conv2DGeometry& g, const float* x, const float* weights,
+                                        const OutputEpilogue& epilogue, float* y) {
+  const KernelTable& kernels = engine.kernels;
+  const WinogradKernels& winograd = kernels.winograd[plan.tile];
+  const auto multiply = kernels.multiply_rows[plan.block_rows];
+  const std::int64_t panel = kernels.panel(), panels = divide_up(g.out_c, panel), points = plan.points();
+  const std::int64_t rows = plan.block_rows, tiles = plan.tiles(), blocks = divide_up(tiles, rows);
+  const std::int64_t padded_in = divide_up(g.in_c, kernels.width) * kernels.width;
+  const std::int64_t in_stride = winograd_point_stride(kernels, rows * padded_in);
+  const std::int64_t sum_stride = winograd_point_stride(kernels, rows * plan.slab);
+  const std::int64_t weight_stride = winograd_point_stride(kernels, panels * g.in_c * panel);
+  const ImagePlane in_plane = plane_of(plan, g.batch, g.in_h, g.in_w, g.in_c);
+  const std::int64_t shrink = epilogue.max_pool ? 2 : 1;
+  const ImagePlane out_plane = plane_of(plan, g.batch, g.out_h / shrink, g.out_w / shrink, g.out_c);
+
+  // Transforms the tiles of one register block; rows behind the last tile count as zeros.
+  const auto transform_block = [&](std::int64_t block, float* transformed) {
+    if ((block + 1) * rows > tiles) std::fill_n(transformed, points * in_stride, 0.f);
+    for (std::int64_t t = block * rows; t < std::min(tiles, (block + 1) * rows); ++t) {
+      const TilePosition at = tile_position(plan, t);
+      winograd.input(in_plane, x, at.plane, at.y - g.pad_top, at.x - g.pad_left,
+                     transformed + t % rows * kernels.width, rows * kernels.width, in_stride);
+    }
+  };
+  // Multiplies `count` blocks with the weights of one slab of output channels at every point, and transforms
+  // the sums back.
+  const auto finish_slab = [&](std::int64_t first_block, std::int64_t count, std::int64_t first_channel,
+                               const float* transformed, float* sums) {
+    const std::int64_t channels = std::min(plan.slab, g.out_c - first_channel);
+    for (std::int64_t p = 0; p < points; ++p)
+      for (std::int64_t j = 0; j < channels; j += panel) {
+        const float* b = weights + p * weight_stride + (first_channel + j) * g.in_c;
+        for (std::int64_t i = 0; i < count; ++i)
+          multiply(g.in_c, transformed + (i * points + p) * in_stride, b, panel,
+                   sums + (i * points + p) * sum_stride + j, plan.slab, false);
+      }
+    OutputEpilogue part = epilogue;
+    if (part.bias) part.bias += first_channel;
+    for (std::int64_t i = 0; i < count; ++i) {
+      const std::int64_t first = (first_block + i) * rows;
+      for (std::int64_t t = first; t < std::min(tiles, first + rows); ++t) {
+        const TilePosition at = tile_position(plan, t);
+        winograd.output(out_plane, y, at.plane, at.y / shrink, at.x / shrink, first_channel, channels,
+                        sums + i * points * sum_stride + (t - first) * plan.slab, sum_stride, part);
+      }
+    }
+  };
+
+  const std::int64_t block_in = points * in_stride, block_sums = points * sum_stride;
+  if (plan.shared) {
+    const auto memory = engine.workspace.lease(blocks * (block_in + engine.pool.threads() * block_sums));
+    float* const sums = memory.data() + blocks * block_in;
+    engine.pool.run(
+        blocks, [&](std::int64_t block, int) { transform_block(block, memory.data() + block * block_in); });
+    engine.pool.run(divide_up(g.out_c, plan.slab), [&](std::int64_t slab, int worker) {
+      finish_slab(0, blocks, slab * plan.slab, memory.data(), sums + worker * blocks * block_sums);
+    });
+    return;
+  }
+  const std::int64_t scratch = plan.group * (block_in + block_sums);
+  const auto memory = engine.workspace.lease(engine.pool.threads() * scratch);
+  engine.pool.run(divide_up(blocks, plan.group), [&](std::int64_t task, int worker) {
+    float* const transformed = memory.data() + worker * scratch;
+    const std::int64_t first = task * plan.group, count = std::min(plan.group, blocks - first);
+    for (std::int64_t i = 0; i < count; ++i) transform_block(first + i, transformed + i * block_in);
+    for (std::int64_t channel = 0; channel < g.out_c; channel += plan.slab)
+      finish_slab(first, count, channel, transformed, transformed + plan.group * block_in);
+  });
+}
+
+STRATA_INLINE void winograd_kernel_gradient(const WinogradEngine& engine, const ConvolutionPlan& plan,
+                                            const Conv2DGeometry& g, const float* x, const float* dy,
+                                            float* dkernel, bool accumulate) {
+  // The same product with other roles: sums over tiles of (B^T X B) .* (G dY G^T), turned back into 3x3 taps
+  // by A^T. Tiles are taken in groups that fit the memory; each task owns `width` input channels.
+  const KernelTable& kernels = engine.kernels;
+  const WinogradKernels& winograd = kernels.winograd[plan.tile];
+  const std::int64_t width = kernels.width, panel = kernels.panel(), points = plan.points();
+  const std::int64_t chunks = divide_up(g.in_c, width), panels = divide_up(g.out_c, panel);
+  const std::int64_t tiles = plan.tiles(), group = plan.group;
+  const std::int64_t in_stride = winograd_point_stride(kernels, chunks * group * width);
+  const std::int64_t gradient_stride = winograd_point_stride(kernels, panels * group * panel);
+  const ImagePlane in_plane = plane_of(plan, g.batch, g.in_h, g.in_w, g.in_c);
+  const ImagePlane out_plane = plane_of(plan, g.batch, g.out_h, g.out_w, g.out_c);
+
+  const std::int64_t slabs = std::min(panels, divide_up(16, chunks));  // enough tasks for few channels
+  const std::int64_t slab = divide_up(panels, slabs) * panel;
+  const std::int64_t sum_stride = winograd_point_stride(kernels, width * slab);
+  const bool one_group = group >= tiles;
+  const std::int64_t sum_count = one_group ? engine.pool.threads() : chunks * slabs;
+  const auto memory =
+      engine.workspace.lease(points * (in_stride + gradient_stride) + sum_count * points * sum_stride);
+  float* const transformed = memory.data();
+  float* const gradients = transformed + points * in_stride;
+  float* const all_sums = gradients + points * gradient_stride;
+
+  for (std::int64_t first = 0; first < tiles; first += group) {
+    const std::int64_t count = std::min(group, tiles - first);
+    engine.pool.for_range(count, 4, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t t = begin; t < end; ++t) {
+        const TilePosition at = tile_position(plan, first + t);
+        winograd.input(in_plane, x, at.plane, at.y - g.pad_top, at.x - g.pad_left, transformed + t * width,
+                       group * width, in_stride);
+        winograd.gradient(out_plane, dy, at.plane, at.y, at.x, gradients + t * panel, group * panel,
+                          gradient_stride);
+      }
+    });
+    engine.pool.run(chunks * slabs, [&](std::int64_t task, int worker) {
+      float* const sums = all_sums + (one_group ? worker : task) * points * sum_stride;
+      const std::int64_t chunk = task / slabs, first_channel = task % slabs * slab;
+      const std::int64_t channels = std::min(slab, g.out_c - first_channel);
+      if (channels <= 0) return;
+      for (std::int64_t p = 0; p < points; ++p)
+        for (std::int64_t j = 0; j < channels; j += panel)
+          for (std::int64_t i = 0; i < width; i += kernels.transposed_rows)
+            kernels.multiply_transposed(count, transformed + p * in_stride + chunk * group * width + i, width,
+                                        gradients + p * gradient_stride + (first_channel + j) * group, panel,
+                                        sums + p * sum_stride + i * slab + j, slab, first > 0);
+      if (first + count < tiles) return;
+      winograd.kernel_gradient(std::min(width, g.in_c - chunk * width), channels, sums, slab, sum_stride,
+                               dkernel + chunk * width * g.out_c + first_channel, g.out_c, g.in_c * g.out_c,
+                               accumulate);
+    });
+  }
+}
+
+}  // namespace strata::inline STRATA_ABI::cpu

@@ -1,0 +1,223 @@
+#pragma once
+
+#include <strata/cpu/kernel_table.hpp>
+#include <strata/cpu/winograd_transform.hpp>
+
+namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA {
+
+STRATA_ALWAYS_INLINE long least(long a, long b) {
+  return a < b ? a : b;
+}
+
+/// Offsets of size x size pixels from (y, x) of a plane on; -1 between images and outside of them. Returns
+/// whether all lie in one image.
+STRATA_ALWAYS_INLINE bool find_pixels(const ImagePlane& p, long index, long y, long x, long size,
+                                      long* offsets) {
+  long columns[8], across[8];  // where in its image, and which image, or -1
+  for (long c = 0; c < size; ++c) {
+    const long at = x + c;
+    across[c] = at < 0 ? -1 : at / p.pitch_w;
+    columns[c] = at - across[c] * p.pitch_w;
+    if (across[c] >= p.across || columns[c] >= p.w) across[c] = -1;
+  }
+  bool whole = across[0] >= 0 && across[0] == across[size - 1];
+  long first_down = 0;
+  for (long r = 0; r < size; ++r) {
+    const long at = y + r, down = at < 0 ? -1 : at / p.pitch_h, row = at - down * p.pitch_h;
+    const bool inside = down >= 0 && down < p.down && row < p.h;
+    if (r == 0) first_down = down;
+    whole = whole && inside && down == first_down;
+    const long images = (index * p.down + down) * p.across;
+    for (long c = 0; c < size; ++c) {
+      const long image = images + across[c];
+      const bool found = inside && across[c] >= 0 && image < p.images;
+      offsets[r * size + c] = found ? ((image * p.h + row) * p.w + columns[c]) * p.channels : -1;
+    }
+  }
+  return whole && offsets[0] >= 0;
+}
+
+/// M X M^T for a patch X of one vector of channels, M [N,S]; result (i, j) goes to out + (i N + j) * stride.
+template <const auto& M>
+[[gnu::noinline]] void transform_patch(const float* patch, long row_stride, long column_stride, float* out,
+                                       long point_stride) {
+  constexpr int N = M.rows, S = M.columns;
+  Vec half[N][S];
+  STRATA_NO_UNROLL
+  for (int c = 0; c < S; ++c, patch += column_stride) {
+    Vec x[S];
+    STRATA_UNROLL
+    for (int r = 0; r < S; ++r) x[r] = load(patch + r * row_stride);
+    apply<M>(x, [&](int r, Vec v) { half[r][c] = v; });
+  }
+  STRATA_NO_UNROLL
+  for (int r = 0; r < N; ++r, out += N * point_stride)
+    apply<M>(half[r], [&](int c, Vec v) { store(out + c * point_stride, v); });
+}
+
+/// Transforms the patch at (y, x), all channels; the part outside the images is zero. Vectors of channels go,
+/// in pairs `pair_stride` apart, to out and out + odd_stride.
+template <const auto& M>
+void transform_tile(const ImagePlane& plane, const float* images, long index, long y, long x, float* out,
+                    long pair_stride, long odd_stride, long point_stride) {
+  constexpr int S = M.columns;
+  const long channels = plane.channels;
+  long offsets[S * S];
+  const bool whole = find_pixels(plane, index, y, x, S, offsets);
+  for (long c = 0; c < channels; c += width) {
+    float* to = out + c / (2 * width) * pair_stride + (c / width % 2 ? odd_stride : 0);
+    const long here = least(width, channels - c);
+    if (whole && here == width) {
+      transform_patch<M>(images + offsets[0] + c, plane.w * channels, channels, to, point_stride);
+      continue;
+    }
+    Vec patch[S * S];
+    for (int i = 0; i < S * S; ++i) {
+      patch[i] = Vec{};
+      if (offsets[i] < 0) continue;
+      const float* from = images + offsets[i] + c;
+      patch[i] = here == width ? load(from) : load_part(from, here);
+    }
+    transform_patch<M>(reinterpret_cast<const float*>(patch), S * width, width, to, point_stride);
+  }
+}
+
+/// B^T X B of one tile into row blocks: point p of channel chunk c at out + p * point_stride + c *
+/// chunk_stride.
+template <int Tile>
+void winograd_input(const ImagePlane& plane, const float* images, long index, long y, long x, float* out,
+                    long chunk_stride, long point_stride) {
+  transform_tile<input_transform<Tile + 2>>(plane, images, index, y, x, out, 2 * chunk_stride, chunk_stride,
+                                            point_stride);
+}
+/// G dY G^T of one tile of output gradients, into panels.
+template <int Tile>
+void winograd_gradient(const ImagePlane& plane, const float* images, long index, long y, long x, float* out,
+                       long panel_stride, long point_stride) {
+  transform_tile<kernel_transform<Tile + 2, Tile>>(plane, images, index, y, x, out, panel_stride, width,
+                                                   point_stride);
+}
+
+/// G g G^T of all kernels of one panel of output channels, in double: the rounding of transformed kernels
+/// would meet every output. `flip` turns the taps around, for the gradient of the input.
+template <int Tile>
+void winograd_kernel(const float* taps, long tap_stride, long in_stride, long out_stride, bool flip,
+                     long in_count, long columns, float* to, long point_stride) {
+  constexpr int N = Tile + 2;
+  constexpr const auto& G = kernel_transform<N, 3>;
+  constexpr long half_width = width / 2;
+  for (long i = 0; i < in_count; ++i, taps += in_stride)
+    for (long first = 0; first < panel; first += half_width, to += half_width) {
+      const long here = least(half_width, columns - first);
+      DoubleVec half[N][3];
+      for (int c = 0; c < 3; ++c) {
+        DoubleVec x[3];
+        for (int r = 0; r < 3; ++r) {
+          const float* from = taps + (flip ? 8 - r * 3 - c : r * 3 + c) * tap_stride + first * out_stride;
+          HalfVec v{};
+          if (here == half_width && out_stride == 1)
+            __builtin_memcpy(&v, from, sizeof v);
+          else
+            for (long lane = 0; lane < here; ++lane) v[lane] = from[lane * out_stride];
+          x[r] = __builtin_convertvector(v, DoubleVec);
+        }
+        apply<G>(x, [&](int r, DoubleVec v) { half[r][c] = v; });
+      }
+      for (int r = 0; r < N; ++r)
+        apply<G>(half[r], [&](int c, DoubleVec v) {
+          const HalfVec rounded = __builtin_convertvector(v, HalfVec);
+          __builtin_memcpy(to + (r * N + c) * point_stride, &rounded, sizeof rounded);
+        });
+    }
+}
+
+/// A^T S A of one tile for `channels` channels from `first_channel` on, then the epilogue; pixels outside the
+/// images are dropped. With max_pool, `plane` and (y, x) are those of the pooled images.
+template <int Tile>
+void winograd_output(const ImagePlane& plane, float* images, long index, long y, long x, long first_channel,
+                     long channels, const float* sums, long point_stride, const OutputEpilogue& epilogue) {
+  constexpr int N = Tile + 2;
+  constexpr const auto& A = output_transform<N, Tile>;
+  const bool pool = epilogue.max_pool;
+  const int size = pool ? Tile / 2 : Tile;
+  long offsets[Tile * Tile];
+  const bool whole = find_pixels(plane, index, y, x, size, offsets);
+  float* to[Tile][Tile] = {};
+  for (int i = 0; i < size * size; ++i)
+    if (offsets[i] >= 0) to[i / size][i % size] = images + offsets[i] + first_channel;
+  // Times slope where negative; a slope of 0 masks instead, so that infinity becomes 0 and not NaN.
+  const IVec keep = IVec{} - (epilogue.slope != 0);
+  for (long k = 0; k < channels; k += width, sums += width) {
+    const long here = least(width, channels - k);
+    Vec half[Tile][N];
+    STRATA_NO_UNROLL
+    for (int c = 0; c < N; ++c) {
+      Vec s[N];
+      STRATA_UNROLL
+      for (int r = 0; r < N; ++r) s[r] = load(sums + (r * N + c) * point_stride);
+      apply_by_columns<A>(s, [&](int r, Vec v) { half[r][c] = v; });
+    }
+    Vec bias{};
+    if (epilogue.bias) bias = here == width ? load(epilogue.bias + k) : load_part(epilogue.bias + k, here);
+    const auto finish = [&](float* out, Vec v) {
+      v += bias;
+      v = v < 0.f ? reinterpret_cast<Vec>(reinterpret_cast<IVec>(v * epilogue.slope) & keep) : v;
+      here == width ? store(out + k, v) : store_part(out + k, v, here);
+    };
+    Vec above[Tile] = {};
+    STRATA_NO_UNROLL
+    for (int r = 0; r < Tile; ++r) {
+      Vec row[Tile];
+      apply_by_columns<A>(half[r], [&](int c, Vec v) { row[c] = v; });
+      if (!pool) {
+        STRATA_UNROLL
+        for (int c = 0; c < Tile; ++c)
+          if (whole || to[r][c]) finish(to[r][c], row[c]);
+      } else if (r % 2 == 0) {
+        STRATA_UNROLL
+        for (int c = 0; c < Tile; ++c) above[c] = row[c];
+      } else {
+        STRATA_UNROLL
+        for (int c = 0; c + 1 < Tile; c += 2)
+          if (to[r / 2][c / 2])
+            finish(to[r / 2][c / 2], max(max(above[c], above[c + 1]), max(row[c], row[c + 1])));
+      }
+    }
+  }
+}
+
+/// A^T S A back to 3x3 taps, for rows of sums [points][rows][columns].
+template <int Tile>
+void winograd_kernel_gradient(long rows, long columns, const float* sums, long row_stride, long point_stride,
+                              float* taps, long taps_row_stride, long tap_stride, bool accumulate) {
+  constexpr int N = Tile + 2;
+  constexpr const auto& A = output_transform<N, 3>;
+  for (long i = 0; i < rows; ++i, sums += row_stride, taps += taps_row_stride)
+    for (long k = 0; k < columns; k += width) {
+      const long here = least(width, columns - k);
+      Vec half[3][N];
+      for (int c = 0; c < N; ++c) {
+        Vec s[N];
+        for (int r = 0; r < N; ++r) s[r] = load(sums + (r * N + c) * point_stride + k);
+        apply_by_columns<A>(s, [&](int r, Vec v) { half[r][c] = v; });
+      }
+      for (int r = 0; r < 3; ++r)
+        apply_by_columns<A>(half[r], [&](int c, Vec v) {
+          float* out = taps + (r * 3 + c) * tap_stride + k;
+          if (accumulate) v += here == width ? load(out) : load_part(out, here);
+          here == width ? store(out, v) : store_part(out, v, here);
+        });
+    }
+}
+
+template <int Tile>
+constexpr WinogradKernels winograd_kernels() {
+  return {Tile,
+          winograd_input<Tile>,
+          winograd_kernel<Tile>,
+          winograd_output<Tile>,
+          winograd_gradient<Tile>,
+          winograd_kernel_gradient<Tile>};
+}
+
+}  // namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA
