@@ -290,7 +290,7 @@ void Graph<T>::backward(std::span<const View> x, View y, View dy, std::span<cons
       }
     }
     if (s.passes[i]) {
-      backend.affine(dresult.size(), 1, 0, dresult.data(), wanted[0].data());
+      if (wanted[0]) backend.affine(dresult.size(), 1, 0, dresult.data(), wanted[0].data());
     } else {
       node.layer->backward(in, s.values[i], dresult, wanted, *s.contexts[i]);
     }

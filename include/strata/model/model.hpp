@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -109,6 +110,8 @@ class ModelImpl final : public BasicLayerImpl<T> {
   std::shared_ptr<Trainer<T>> trainer;  ///< made by compile
 
  private:
+  using Copies = std::map<const void*, LayerPtr<T>>;
+  LayerPtr<T> copy(Copies& copies) const;
   void infer_input();
   void make_graph(const Shape& input);
   void build_nodes(const BuildOptions& options);

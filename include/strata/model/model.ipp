@@ -222,8 +222,19 @@ Json ModelImpl<T>::config() const {
 
 template <class T>
 LayerPtr<T> ModelImpl<T>::copy() const {
-  std::map<const void*, LayerPtr<T>> copies;
-  for (const auto& layer : sublayers()) copies[layer.get()] = layer->copy();
+  Copies copies;
+  return copy(copies);
+}
+
+// What is shared, also between this model and models inside it, is copied once.
+template <class T>
+LayerPtr<T> ModelImpl<T>::copy(Copies& copies) const {
+  for (const auto& layer : sublayers()) {
+    if (copies.contains(layer.get())) continue;
+    const auto* model = dynamic_cast<const ModelImpl*>(layer.get());
+    const LayerPtr<T> made = model ? model->copy(copies) : layer->copy();
+    copies[layer.get()] = made;
+  }
   std::shared_ptr<ModelImpl> out;
   if (sequential_) {
     std::vector<LayerPtr<T>> sequence;
