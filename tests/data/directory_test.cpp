@@ -25,8 +25,8 @@ struct PictureFolder : TemporaryDirectory {
     int seed = 0;
     for (const char* file : {"cats/2.png", "cats/10.png", "cats/b/1.PNG", "cats/zoo/0.png", "dogs/a.png",
                              "dogs/B.png", ".cache/x.png"})
-      write_png(*this / std::string(file), waves(20 + seed, 30 - seed, 3, seed)), ++seed;
-    write_jpeg(*this / "dogs/c.jpeg", waves(25, 31, 3, seed));
+      write(file, encode_png(waves(20 + seed, 30 - seed, 3, seed))), ++seed;
+    write("dogs/c.jpeg", encode_jpeg(waves(25, 31, 3, seed)));
     write("dogs/d.bmp", encode_bmp(waves(21, 22, 3, seed)));
     write("dogs/notes.txt", "not a picture");
     write("cats/b/list.csv", "1,2");

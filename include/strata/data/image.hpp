@@ -32,9 +32,13 @@ Tensor<std::uint8_t> read_image(const std::string& path, ColorMode mode = ColorM
 /// at its first bytes only.
 void check_image_file(const std::string& path);
 
-/// Writes pixels [height,width,channels] (1, 3 or 4 channels) atomically; parent folders must exist.
-void write_png(const std::string& path, TensorView<const std::uint8_t> pixels);
+/// The bytes of a PNG file of pixels [height,width,channels] (1, 3 or 4 channels). Throws ShapeError.
+std::string encode_png(TensorView<const std::uint8_t> pixels);
 /// The same as JPEG (1 or 3 channels), quality 1 to 100.
+std::string encode_jpeg(TensorView<const std::uint8_t> pixels, int quality = 90);
+
+/// Writes the encoded pixels atomically (see AtomicFile); parent folders must exist.
+void write_png(const std::string& path, TensorView<const std::uint8_t> pixels);
 void write_jpeg(const std::string& path, TensorView<const std::uint8_t> pixels, int quality = 90);
 
 }  // namespace strata::inline STRATA_ABI

@@ -3,7 +3,6 @@
 #include <array>
 #include <memory>
 
-#include <strata/core/function_ref.hpp>
 #include <strata/data/image.hpp>
 #include <strata/data/stb.ipp>
 #include <strata/io/file.hpp>
@@ -160,23 +159,17 @@ inline void convert_channels(const std::uint8_t* in, int from, std::uint8_t* out
   }
 }
 
-inline std::string encoded(FunctionRef<int(stb::stbi_write_func*, void*)> encode, const std::string& path) {
-  std::string bytes;
-  const int good = encode(
-      [](void* to, void* data, int size) {
-        static_cast<std::string*>(to)->append(static_cast<const char*>(data), static_cast<std::size_t>(size));
-      },
-      &bytes);
-  require<DataError>(good && !bytes.empty(), "[image] '", path, "' could not be encoded");
-  return bytes;
-}
-
-inline void require_pixels(TensorView<const std::uint8_t> pixels, const std::string& path, bool alpha) {
+inline void require_pixels(TensorView<const std::uint8_t> pixels, bool alpha) {
   const Shape& shape = pixels.shape();
   const bool fits = shape.rank() == 3 && pixels.size() > 0 && shape[0] <= 65535 && shape[1] <= 65535 &&
                     (shape[2] == 1 || shape[2] == 3 || (alpha && shape[2] == 4));
-  require<ShapeError>(fits, "[image] '", path, "': expected pixels [height,width,channels] with ",
-                      alpha ? "1, 3 or 4" : "1 or 3", " channels, found ", shape);
+  require<ShapeError>(fits, "[image] expected pixels [height,width,channels] with ",
+                      alpha ? "1, 3 or 4" : "1 or 3", " channels to encode, found ", shape);
+}
+
+/// stb hands encoded bytes over piece by piece.
+inline void append_encoded(void* to, void* data, int size) {
+  static_cast<std::string*>(to)->append(static_cast<const char*>(data), static_cast<std::size_t>(size));
 }
 
 }  // namespace detail
@@ -225,28 +218,36 @@ STRATA_INLINE void check_image_file(const std::string& path) {
   detail::require_image_format(start, path);
 }
 
-STRATA_INLINE void write_png(const std::string& path, TensorView<const std::uint8_t> pixels) {
-  detail::require_pixels(pixels, path, true);
+STRATA_INLINE std::string encode_png(TensorView<const std::uint8_t> pixels) {
+  detail::require_pixels(pixels, true);
   const auto extent = [&](int axis) { return static_cast<int>(pixels.shape()[axis]); };
-  write_file_atomically(path, detail::encoded(
-                                  [&](detail::stb::stbi_write_func* write, void* to) {
-                                    return detail::stb::stbi_write_png_to_func(
-                                        write, to, extent(1), extent(0), extent(2), pixels.data(), 0);
-                                  },
-                                  path));
+  std::string bytes;
+  const int good = detail::stb::stbi_write_png_to_func(detail::append_encoded, &bytes, extent(1), extent(0),
+                                                       extent(2), pixels.data(), 0);
+  require<DataError>(good && !bytes.empty(), "[image] pixels ", pixels.shape(),
+                     " could not be encoded as PNG");
+  return bytes;
 }
 
-STRATA_INLINE void write_jpeg(const std::string& path, TensorView<const std::uint8_t> pixels, int quality) {
-  detail::require_pixels(pixels, path, false);
+STRATA_INLINE std::string encode_jpeg(TensorView<const std::uint8_t> pixels, int quality) {
+  detail::require_pixels(pixels, false);
   require<ConfigError>(quality >= 1 && quality <= 100, "[image] expected a JPEG quality of 1 to 100, found ",
                        quality);
   const auto extent = [&](int axis) { return static_cast<int>(pixels.shape()[axis]); };
-  write_file_atomically(path, detail::encoded(
-                                  [&](detail::stb::stbi_write_func* write, void* to) {
-                                    return detail::stb::stbi_write_jpg_to_func(
-                                        write, to, extent(1), extent(0), extent(2), pixels.data(), quality);
-                                  },
-                                  path));
+  std::string bytes;
+  const int good = detail::stb::stbi_write_jpg_to_func(detail::append_encoded, &bytes, extent(1), extent(0),
+                                                       extent(2), pixels.data(), quality);
+  require<DataError>(good && !bytes.empty(), "[image] pixels ", pixels.shape(),
+                     " could not be encoded as JPEG");
+  return bytes;
+}
+
+STRATA_INLINE void write_png(const std::string& path, TensorView<const std::uint8_t> pixels) {
+  write_file_atomically(path, encode_png(pixels));
+}
+
+STRATA_INLINE void write_jpeg(const std::string& path, TensorView<const std::uint8_t> pixels, int quality) {
+  write_file_atomically(path, encode_jpeg(pixels, quality));
 }
 
 }  // namespace strata::inline STRATA_ABI
