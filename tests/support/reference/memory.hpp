@@ -4,12 +4,19 @@
 #include <initializer_list>
 #include <map>
 #include <mutex>
+#include <vector>
 
 namespace strata_test {
 
-/// The memory of the reference device. A separate one is locked away (PROT_NONE) except while an `Access`
-/// lives.
+/// The memory of the reference device. Each block of a separate one is locked away (PROT_NONE) except while
+/// an `Access` to it lives.
 class ReferenceMemory {
+  struct Block {
+    void* address;
+    std::size_t bytes;
+    int users;
+  };
+
  public:
   explicit ReferenceMemory(bool separate) : separate_(separate) {}
 
@@ -18,8 +25,8 @@ class ReferenceMemory {
   void deallocate(void* memory, std::size_t bytes) noexcept;
   bool separate() const { return separate_; }
 
-  /// Opens the memory for the device's own work. Throws DeviceError for a pointer that is not the device's;
-  /// null passes.
+  /// Opens the blocks that the pointers lie in for the device's own work. Throws DeviceError for a pointer
+  /// that is not the device's; null passes.
   class Access {
    public:
     Access(ReferenceMemory& memory, std::initializer_list<const void*> pointers);
@@ -28,17 +35,17 @@ class ReferenceMemory {
     Access& operator=(const Access&) = delete;
 
    private:
+    void close() noexcept;
     ReferenceMemory& memory_;
+    std::vector<Block*> opened_;
   };
 
  private:
-  void protect(int protection) noexcept;
-  bool contains(const void* pointer) const;
+  Block* find(const void* pointer);
 
   const bool separate_;
   std::mutex mutex_;
-  std::map<const std::byte*, std::size_t> blocks_;  // address, bytes
-  int users_ = 0;
+  std::map<const std::byte*, Block> blocks_;  // by address
 };
 
 }  // namespace strata_test

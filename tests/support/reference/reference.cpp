@@ -18,45 +18,50 @@ void* ReferenceMemory::allocate(std::size_t bytes) {
   require<DeviceError>(memory != MAP_FAILED, "[reference] no memory for ", bytes, " bytes");
   std::memset(memory, 0xFF, bytes);
   const std::lock_guard lock(mutex_);
-  blocks_[static_cast<std::byte*>(memory)] = bytes;
-  if (separate_ && users_ == 0) mprotect(memory, bytes, PROT_NONE);
+  blocks_[static_cast<std::byte*>(memory)] = {memory, bytes, 0};
+  if (separate_) mprotect(memory, bytes, PROT_NONE);
   return memory;
 }
 
 void ReferenceMemory::deallocate(void* memory, std::size_t bytes) noexcept {
   const std::lock_guard lock(mutex_);
   const auto block = blocks_.find(static_cast<std::byte*>(memory));
-  if (block == blocks_.end() || block->second != (bytes ? bytes : 1)) std::abort();
-  munmap(memory, block->second);
+  if (block == blocks_.end() || block->second.bytes != (bytes ? bytes : 1)) std::abort();
+  munmap(memory, block->second.bytes);
   blocks_.erase(block);
 }
 
-void ReferenceMemory::protect(int protection) noexcept {
-  for (const auto& [address, bytes] : blocks_) mprotect(const_cast<std::byte*>(address), bytes, protection);
-}
-
-bool ReferenceMemory::contains(const void* pointer) const {
+ReferenceMemory::Block* ReferenceMemory::find(const void* pointer) {
   const auto* address = static_cast<const std::byte*>(pointer);
   auto after = blocks_.upper_bound(address);
-  if (after == blocks_.begin()) return false;
-  const auto& [start, bytes] = *--after;
-  return address < start + bytes;
+  if (after == blocks_.begin()) return nullptr;
+  auto& [start, block] = *--after;
+  return address <= start + block.bytes ? &block : nullptr;  // one past the end is where empty ranges lie
 }
 
 ReferenceMemory::Access::Access(ReferenceMemory& memory, std::initializer_list<const void*> pointers)
     : memory_(memory) {
   if (!memory_.separate_) return;
   const std::lock_guard lock(memory_.mutex_);
-  for (const void* pointer : pointers)
-    require<DeviceError>(!pointer || memory_.contains(pointer),
-                         "[reference] expected device memory, found a host pointer");
-  if (memory_.users_++ == 0) memory_.protect(PROT_READ | PROT_WRITE);
+  for (const void* pointer : pointers) {
+    if (!pointer) continue;
+    Block* block = memory_.find(pointer);
+    if (!block) close();
+    require<DeviceError>(block, "[reference] expected device memory, found a host pointer");
+    if (block->users++ == 0) mprotect(block->address, block->bytes, PROT_READ | PROT_WRITE);
+    opened_.push_back(block);
+  }
 }
 
 ReferenceMemory::Access::~Access() {
-  if (!memory_.separate_) return;
   const std::lock_guard lock(memory_.mutex_);
-  if (--memory_.users_ == 0) memory_.protect(PROT_NONE);
+  close();
+}
+
+void ReferenceMemory::Access::close() noexcept {
+  for (Block* block : opened_)
+    if (--block->users == 0) mprotect(block->address, block->bytes, PROT_NONE);
+  opened_.clear();
 }
 
 namespace {
