@@ -28,6 +28,7 @@ std::shared_ptr<const Buffer> packed_weight(const WeightView<float>& weight, std
 
 inline PatchMatrix patches_of(const Conv2DGeometry& g, const float* x) {
   PatchMatrix patches{x, g.batch, g.in_h, g.in_w, g.in_c, g.out_h, g.out_w, g.stride_h, g.stride_w, {}};
+  if (g.dilation_w == 1) patches.run = g.kernel_w;
   for (std::int64_t ky = 0; ky < g.kernel_h; ++ky)
     for (std::int64_t kx = 0; kx < g.kernel_w; ++kx)
       patches.taps.push_back({ky * g.dilation_h - g.pad_top, kx * g.dilation_w - g.pad_left});
@@ -131,9 +132,10 @@ STRATA_INLINE void CpuBackend::conv2d_backward_input(const Conv2DGeometry& g, co
                           1,
                           1,
                           {}};
+      if (g.stride_w == 1 && g.dilation_w == 1) patches.run = g.kernel_w;
       std::vector<std::int64_t> kernel_taps;
       for (std::int64_t ky = 0; ky < g.kernel_h; ++ky)
-        for (std::int64_t kx = 0; kx < g.kernel_w; ++kx) {
+        for (std::int64_t kx = g.kernel_w - 1; kx >= 0; --kx) {  // left to right in dy
           const std::int64_t y = phase_y + g.pad_top - ky * g.dilation_h;
           const std::int64_t x = phase_x + g.pad_left - kx * g.dilation_w;
           if (y % g.stride_h != 0 || x % g.stride_w != 0) continue;

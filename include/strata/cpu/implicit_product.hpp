@@ -22,12 +22,27 @@ struct PatchMatrix {
   std::int64_t grid_h = 0, grid_w = 0;  ///< positions per image
   std::int64_t step_h = 1, step_w = 1;  ///< source pixels from one position to the next
   std::vector<Tap> taps;
+  std::int64_t run = 1;  ///< taps that follow each other in the source: one row of an undilated kernel
 
   std::int64_t rows() const { return batch * grid_h * grid_w; }
   std::int64_t columns() const { return static_cast<std::int64_t>(taps.size()) * channels; }
-  /// Where taps [first, last) of a row start; `zeros` for those outside the image.
-  void find_taps(std::int64_t row, std::size_t first, std::size_t last, const float* zeros,
-                 const float** pointers) const;
+};
+
+/// Walks over the rows of a patch matrix.
+class PatchRows {
+ public:
+  /// `zeros`: run * channels of them, read where a tap lies outside the image.
+  PatchRows(const PatchMatrix& patches, std::int64_t row, const float* zeros);
+
+  /// The current row as pieces of equal length, one behind the other. Moves on to the next row.
+  std::int64_t next();
+  const std::vector<const float*>& pieces() const { return pieces_; }
+
+ private:
+  const PatchMatrix& patches_;
+  const float* zeros_;
+  std::int64_t image_, y_, x_;
+  std::vector<const float*> pieces_;
 };
 
 /// The right factor [k,columns], in panels (see packing_kernels.hpp) or as it lies in memory.

@@ -11,16 +11,35 @@ namespace strata::inline STRATA_ABI::cpu {
 inline constexpr std::int64_t max_panel = 32, max_block_rows = 16;  // of any instruction set
 inline constexpr std::int64_t wanted_tasks = 16;                    // enough to balance a few threads
 
-STRATA_INLINE void PatchMatrix::find_taps(std::int64_t row, std::size_t first, std::size_t last,
-                                          const float* zeros, const float** pointers) const {
-  const std::int64_t image = row / (grid_h * grid_w), position = row % (grid_h * grid_w);
-  const std::int64_t y = position / grid_w * step_h, x = position % grid_w * step_w;
-  const float* base = source + image * source_h * source_w * channels;
-  for (std::size_t t = first; t < last; ++t) {
-    const std::int64_t sy = y + taps[t].y, sx = x + taps[t].x;
-    const bool inside = sy >= 0 && sy < source_h && sx >= 0 && sx < source_w;
-    *pointers++ = inside ? base + (sy * source_w + sx) * channels : zeros;
+STRATA_INLINE PatchRows::PatchRows(const PatchMatrix& patches, std::int64_t row, const float* zeros)
+    : patches_(patches),
+      zeros_(zeros),
+      image_(row / (patches.grid_h * patches.grid_w)),
+      y_(row / patches.grid_w % patches.grid_h),
+      x_(row % patches.grid_w) {}
+
+STRATA_INLINE std::int64_t PatchRows::next() {
+  const PatchMatrix& p = patches_;
+  const float* base = p.source + image_ * p.source_h * p.source_w * p.channels;
+  const std::int64_t y = y_ * p.step_h, x = x_ * p.step_w;
+  pieces_.clear();
+  // Runs lie inside or outside as a whole but near the left and right border.
+  const std::int64_t left = x + p.taps[0].x;
+  const bool whole = left >= 0 && left + p.run <= p.source_w;
+  const std::int64_t step = whole ? p.run : 1;
+  for (std::size_t t = 0; t < p.taps.size(); t += static_cast<std::size_t>(step)) {
+    const std::int64_t sy = y + p.taps[t].y, sx = x + p.taps[t].x;
+    const bool inside = sy >= 0 && sy < p.source_h && sx >= 0 && sx < p.source_w;
+    pieces_.push_back(inside ? base + (sy * p.source_w + sx) * p.channels : zeros_);
   }
+  if (++x_ == p.grid_w) {
+    x_ = 0;
+    if (++y_ == p.grid_h) {
+      y_ = 0;
+      ++image_;
+    }
+  }
+  return step * p.channels;
 }
 
 STRATA_INLINE void multiply(
@@ -43,12 +62,13 @@ STRATA_INLINE void multiply(
   const std::int64_t slab = divide_up(panels, slabs);
 
   const std::int64_t scratch = group * block_size + padded_k;
-  const auto memory = workspace.lease(patches.channels + pool.threads() * scratch);
+  const std::int64_t zero_count = patches.run * patches.channels;
+  const auto memory = workspace.lease(zero_count + pool.threads() * scratch);
   float* const zeros = memory.data();
-  std::fill_n(zeros, patches.channels, 0.f);
+  std::fill_n(zeros, zero_count, 0.f);
 
   pool.run(groups * slabs, [&](std::int64_t task, int worker) {
-    float* const linear = zeros + patches.channels + worker * scratch;
+    float* const linear = zeros + zero_count + worker * scratch;
     float* const a = linear + padded_k;
     const std::int64_t first_row = task / slabs * group * block_rows;
     const std::int64_t task_rows = std::min(group * block_rows, rows - first_row);
@@ -56,10 +76,10 @@ STRATA_INLINE void multiply(
     const std::int64_t last_panel = std::min(panels, first_panel + slab);
     if (first_panel >= last_panel) return;
 
-    std::vector<const float*> pointers(patches.taps.size());
+    PatchRows walk(patches, first_row, zeros);
     for (std::int64_t r = 0; r < task_rows; ++r) {
-      patches.find_taps(first_row + r, 0, patches.taps.size(), zeros, pointers.data());
-      kernels.pack_row(pointers.data(), static_cast<long>(pointers.size()), patches.channels, block_rows,
+      const std::int64_t length = walk.next();
+      kernels.pack_row(walk.pieces().data(), static_cast<long>(walk.pieces().size()), length, block_rows,
                        static_cast<int>(r % block_rows), linear, a + r / block_rows * block_size);
     }
     if (const std::int64_t filled = task_rows % block_rows; filled > 0) {
@@ -110,11 +130,12 @@ STRATA_INLINE void multiply_transposed(ThreadPool& pool, Workspace& workspace, c
   const std::int64_t padded = divide_up(columns, panel) * panel;
 
   const std::int64_t scratch = strip * slice + padded * (slice + strip);
-  const auto memory = workspace.lease(patches.channels + pool.threads() * scratch + splits * k * columns);
+  const std::int64_t zero_count = patches.run * patches.channels;
+  const auto memory = workspace.lease(zero_count + pool.threads() * scratch + splits * k * columns);
   float* const zeros = memory.data();
-  float* const all_scratch = zeros + patches.channels;
+  float* const all_scratch = zeros + zero_count;
   float* const partial = all_scratch + pool.threads() * scratch;
-  std::fill_n(zeros, patches.channels, 0.f);
+  std::fill_n(zeros, zero_count, 0.f);
 
   pool.run(strips * splits, [&](std::int64_t task, int worker) {
     float* const left = all_scratch + worker * scratch;
@@ -122,9 +143,6 @@ STRATA_INLINE void multiply_transposed(ThreadPool& pool, Workspace& workspace, c
     float* const sum = right + padded * slice;
     const std::int64_t first = task / splits * strip, last = std::min(k, first + strip),
                        split = task % splits;
-    const auto first_tap = static_cast<std::size_t>(first / patches.channels);
-    const auto last_tap = static_cast<std::size_t>(divide_up(last, patches.channels));
-    std::vector<const float*> pointers(last_tap - first_tap);
     const std::int64_t tile_rows = divide_up(last - first, kernels.transposed_rows) * kernels.transposed_rows;
     std::fill_n(left, strip * slice, 0.f);
     std::fill_n(sum, strip * padded, 0.f);
@@ -132,13 +150,13 @@ STRATA_INLINE void multiply_transposed(ThreadPool& pool, Workspace& workspace, c
     const std::int64_t row_end = std::min(rows, (split + 1) * slices_per_split * slice);
     for (std::int64_t r0 = split * slices_per_split * slice; r0 < row_end; r0 += slice) {
       const std::int64_t count = std::min(slice, row_end - r0);
+      PatchRows walk(patches, r0, zeros);
       for (std::int64_t r = 0; r < count; ++r) {
-        patches.find_taps(r0 + r, first_tap, last_tap, zeros, pointers.data());
-        std::int64_t column = first;
-        for (const float* from : pointers) {
-          const std::int64_t channel = column % patches.channels;
-          const std::int64_t run = std::min(patches.channels - channel, last - column);
-          std::copy_n(from + channel, run, left + r * strip + column - first);
+        const std::int64_t length = walk.next();
+        for (std::int64_t column = first; column < last;) {
+          const std::int64_t skip = column % length, run = std::min(length - skip, last - column);
+          const float* from = walk.pieces()[static_cast<std::size_t>(column / length)] + skip;
+          std::copy_n(from, run, left + r * strip + column - first);
           column += run;
         }
       }

@@ -4,6 +4,14 @@
 
 namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA {
 
+/// Copies a few floats, without a call and without reading or writing beyond them.
+STRATA_ALWAYS_INLINE void copy(long count, const float* from, float* to) {
+  long i = 0;
+  for (; i + width <= count; i += width) store(to + i, load(from + i));
+  for (; i + 4 <= count; i += 4) __builtin_memcpy(to + i, from + i, 4 * sizeof(float));
+  for (; i < count; ++i) to[i] = from[i];
+}
+
 /// Writes one row of a row block [k / width][rows][width] (see micro_kernel.hpp): the `channels` numbers
 /// behind each of the pointers in `taps`, one after the other. `linear` is scratch for the whole row, used
 /// where channels do not fill vectors.
@@ -20,8 +28,7 @@ inline void pack_row(const float* const* taps, long tap_count, long channels, in
   const long k = tap_count * channels;
   if (tap_count > 1) {
     source = linear;
-    for (long t = 0; t < tap_count; ++t, linear += channels)
-      for (long c = 0; c < channels; ++c) linear[c] = taps[t][c];
+    for (long t = 0; t < tap_count; ++t, linear += channels) copy(channels, taps[t], linear);
   }
   long c = 0;
   for (; c + width <= k; c += width, out += step) store(out, load(source + c));

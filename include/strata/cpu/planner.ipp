@@ -12,7 +12,8 @@ namespace strata::inline STRATA_ABI::cpu {
 // docs/cpu-engine.md tells how.
 namespace cost {
 inline constexpr double row_overhead = 0.6;   // of a register block, in rows: the loads of b
-inline constexpr double transform = 5;        // per vector and point, input or output
+inline constexpr double transform = 10;       // per vector and point, input or output
+inline constexpr double gather = 4;           // a vector that channels do not fill, in vectors
 inline constexpr double pack = 4;             // per vector of a patch row
 inline constexpr double cached_weight = 1.5;  // to stream one vector of a packed weight, where it fits
 inline constexpr double streamed_weight = 6;  // the third-level cache, and where it does not
@@ -61,6 +62,11 @@ inline double multiply_cost(std::int64_t blocks, int rows, std::int64_t k, std::
 inline double weight_cost(std::int64_t bytes, const KernelTable& kernels) {
   return static_cast<double>(bytes) / (4 * kernels.width) *
          (bytes > cost::cache_bytes ? cost::streamed_weight : cost::cached_weight);
+}
+
+/// Vectors that a transform of `channels` channels takes, as far as time goes.
+inline double transform_vectors(std::int64_t channels, const KernelTable& kernels) {
+  return static_cast<double>(channels / kernels.width) + (channels % kernels.width ? cost::gather : 0.0);
 }
 
 inline ConvolutionPlan plan_direct(const Conv2DGeometry& g, const KernelTable& kernels) {
@@ -118,7 +124,7 @@ inline ConvolutionPlan plan_winograd(int tile, const Conv2DGeometry& g, bool max
   plan.slab = std::min(panels * panel, plan.shared      ? std::max<std::int64_t>(64, panel)
                                        : g.out_c >= 256 ? 128
                                                         : panels * panel);
-  constexpr std::int64_t second_level_bytes = 900'000, few_tasks = 16;
+  constexpr std::int64_t second_level_bytes = 500'000, few_tasks = 16;
   const std::int64_t block_bytes = 4 * points * plan.block_rows * (g.in_c + plan.slab);
   plan.group = std::max<std::int64_t>(g.out_c >= 256 ? 2 : 1, second_level_bytes / block_bytes);
   plan.group = std::clamp<std::int64_t>(plan.group, 1, std::max<std::int64_t>(1, blocks / few_tasks));
@@ -127,7 +133,7 @@ inline ConvolutionPlan plan_winograd(int tile, const Conv2DGeometry& g, bool max
 
   plan.cost = static_cast<double>(points) * multiply_cost(blocks, plan.block_rows, g.in_c, panels) +
               cost::transform * static_cast<double>(tiles * points) *
-                  static_cast<double>(divide_up(g.in_c, kernels.width) + divide_up(g.out_c, kernels.width)) +
+                  (transform_vectors(g.in_c, kernels) + transform_vectors(g.out_c, kernels)) +
               weight_cost(plan.weight_bytes, kernels);
   return plan;
 }
@@ -176,7 +182,8 @@ STRATA_INLINE ConvolutionPlan plan_kernel_gradient(const Conv2DGeometry& g, cons
     plan.cost =
         static_cast<double>(points) * multiply_cost(channels * kernels.width / kernels.transposed_rows,
                                                     kernels.transposed_rows, tiles, panels) +
-        cost::transform * static_cast<double>(tiles * points * (channels + 2 * panels)) +
+        cost::transform * static_cast<double>(tiles * points) *
+            (transform_vectors(g.in_c, kernels) + transform_vectors(g.out_c, kernels)) +
         cost::transform * sums + (plan.group < tiles ? weight_cost(plan.weight_bytes, kernels) : 0.0);
     if (plan.cost < best.cost && fits(plan, limits)) best = plan;
   }
