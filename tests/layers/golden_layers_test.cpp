@@ -33,7 +33,7 @@ template <class T>
 void check_layer(const Golden& golden, const Json& golden_case, const DevicePtr& device, double tolerance) {
   INFO(device->description() << ", " << Golden::name(golden_case));
   const bool training = golden_case.get<bool>("training");
-  const LayerPtr<T> layer = basic_layer_from_config<T>(golden_case.at("layer"));
+  const LayerPtr<T> layer = layer_from_config<T>(golden_case.at("layer"));
 
   std::vector<Tensor<T>> x, dx;
   std::vector<Shape> shapes;

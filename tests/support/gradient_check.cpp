@@ -237,7 +237,7 @@ void layer_test(const BasicLayer<double>& layer, std::initializer_list<Shape> sh
   const std::vector<Tensor<double>> expected = predict(model);
   const Json config = Json::parse(
       Json::object({{"class_name", layer.class_name()}, {"config", layer.impl()->config()}}).dump(), "test");
-  BasicModel<double> again = model_of(inputs, BasicLayer<double>(basic_layer_from_config<double>(config)));
+  BasicModel<double> again = model_of(inputs, BasicLayer<double>(layer_from_config<double>(config)));
   again.set_weights(model.get_weights());
   CHECK(predict(again.to(device)) == expected);
   BasicModel<double> copy = model.clone();

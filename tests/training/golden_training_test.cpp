@@ -21,7 +21,7 @@ void check_training(const DevicePtr& device, double tolerance) {
     BasicSequential<T> model;
     model.add(BasicInput<T>({.shape = golden_case.get<Shape>("input_shape")}));
     for (const Json& layer : golden_case.at("layers").as_array())
-      model.add(BasicLayer<T>(basic_layer_from_config<T>(layer)));
+      model.add(BasicLayer<T>(layer_from_config<T>(layer)));
     model.to(device);
     for (const BasicLayer<T>& layer : model.layers())
       for (const auto& weight : layer.weights())

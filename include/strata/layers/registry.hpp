@@ -46,8 +46,8 @@ std::vector<BasicLayerFactory<T>> builtin_layers() {
 
 /// The layer that `{"class_name": "Dense", "config": {...}}` describes. Throws DataError for a class that
 /// neither Strata nor `custom` has, and for options the class does not have.
-template <class T>
-LayerPtr<T> basic_layer_from_config(const Json& json, std::span<const BasicLayerFactory<T>> custom = {}) {
+template <class T = float>
+LayerPtr<T> layer_from_config(const Json& json, std::span<const BasicLayerFactory<T>> custom = {}) {
   const auto& class_name = json.at("class_name").as_string();
   for (const auto& factory : custom)
     if (factory.class_name == class_name) return factory.from_config(json.at("config"));
@@ -55,9 +55,6 @@ LayerPtr<T> basic_layer_from_config(const Json& json, std::span<const BasicLayer
     if (factory.class_name == class_name) return factory.from_config(json.at("config"));
   throw DataError(concat("[layer] there is no layer class '", class_name,
                          "'; a class of your own is passed in with register_layer"));
-}
-inline Layer layer_from_config(const Json& json, std::span<const LayerFactory> custom = {}) {
-  return basic_layer_from_config<float>(json, custom);
 }
 
 }  // namespace strata::inline STRATA_ABI

@@ -28,15 +28,12 @@ using LoadOptions = BasicLoadOptions<float>;
 
 /// Reads what `save_model` wrote. Throws DataError for a file that is no model, WeightError where weights do
 /// not fit.
-template <class T>
-BasicModel<T> load_basic_model(const std::string& path, BasicLoadOptions<T> options = {});
-inline Model load_model(const std::string& path, LoadOptions options = {}) {
-  return load_basic_model<float>(path, std::move(options));
-}
+template <class T = float>
+BasicModel<T> load_model(const std::string& path, BasicLoadOptions<T> options = {});
 
 /// The unbuilt model that `{"class_name": "Sequential", "name": ..., "config": {...}}` describes, with new
 /// weights.
-template <class T>
+template <class T = float>
 BasicModel<T> model_from_config(const Json& json, std::span<const BasicLayerFactory<T>> custom = {});
 
 }  // namespace strata::inline STRATA_ABI

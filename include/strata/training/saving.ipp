@@ -42,7 +42,7 @@ std::shared_ptr<ModelImpl<T>> model_from_json(const std::string& class_name, con
       // Not set_trainable: the layers inside have their own flags.
       layer->BasicLayerImpl<T>::set_trainable(layer_config.get("trainable", true));
     } else {
-      layer = basic_layer_from_config<T>(entry, custom);
+      layer = layer_from_config<T>(entry, custom);
     }
     layer->set_name(layer_name);
     require<DataError>(layers.emplace(layer_name, layer).second, "[model] two layers are called '",
@@ -114,7 +114,7 @@ void save_model(const BasicModel<T>& model, const std::string& path) {
 }
 
 template <class T>
-BasicModel<T> load_basic_model(const std::string& path, BasicLoadOptions<T> options) {
+BasicModel<T> load_model(const std::string& path, BasicLoadOptions<T> options) {
   const SafetensorsFile file(path);
   const auto entry = [&](const char* key) -> const std::string& {
     const auto found = file.metadata().find(key);
@@ -153,8 +153,8 @@ template BasicModel<float> model_from_config(const Json&, std::span<const BasicL
 template BasicModel<double> model_from_config(const Json&, std::span<const BasicLayerFactory<double>>);
 template void save_model(const BasicModel<float>&, const std::string&);
 template void save_model(const BasicModel<double>&, const std::string&);
-template BasicModel<float> load_basic_model(const std::string&, BasicLoadOptions<float>);
-template BasicModel<double> load_basic_model(const std::string&, BasicLoadOptions<double>);
+template BasicModel<float> load_model(const std::string&, BasicLoadOptions<float>);
+template BasicModel<double> load_model(const std::string&, BasicLoadOptions<double>);
 #endif
 
 }  // namespace strata::inline STRATA_ABI
