@@ -1,0 +1,135 @@
+#pragma once
+
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <limits>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <variant>
+#include <vector>
+
+#include <strata/core/error.hpp>
+
+namespace examples {
+
+/// A command line that cannot be understood.
+class UsageError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// One flag with a value. What the variable holds before parsing is the default that --help shows.
+struct Flag {
+  std::string name;   ///< "--epochs"
+  std::string value;  ///< what --help calls its value, "N"
+  std::string help;
+  std::variant<std::string*, std::int64_t*, std::uint64_t*, double*> variable;
+  double least = std::numeric_limits<double>::lowest();  ///< smallest number allowed
+  std::vector<std::string> choices = {};                 ///< texts allowed; none: any
+  bool given = false;
+};
+
+class Flags {
+ public:
+  Flags(std::string program, std::string purpose, std::vector<Flag> flags)
+      : program_(std::move(program)), purpose_(std::move(purpose)), flags_(std::move(flags)) {}
+
+  /// Sets the variables from `--name value` and `--name=value`. Returns false where --help was asked for.
+  /// Throws UsageError.
+  bool parse(int argc, char** argv) {
+    for (int i = 1; i < argc; ++i) {
+      const std::string_view word = argv[i];
+      if (word == "--help" || word == "-h") return false;
+      const std::size_t equals = word.find('=');
+      Flag& flag = find(word.substr(0, equals));
+      if (equals == word.npos && i + 1 == argc) throw UsageError(flag.name + " needs a value");
+      set(flag, equals == word.npos ? argv[++i] : word.substr(equals + 1));
+    }
+    return true;
+  }
+
+  bool given(std::string_view name) { return find(name).given; }
+
+  void print_help() const {
+    std::printf("%s\n\nusage: bash examples/run %s [FLAGS]\n\n", purpose_.c_str(), program_.c_str());
+    for (const Flag& flag : flags_) {
+      std::string value = flag.value;
+      for (const std::string& choice : flag.choices) value += (value.empty() ? "" : "|") + choice;
+      const std::string standard = text(flag);
+      std::printf("  %-28s %s%s\n", (flag.name + " " + value).c_str(), flag.help.c_str(),
+                  standard.empty() ? "" : (" (default " + standard + ")").c_str());
+    }
+    std::printf("  %-28s this text\n", "--help");
+  }
+
+ private:
+  Flag& find(std::string_view name) {
+    for (Flag& flag : flags_)
+      if (flag.name == name) return flag;
+    throw UsageError(strata::concat("unknown flag '", name, "'"));
+  }
+
+  static void set(Flag& flag, std::string_view text) {
+    flag.given = true;
+    std::visit([&](auto* variable) { assign(flag, text, *variable); }, flag.variable);
+  }
+  static void assign(const Flag& flag, std::string_view text, std::string& variable) {
+    std::string allowed;
+    for (const std::string& choice : flag.choices) {
+      if (choice == text) allowed.clear();
+      if (choice == text) break;
+      allowed += (allowed.empty() ? "" : " or ") + choice;
+    }
+    if (!allowed.empty())
+      throw UsageError(strata::concat(flag.name, " takes ", allowed, ", found '", text, "'"));
+    variable = text;
+  }
+  template <class Number>
+  static void assign(const Flag& flag, std::string_view text, Number& variable) {
+    Number number{};
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    bool good = error == std::errc{} && end == text.data() + text.size();
+    if constexpr (std::is_floating_point_v<Number>) good = good && std::isfinite(number);
+    if (!good || static_cast<double>(number) < flag.least) {
+      const std::string least = flag.least > std::numeric_limits<double>::lowest()
+                                    ? strata::concat(" of at least ", flag.least)
+                                    : std::string();
+      throw UsageError(strata::concat(flag.name, " takes ",
+                                      std::is_integral_v<Number> ? "a whole number" : "a number", least,
+                                      ", found '", text, "'"));
+    }
+    variable = number;
+  }
+  static std::string text(const Flag& flag) {
+    return std::visit([](const auto* variable) { return strata::concat(*variable); }, flag.variable);
+  }
+
+  std::string program_, purpose_;
+  std::vector<Flag> flags_;
+};
+
+/// Runs an example's body. Errors become one message on stderr; the result is the exit code: 2 for a wrong
+/// command line, 1 for everything else that went wrong.
+template <class Body>
+int run(const char* program, Body body) {
+  try {
+    body();
+    return 0;
+  } catch (const UsageError& error) {
+    std::fprintf(stderr, "%s: %s; --help explains the flags\n", program, error.what());
+    return 2;
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "%s: there is not enough memory for this\n", program);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s: %s\n", program, error.what());
+  }
+  return 1;
+}
+
+}  // namespace examples
