@@ -213,7 +213,10 @@ class Tensor {
     }
     if (!inside) [[unlikely]] {
       std::string text;
-      for (const std::int64_t i : index) text += (text.empty() ? "" : ",") + std::to_string(i);
+      for (const std::int64_t i : index) {
+        if (!text.empty()) text += ',';
+        text += std::to_string(i);
+      }
       throw ShapeError(concat("[tensor] [", text, "] is not an index into ", shape_));
     }
     return position;
