@@ -33,6 +33,82 @@ struct CropBox {
   std::int64_t top, left, height, width;
 };
 
+inline constexpr int pillow_bits = 22;  // fractional bits of a weight: 32 - 8 for a pixel - 2 for overshoot
+
+/// Where a sum of weighted values begins, and how it ends.
+template <class W>
+inline constexpr W sum_start = 0;
+template <>
+inline constexpr std::int32_t sum_start<std::int32_t> = 1 << (pillow_bits - 1);  // rounds
+inline void finish_sum(float sum, float& out) {
+  out = sum;
+}
+inline void finish_sum(std::int32_t sum, std::uint8_t& out) {
+  out = static_cast<std::uint8_t>(std::clamp(sum >> pillow_bits, 0, 255));
+}
+
+/// One row of pixels along `axis`; C channels known to the compiler, or 0.
+template <int C, class In, class W, class Out>
+void resize_row(const In* in, std::int64_t channels, const ResizeAxis<W>& axis, Out* out) {
+  if constexpr (C > 0) {
+    for (std::int64_t x = 0; x < axis.size(); ++x, out += C) {
+      const In* pixel = in + axis.first[x] * C;
+      const W* weight = axis.weights(x);
+      W sum[C];
+      std::fill_n(sum, C, sum_start<W>);
+      for (std::int64_t k = axis.count[x]; k > 0; --k, pixel += C, ++weight)
+        for (int c = 0; c < C; ++c) sum[c] += static_cast<W>(pixel[c]) * *weight;
+      for (int c = 0; c < C; ++c) finish_sum(sum[c], out[c]);
+    }
+  } else {
+    for (std::int64_t x = 0; x < axis.size(); ++x, out += channels)
+      for (std::int64_t c = 0; c < channels; ++c) {
+        W sum = sum_start<W>;
+        for (std::int64_t k = 0; k < axis.count[x]; ++k)
+          sum += static_cast<W>(in[(axis.first[x] + k) * channels + c]) * axis.weights(x)[k];
+        finish_sum(sum, out[c]);
+      }
+  }
+}
+template <class In, class W, class Out>
+void resize_row(const In* in, std::int64_t channels, const ResizeAxis<W>& axis, Out* out) {
+  if (channels == 3) return resize_row<3>(in, channels, axis, out);
+  if (channels == 1) return resize_row<1>(in, channels, axis, out);
+  if (channels == 4) return resize_row<4>(in, channels, axis, out);
+  resize_row<0>(in, channels, axis, out);
+}
+
+/// The weighted sum of `taps` lines of `line` values each, one below the other.
+template <class In, class W, class Out>
+void resize_lines(const In* in, std::int64_t line, std::int64_t taps, const W* weights, Out* out) {
+  constexpr int block = 32;  // a fixed count stays in registers
+  for (std::int64_t i = 0; i < line; i += block) {
+    W sum[block];
+    std::fill_n(sum, block, sum_start<W>);
+    const std::int64_t width = std::min<std::int64_t>(block, line - i);
+    for (std::int64_t k = 0; k < taps; ++k) {
+      const In* from = in + k * line + i;
+      const W weight = weights[k];
+      if (width == block)
+        for (int j = 0; j < block; ++j) sum[j] += static_cast<W>(from[j]) * weight;
+      else
+        for (int j = 0; j < width; ++j) sum[j] += static_cast<W>(from[j]) * weight;
+    }
+    for (int j = 0; j < width; ++j) finish_sum(sum[j], out[i + j]);
+  }
+}
+
+template <int C, class In, class Out>
+void pick_row(const In* in, std::int64_t channels, const std::vector<std::int64_t>& columns, Out* out) {
+  const std::int64_t count = C ? C : channels;
+  for (const std::int64_t x : columns)
+    for (std::int64_t c = 0; c < count; ++c) *out++ = in[x * count + c];
+}
+template <class In, class Out>
+void pick_row(const In* in, std::int64_t channels, const std::vector<std::int64_t>& columns, Out* out) {
+  channels == 3 ? pick_row<3>(in, channels, columns, out) : pick_row<0>(in, channels, columns, out);
+}
+
 // --- Pillow (libImaging/Resample.c, libImaging/Geometry.c) ---
 
 inline double pillow_sinc(double x) {
@@ -77,7 +153,6 @@ inline double pillow_weight(PillowFilter filter, double x) {
 }
 
 using PillowAxis = ResizeAxis<std::int32_t>;
-inline constexpr int pillow_bits = 22;  // fractional bits of a weight: 32 - 8 for a pixel - 2 for overshoot
 
 /// The part of `in` pixels that starts at `begin` and has `extent`; the filter reaches beyond it.
 inline PillowAxis pillow_axis(PillowFilter filter, std::int64_t in, std::int64_t begin, std::int64_t extent,
@@ -105,33 +180,14 @@ inline PillowAxis pillow_axis(PillowFilter filter, std::int64_t in, std::int64_t
   return axis;
 }
 
-inline std::uint8_t pillow_clip(std::int32_t sum) {
-  return static_cast<std::uint8_t>(std::clamp(sum >> pillow_bits, 0, 255));
-}
-
-/// One row, `C` channels known to the compiler.
-template <int C>
-void pillow_row(const std::uint8_t* in, const PillowAxis& axis, std::uint8_t* out) {
-  for (std::int64_t x = 0; x < axis.size(); ++x, out += C) {
-    const std::uint8_t* pixel = in + axis.first[x] * C;
-    const std::int32_t* weight = axis.weights(x);
-    std::int32_t sum[C];
-    for (int c = 0; c < C; ++c) sum[c] = 1 << (pillow_bits - 1);
-    for (std::int64_t k = 0; k < axis.count[x]; ++k, pixel += C)
-      for (int c = 0; c < C; ++c) sum[c] += pixel[c] * weight[k];
-    for (int c = 0; c < C; ++c) out[c] = pillow_clip(sum[c]);
-  }
-}
-
 /// Rows [first, last) of `in`, narrowed or widened.
 inline Tensor<std::uint8_t> pillow_horizontal(TensorView<const std::uint8_t> in, const PillowAxis& columns,
                                               std::int64_t first, std::int64_t last) {
   const std::int64_t channels = in.shape()[2], line = in.shape()[1] * channels,
                      row = columns.size() * channels;
   Tensor<std::uint8_t> out = Tensor<std::uint8_t>::uninitialized({last - first, columns.size(), channels});
-  const auto pass = channels == 1 ? pillow_row<1> : channels == 3 ? pillow_row<3> : pillow_row<4>;
   for (std::int64_t y = first; y < last; ++y)
-    pass(in.data() + y * line, columns, out.data() + (y - first) * row);
+    resize_row(in.data() + y * line, channels, columns, out.data() + (y - first) * row);
   return out;
 }
 
@@ -140,17 +196,9 @@ inline Tensor<std::uint8_t> pillow_vertical(TensorView<const std::uint8_t> in, c
                                             std::int64_t first) {
   const std::int64_t line = in.shape()[1] * in.shape()[2];
   Tensor<std::uint8_t> out = Tensor<std::uint8_t>::uninitialized({rows.size(), in.shape()[1], in.shape()[2]});
-  std::vector<std::int32_t> sums(static_cast<std::size_t>(line));
-  std::int32_t* sum = sums.data();
-  for (std::int64_t y = 0; y < rows.size(); ++y) {
-    std::fill(sums.begin(), sums.end(), 1 << (pillow_bits - 1));
-    for (std::int64_t k = 0; k < rows.count[y]; ++k) {
-      const std::uint8_t* from = in.data() + (rows.first[y] - first + k) * line;
-      const std::int32_t weight = rows.weights(y)[k];
-      for (std::int64_t i = 0; i < line; ++i) sum[i] += from[i] * weight;
-    }
-    std::transform(sums.begin(), sums.end(), out.data() + y * line, pillow_clip);
-  }
+  for (std::int64_t y = 0; y < rows.size(); ++y)
+    resize_lines(in.data() + (rows.first[y] - first) * line, line, rows.count[y], rows.weights(y),
+                 out.data() + y * line);
   return out;
 }
 
@@ -181,13 +229,6 @@ inline std::vector<std::int64_t> pillow_nearest(std::int64_t begin, std::int64_t
     at += step;
   }
   return index;
-}
-
-template <class In, class Out>
-void pick_pixels(const In* in, std::int64_t in_width, std::int64_t channels,
-                 const std::vector<std::int64_t>& rows, const std::vector<std::int64_t>& columns, Out* out) {
-  for (const std::int64_t y : rows)
-    for (const std::int64_t x : columns) out = std::copy_n(in + (y * in_width + x) * channels, channels, out);
 }
 
 /// a * b / 255, rounded, for bytes.
@@ -350,18 +391,6 @@ inline std::vector<std::int64_t> tf_nearest(std::int64_t begin, std::int64_t in,
   return index;
 }
 
-inline void tf_row(const float* in, std::int64_t channels, const ResizeAxis<float>& axis, float* out) {
-  for (std::int64_t x = 0; x < axis.size(); ++x, out += channels) {
-    const float* pixel = in + axis.first[x] * channels;
-    const float* weight = axis.weights(x);
-    for (std::int64_t c = 0; c < channels; ++c) {
-      float sum = 0;
-      for (std::int64_t k = 0; k < axis.count[x]; ++k) sum += pixel[k * channels + c] * weight[k];
-      out[c] = sum;
-    }
-  }
-}
-
 /// Resizes `box` of `in` into [height,width,channels] at `out`, whose rows are `stride` floats apart.
 template <class T>
 void tf_resize(TensorView<const T> in, const CropBox& box, std::int64_t height, std::int64_t width,
@@ -371,7 +400,7 @@ void tf_resize(TensorView<const T> in, const CropBox& box, std::int64_t height, 
     const std::vector<std::int64_t> rows = tf_nearest(box.top, box.height, height);
     const std::vector<std::int64_t> columns = tf_nearest(box.left, box.width, width);
     for (std::int64_t y = 0; y < height; ++y)
-      pick_pixels(in.data(), in_width, channels, {rows[y]}, columns, out + y * stride);
+      pick_row(in.data() + rows[y] * line, channels, columns, out + y * stride);
     return;
   }
   // Rows first, as TensorFlow: the loop over a whole line vectorises.
@@ -379,14 +408,8 @@ void tf_resize(TensorView<const T> in, const CropBox& box, std::int64_t height, 
   const ResizeAxis<float> columns = tf_axis(interpolation, antialias, box.left, box.width, width);
   std::vector<float> sums(static_cast<std::size_t>(line));
   for (std::int64_t y = 0; y < height; ++y) {
-    std::fill(sums.begin(), sums.end(), 0.0f);
-    for (std::int64_t k = 0; k < rows.count[y]; ++k) {
-      const T* from = in.data() + (rows.first[y] + k) * line;
-      const float weight = rows.weights(y)[k];
-      float* sum = sums.data();
-      for (std::int64_t i = 0; i < line; ++i) sum[i] += static_cast<float>(from[i]) * weight;
-    }
-    tf_row(sums.data(), channels, columns, out + y * stride);
+    resize_lines(in.data() + rows.first[y] * line, line, rows.count[y], rows.weights(y), sums.data());
+    resize_row(sums.data(), channels, columns, out + y * stride);
   }
 }
 
@@ -463,9 +486,12 @@ STRATA_INLINE Tensor<std::uint8_t> resize_pillow(TensorView<const std::uint8_t> 
   Tensor<std::uint8_t> out;
   if (same || filter == PillowFilter::nearest) {
     out = Tensor<std::uint8_t>::uninitialized({height, width, channels});
-    detail::pick_pixels(pixels.data(), in_width, channels,
-                        detail::pillow_nearest(box.top, box.height, height),
-                        detail::pillow_nearest(box.left, box.width, width), out.data());
+    const auto columns = detail::pillow_nearest(box.left, box.width, width);
+    std::uint8_t* to = out.data();
+    for (const std::int64_t y : detail::pillow_nearest(box.top, box.height, height)) {
+      detail::pick_row(pixels.data() + y * in_width * channels, channels, columns, to);
+      to += width * channels;
+    }
   } else if (channels == 4) {
     out = detail::pillow_filter(detail::premultiplied(pixels), box, height, width, filter);
     detail::undo_premultiplied(out);
