@@ -183,7 +183,8 @@ def step_docs():
     """Every ```cpp block of the documentation compiles.
 
     A block with an #include stands alone. The others of a page are statements: together they make one function, each
-    in a scope inside the one before, so that a block may use what an earlier one declared.
+    in a scope inside the one before, so that a block may use what an earlier one declared. What readers need not see
+    (declarations; or the #includes of the page, by themselves) may stand in a comment: `<!-- cpp`, the lines, `-->`.
     """
     sources = []
     for page in sorted(["README.md", *glob.glob("docs/**/*.md", recursive=True)]):
@@ -191,21 +192,22 @@ def step_docs():
             continue
         with open(page) as file:
             text = file.read()
-        blocks = [(text.count("\n", 0, match.start(1)) + 1, match[1])
-                  for match in re.finditer(r"^```cpp\n(.*?)^```$", text, re.M | re.S)]
-        function = []
-        for number, code in blocks:
-            located = f'#line {number} "{page}"\n{code}'
-            if "#include" in code:
+        includes, function = "#include <strata/strata.hpp>\n", []
+        for match in re.finditer(r"^(```|<!-- )cpp\n(.*?)^(?:```|-->)$", text, re.M | re.S):
+            number = text.count("\n", 0, match.start(2)) + 1
+            code = f'#line {number} "{page}"\n{match[2]}'
+            if match[1] == "```" and "#include" in code:
                 path = f"build/docs/{page}.{number}.cpp"
-                write_changed(path, located)
+                write_changed(path, code)
                 sources.append((f"{page}:{number}", path))
+            elif "#include" in code:
+                includes += code
             else:
-                function.append(located)
+                function.append(code)
         if function:
             path = f"build/docs/{page}.cpp"
-            write_changed(path, "#include <strata/strata.hpp>\nusing namespace strata;\nvoid page() {\n" +
-                          "{\n".join(function) + "}\n" * len(function))
+            write_changed(path, includes + "using namespace strata;\nvoid page() {\n" + "{\n".join(function) +
+                          "}\n" * len(function))
             sources.append((page, path))
     compile_all("docs", sources, {"g++": ["g++", "-DSTRATA_COMPILED"]})
 
