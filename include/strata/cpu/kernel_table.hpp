@@ -11,7 +11,8 @@ enum class Function : int { linear, relu, leaky_relu, elu, sigmoid, tanh };
 
 /// One optimizer step with all that is the same for every element computed beforehand.
 struct OptimizerCoefficients {
-  float learning_rate, momentum, rho, beta_1, beta_2, epsilon, decay, gradient_scale, clip_value;
+  float learning_rate, momentum, rho, epsilon, decay, gradient_scale, clip_value;
+  float one_minus_rho, one_minus_beta_1, one_minus_beta_2;  ///< from double: 1 - 0.999f is off by 1e-5
   bool nesterov, centered, amsgrad;
 };
 

@@ -43,12 +43,13 @@ inline void sgd(const OptimizerCoefficients& c, long count, const float* gradien
 inline void rmsprop(const OptimizerCoefficients& c, long count, const float* gradient, float* value,
                     float* velocity, float* momentum, float* average) {
   const bool moves = momentum != nullptr, centered = c.centered;
-  const float rate = c.learning_rate, keep = c.momentum, rho = c.rho, epsilon = c.epsilon;
+  const float rate = c.learning_rate, keep = c.momentum, rho = c.rho, new_part = c.one_minus_rho,
+              epsilon = c.epsilon;
   for_weights(c, count, gradient, value, velocity, momentum, average, [=](Vec& w, Vec g, Vec* s) {
-    s[0] = s[0] * rho + g * g * (1.f - rho);
+    s[0] = s[0] * rho + g * g * new_part;
     Vec denominator = s[0] + epsilon;
     if (centered) {
-      s[2] = s[2] * rho + g * (1.f - rho);
+      s[2] = s[2] * rho + g * new_part;
       denominator = s[0] - s[2] * s[2] + epsilon;
     }
     const Vec step = g * rate / sqrt(denominator);
@@ -61,10 +62,11 @@ inline void rmsprop(const OptimizerCoefficients& c, long count, const float* gra
 inline void adam(const OptimizerCoefficients& c, long count, const float* gradient, float* value, float* m,
                  float* v, float* v_max) {
   const bool amsgrad = c.amsgrad;
-  const float rate = c.learning_rate, beta_1 = c.beta_1, beta_2 = c.beta_2, epsilon = c.epsilon;
+  const float rate = c.learning_rate, new_1 = c.one_minus_beta_1, new_2 = c.one_minus_beta_2,
+              epsilon = c.epsilon;
   for_weights(c, count, gradient, value, m, v, v_max, [=](Vec& w, Vec g, Vec* s) {
-    s[0] += (g - s[0]) * (1.f - beta_1);
-    s[1] += (g * g - s[1]) * (1.f - beta_2);
+    s[0] += (g - s[0]) * new_1;
+    s[1] += (g * g - s[1]) * new_2;
     if (amsgrad) s[2] = max(s[2], s[1]);
     w -= s[0] * rate / (sqrt(amsgrad ? s[2] : s[1]) + epsilon);
   });

@@ -175,8 +175,9 @@ STRATA_INLINE void CpuBackend::optimizer_step(const OptimizerSpec& spec,
   OptimizerCoefficients common{};
   common.momentum = static_cast<float>(spec.momentum);
   common.rho = static_cast<float>(spec.rho);
-  common.beta_1 = static_cast<float>(spec.beta_1);
-  common.beta_2 = static_cast<float>(spec.beta_2);
+  common.one_minus_rho = static_cast<float>(1 - spec.rho);
+  common.one_minus_beta_1 = static_cast<float>(1 - spec.beta_1);
+  common.one_minus_beta_2 = static_cast<float>(1 - spec.beta_2);
   common.epsilon = static_cast<float>(spec.epsilon);
   common.decay = static_cast<float>(spec.learning_rate * spec.weight_decay);
   common.clip_value = static_cast<float>(spec.clip_value);

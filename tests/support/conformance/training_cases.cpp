@@ -140,20 +140,25 @@ void optimizer_cases(Cases& cases) {
   const auto add = [&](const OptimizerSpec& spec, int slots, const std::string& description) {
     // Many weights in one call, as in a model; slot s is null unless bit s of `slots` is set.
     for (const std::vector<std::int64_t>& sizes :
-         {std::vector<std::int64_t>{}, {1}, {17, 0, 3, 1000}, {40000, 8, 1, 64, 4097}}) {
+         {std::vector<std::int64_t>{}, {1}, {17, 0, 3, 1000}, {40000, 8, 1, 64, 4097}, {33, 64}}) {
+      // The last are at the first step, with gradients so small that epsilon counts.
+      const bool fresh = sizes.size() == 2;
       std::vector<Operand> operands;
       for (const std::int64_t size : sizes) {
         operands.push_back(cases.random_output(size));
-        operands.push_back(cases.random(size));
+        operands.push_back(fresh ? cases.random(size, -1e-4, 1e-4) : cases.random(size));
+        if (fresh) operands.back().values[0] = 0;
         for (int s = 0; s < 3; ++s) {
           // Velocity exceeds the squared mean gradient, as it does in a real run.
           const bool second = (spec.kind == rmsprop && s == 0) || (spec.kind == adam && s > 0);
           operands.push_back(!(slots >> s & 1) ? cases.null()
+                             : fresh           ? Operand{std::vector<float>(std::size_t(size)), true}
                              : second          ? cases.random_output(size, 0.3, 1)
                                                : cases.random_output(size, -0.5, 0.5));
         }
       }
-      cases.add("optimizer_step", concat(description, ", ", sizes.size(), " weights"), std::move(operands),
+      cases.add("optimizer_step", concat(description, ", ", sizes.size(), " weights", fresh ? ", fresh" : ""),
+                std::move(operands),
                 [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
                   std::vector<OptimizerUpdate<T>> updates;
                   for (std::size_t i = 0; i < sizes.size(); ++i)
