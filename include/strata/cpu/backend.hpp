@@ -13,7 +13,10 @@ namespace strata::inline STRATA_ABI::cpu {
 /// normalization.ipp, pooling.ipp, training.ipp.
 class CpuBackend final : public Backend<float> {
  public:
-  CpuBackend(ThreadPool& pool, const PlanLimits& limits) : pool_(pool), limits_(limits) {}
+  CpuBackend(ThreadPool& pool, const KernelTable& kernels, const PlanLimits& limits)
+      : pool_(pool), kernels_(kernels), limits_(limits) {}
+
+  const KernelTable& kernels() const { return kernels_; }
 
   void conv2d(const Conv2DGeometry& g, const float* x, WeightView<float> kernel,
               const Epilogue<float>& epilogue, float* y) override;
@@ -78,9 +81,9 @@ class CpuBackend final : public Backend<float> {
                 const WeightView<float>& kernel, bool flip, const OutputEpilogue& epilogue, float* y);
 
   ThreadPool& pool_;
+  const KernelTable& kernels_;
   PlanLimits limits_;
   Workspace workspace_;
-  const KernelTable& kernels_ = kernels();
 };
 
 }  // namespace strata::inline STRATA_ABI::cpu

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string_view>
+
 #include <strata/cpu/planner.hpp>
 #include <strata/tensor/device.hpp>
 
@@ -8,7 +10,8 @@ namespace strata::inline STRATA_ABI {
 namespace cpu {
 
 struct DeviceOptions {
-  int threads = 0;  ///< 0: every CPU the process may use
+  int threads = 0;                        ///< 0: every CPU the process may use
+  std::string_view instruction_set = "";  ///< "": the best; "avx512", "avx2", "baseline" where available
   ConvolutionAccuracy accuracy = ConvolutionAccuracy::fast;
   std::int64_t memory_limit = 0;  ///< bytes of packed weight and workspace for one convolution; 0: any
   /// Small images of a batch may share Winograd tiles: a few per cent faster, but a NaN or very large numbers
@@ -17,7 +20,7 @@ struct DeviceOptions {
 };
 
 /// A CPU device with a thread pool of its own, which its kernels and loaders share. Throws ConfigError for a
-/// negative thread count.
+/// negative thread count, DeviceError for an instruction set that is not available.
 DevicePtr device(const DeviceOptions& options = {});
 
 }  // namespace cpu

@@ -15,11 +15,12 @@ class CpuDevice final : public Device {
  public:
   explicit CpuDevice(const DeviceOptions& options)
       : pool_(options.threads),
-        backend_(pool_, {options.accuracy, options.memory_limit, options.share_tiles}) {}
+        backend_(pool_, kernels(options.instruction_set),
+                 {options.accuracy, options.memory_limit, options.share_tiles}) {}
 
   std::string description() const override {
-    return concat("cpu (", pool_.threads(), pool_.threads() == 1 ? " thread, " : " threads, ", kernels().name,
-                  ")");
+    return concat("cpu (", pool_.threads(), pool_.threads() == 1 ? " thread, " : " threads, ",
+                  backend_.kernels().name, ")");
   }
   bool host_accessible() const override { return true; }
   void* allocate(std::size_t bytes) override {

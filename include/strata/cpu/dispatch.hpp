@@ -1,12 +1,19 @@
 #pragma once
 
+#include <span>
+#include <string_view>
+
 #include <strata/cpu/kernel_table.hpp>
 
 namespace strata::inline STRATA_ABI::cpu {
 
-/// The kernels for this machine: those of the compiler's flags or, in the compiled library, the best that the
-/// processor runs.
-const KernelTable& kernels();
+/// The kernels that this processor runs, best first. Header-only use has those of the compiler's flags, the
+/// compiled library all.
+std::span<const KernelTable* const> available_kernels();
+
+/// The best kernels, or those called `name` ("avx512", "avx2", "baseline"). Throws DeviceError where they are
+/// not available.
+const KernelTable& kernels(std::string_view name = "");
 
 #if !STRATA_HEADER_ONLY
 namespace baseline {

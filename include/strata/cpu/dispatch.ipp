@@ -1,5 +1,6 @@
 #pragma once
 
+#include <strata/core/error.hpp>
 #include <strata/cpu/dispatch.hpp>
 
 #if STRATA_HEADER_ONLY
@@ -8,25 +9,33 @@
 
 namespace strata::inline STRATA_ABI::cpu {
 
+STRATA_INLINE std::span<const KernelTable* const> available_kernels() {
 #if STRATA_HEADER_ONLY
-STRATA_INLINE const KernelTable& kernels() {
-  return STRATA_CPU_ISA::table;
-}
-#else
-const KernelTable& kernels() {
-#if defined(__x86_64__)
-  static const KernelTable& best = []() -> const KernelTable& {
+  static constexpr const KernelTable* tables[] = {&STRATA_CPU_ISA::table};
+  return tables;
+#elif defined(__x86_64__)
+  static constexpr const KernelTable* tables[] = {&avx512::table, &avx2::table, &baseline::table};
+  static const std::size_t unsupported = [] {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
-      return avx512::table;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2::table;
-    return baseline::table;
+      return 0;
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 1 : 2;
   }();
-  return best;
+  return std::span(tables).subspan(unsupported);
 #else
-  return baseline::table;
+  static constexpr const KernelTable* tables[] = {&baseline::table};
+  return tables;
 #endif
 }
-#endif
+
+STRATA_INLINE const KernelTable& kernels(std::string_view name) {
+  std::string names;
+  for (const KernelTable* table : available_kernels()) {
+    if (name.empty() || name == table->name) return *table;
+    names += (names.empty() ? "" : ", ") + std::string(table->name);
+  }
+  throw DeviceError(
+      concat("[cpu] expected one of the instruction sets available here (", names, "), found '", name, "'"));
+}
 
 }  // namespace strata::inline STRATA_ABI::cpu

@@ -100,10 +100,10 @@ STRATA_INLINE void multiply(
           float* out = c + (first_row + r) * columns + p * panel;
           const std::int64_t height = std::min<std::int64_t>(block_rows, task_rows - r);
           if (height == block_rows && width == panel) {
-            kernel(steps, left, right, b.row_stride, out, columns, k0 > 0);
+            kernel(steps, left, right, b.row_stride, out, columns, k0 > 0, nullptr, 0);
             continue;
           }
-          kernel(steps, left, right, b.row_stride, tile, panel, false);
+          kernel(steps, left, right, b.row_stride, tile, panel, false, nullptr, 0);
           for (std::int64_t i = 0; i < height; ++i)
             for (std::int64_t j = 0; j < width; ++j)
               out[i * columns + j] =

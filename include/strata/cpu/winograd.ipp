@@ -70,12 +70,18 @@ STRATA_INLINE void winograd_convolution(const WinogradEngine& engine, const Conv
   const auto finish_slab = [&](std::int64_t first_block, std::int64_t count, std::int64_t first_channel,
                                const float* transformed, float* sums) {
     const std::int64_t channels = std::min(plan.slab, g.out_c - first_channel);
+    // While a panel is used, the next is fetched, a share with every block: the third-level cache, or the
+    // memory, answers too late for the loads themselves.
+    const std::int64_t chunks = divide_up(g.in_c, kernels.width);
+    const std::int64_t lines = divide_up(g.in_c * panel / 16, count * chunks);
     for (std::int64_t p = 0; p < points; ++p)
       for (std::int64_t j = 0; j < channels; j += panel) {
         const float* b = weights + p * weight_stride + (first_channel + j) * g.in_c;
+        const float* next = j + panel < channels ? b + g.in_c * panel : b - j * g.in_c + weight_stride;
         for (std::int64_t i = 0; i < count; ++i)
           multiply(g.in_c, transformed + (i * points + p) * in_stride, b, panel,
-                   sums + (i * points + p) * sum_stride + j, plan.slab, false);
+                   sums + (i * points + p) * sum_stride + j, plan.slab, false, next + i * chunks * lines * 16,
+                   lines);
       }
     OutputEpilogue part = epilogue;
     if (part.bias) part.bias += first_channel;
