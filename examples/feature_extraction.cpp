@@ -47,12 +47,13 @@ void feature_extraction(int argc, char** argv) {
   const DevicePtr device = options.make_device();
   std::printf("Strata " STRATA_VERSION ", feature extraction on %s\n", device->description().c_str());
 
-  if (options.data.empty()) {
+  const bool drawn = options.data.empty();
+  if (drawn) {
     options.data = run.file("pictures");
     sample_pictures::write(options.data);
     std::printf("\nNo --data was given: the pictures are drawn, balloons and kites, into %s\n",
                 options.data.c_str());
-    if (!flags.given("--input-size")) options.input_size = 64;
+    if (!flags.given("--input-size")) options.input_size = 64;  // they are small, and so is the wait
   }
   std::vector<DirectoryDataset> pictures;
   for (const char* subset : subsets) pictures.push_back(examples::pictures(options, subset));
@@ -65,6 +66,8 @@ void feature_extraction(int argc, char** argv) {
               static_cast<long long>(pictures[1].samples()), static_cast<long long>(pictures[2].samples()));
 
   const Model base = examples::make_base(options, device);
+  // The values of random features are tiny.
+  if (drawn && options.weights == "random" && !flags.given("--learning-rate")) options.learning_rate = 3e-3;
   run.write_config(options.json());
   std::printf("\nThe base, weights: %s\n", options.weights.c_str());
   base.summary();
@@ -86,6 +89,8 @@ void feature_extraction(int argc, char** argv) {
                       .metrics = {Accuracy()}});
   std::printf("\nThe classifier\n");
   classifier.summary();
+  std::printf("RMSprop with learning rate %g, batches of %lld, %lld epochs\n", options.learning_rate,
+              static_cast<long long>(options.batch_size), static_cast<long long>(options.epochs));
 
   History history;
   run.phase("training", pictures[0].samples() * options.epochs, [&] {

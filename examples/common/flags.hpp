@@ -26,12 +26,12 @@ class UsageError : public std::runtime_error {
 
 /// One flag with a value. What the variable holds before parsing is the default that --help shows.
 struct Flag {
-  std::string name;   ///< "--epochs"
-  std::string value;  ///< what --help calls its value, "N"
-  std::string help;
-  std::variant<std::string*, std::int64_t*, std::uint64_t*, double*> variable;
-  double least = std::numeric_limits<double>::lowest();  ///< smallest number allowed
-  std::vector<std::string> choices = {};                 ///< texts allowed; none: any
+  std::string name;        ///< "--epochs"
+  std::string value = {};  ///< what --help calls its value, "N"
+  std::string help = {};
+  std::variant<std::string*, std::int64_t*, std::uint64_t*, double*> variable = {};
+  double least = std::numeric_limits<double>::lowest(), most = std::numeric_limits<double>::max();
+  std::vector<std::string> choices = {};  ///< texts allowed; none: any
   bool given = false;
 };
 
@@ -96,14 +96,15 @@ class Flags {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
     bool good = error == std::errc{} && end == text.data() + text.size();
     if constexpr (std::is_floating_point_v<Number>) good = good && std::isfinite(number);
-    if (!good || static_cast<double>(number) < flag.least) {
-      const std::string least = flag.least > std::numeric_limits<double>::lowest()
-                                    ? strata::concat(" of at least ", flag.least)
-                                    : std::string();
+    const Flag any;
+    std::string range;
+    if (flag.least != any.least) range += strata::concat(" of at least ", flag.least);
+    if (flag.most != any.most) range += strata::concat(" and at most ", flag.most);
+    const auto size = static_cast<double>(number);
+    if (!good || size < flag.least || size > flag.most)
       throw UsageError(strata::concat(flag.name, " takes ",
-                                      std::is_integral_v<Number> ? "a whole number" : "a number", least,
+                                      std::is_integral_v<Number> ? "a whole number" : "a number", range,
                                       ", found '", text, "'"));
-    }
     variable = number;
   }
   static std::string text(const Flag& flag) {

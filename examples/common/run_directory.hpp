@@ -78,13 +78,13 @@ class RunDirectory {
   /// Times what `work` does to `images` pictures, tells it on stdout and keeps it for metrics.json.
   template <class Work>
   void phase(const std::string& name, std::int64_t images, Work work) {
+    std::fflush(stdout);
     const auto start = std::chrono::steady_clock::now();
     work();
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     const double rate = static_cast<double>(images) / std::max(seconds, 1e-9);
     std::printf("%-20s %7lld images %8.1f s %9.0f images/s\n", name.c_str(), static_cast<long long>(images),
                 seconds, rate);
-    std::fflush(stdout);
     phases_[name] = strata::Json::object({{"seconds", seconds}, {"images_per_second", rate}});
   }
 

@@ -98,7 +98,11 @@ class Canvas {
   std::vector<Color> pixels_;
 };
 
-inline void draw_landscape(Canvas& canvas, Dice& dice) {
+enum class Subject { balloon, kite };
+
+/// Kites fly by day at the beach, balloons rise over meadows in the morning, at dusk and at night: as in
+/// photographs the surroundings tell, too, and even a base with random weights sees them.
+inline void draw_landscape(Canvas& canvas, Dice& dice, Subject subject) {
   const auto width = static_cast<float>(canvas.width()), height = static_cast<float>(canvas.height());
   const Point middle{width / 2, height / 2};
   const auto everywhere = [](Point) { return -1.0f; };
@@ -107,7 +111,8 @@ inline void draw_landscape(Canvas& canvas, Dice& dice) {
                                        {{0.5f, 0.65f, 0.85f}, {0.98f, 0.85f, 0.7f}},
                                        {{0.3f, 0.2f, 0.5f}, {0.95f, 0.5f, 0.3f}},
                                        {{0.04f, 0.05f, 0.15f}, {0.2f, 0.22f, 0.4f}}};
-  const auto& sky = skies[dice.below(4)];
+  const bool kite = subject == Subject::kite;
+  const auto& sky = skies[kite ? dice.below(2) : 1 + dice.below(3)];
   const float tint = dice.between(0, 0.25f), hue = dice.between(0, 1);
   canvas.paint(middle, width + height, everywhere, [&](Point p) {
     return mix(mix(sky[0], sky[1], (p.y + middle.y) / height), hsv(hue, 0.6f, 0.8f), tint);
@@ -128,7 +133,9 @@ inline void draw_landscape(Canvas& canvas, Dice& dice) {
   for (int hills = 1 + dice.below(3); hills-- > 0;) {
     const float level = dice.between(0.7f, 0.95f) * height, wave = dice.between(0.02f, 0.09f) * height;
     const float length = dice.between(0.02f, 0.07f), phase = dice.between(0, 6);
-    const Color earth = hsv(dice.between(0.08f, 0.45f), dice.between(0.3f, 0.7f), dice.between(0.2f, 0.6f));
+    const float shade = dice.between(0, 0.3f);
+    const Color earth = kite ? hsv(dice.between(0.1f, 0.14f), dice.between(0.3f, 0.5f), 0.6f + shade)
+                             : hsv(dice.between(0.2f, 0.4f), dice.between(0.4f, 0.7f), 0.2f + shade);
     canvas.paint(
         middle, width + height,
         [&](Point p) { return level + wave * std::sin((p.x + middle.x) * length + phase) - p.y - middle.y; },
@@ -200,14 +207,12 @@ inline void draw_kite(Canvas& canvas, Dice& dice, Point at, float size) {
       });
 }
 
-enum class Subject { balloon, kite };
-
 /// One picture of 96 to 180 pixels a side: a pure function of its arguments.
 inline strata::Tensor<std::uint8_t> draw(Subject subject, std::uint64_t seed, std::uint64_t path,
                                          std::uint64_t number) {
   Dice dice(seed, path, number);
   Canvas canvas(96 + dice.below(85), 96 + dice.below(85));
-  draw_landscape(canvas, dice);
+  draw_landscape(canvas, dice, subject);
   const auto side = static_cast<float>(std::min(canvas.height(), canvas.width()));
   for (int count = 1 + dice.below(3) / 2; count-- > 0;) {
     const float size = dice.between(0.11f, 0.23f) * side;

@@ -1,12 +1,9 @@
 #pragma once
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmath>
 #include <cstdint>
-#include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,20 +35,23 @@ struct TrainingOptions {
          "                               it those that weights/fetch left, or random ones where there are "
          "none",
          &weights},
-        {"--base", "", "the network below the classifier", &base, {}, {"vgg16", "tiny_darknet"}},
-        {"--preprocess",
-         "",
-         "pixels to [0,1], or to BGR less the ImageNet mean",
-         &preprocess,
-         {},
-         {"rescale", "caffe"}},
-        {"--input-size", "PIXELS", "height and width of the pictures as the base sees them", &input_size, 1},
-        {"--epochs", "N", "passes over the training data", &epochs, 1},
-        {"--batch-size", "N", "pictures per step", &batch_size, 1},
-        {"--learning-rate", "RATE", "of RMSprop", &learning_rate, 0},
+        {.name = "--base",
+         .help = "the network below the classifier",
+         .variable = &base,
+         .choices = {"vgg16", "tiny_darknet"}},
+        {.name = "--preprocess",
+         .help = "pixels to [0,1], or to BGR less the ImageNet mean",
+         .variable = &preprocess,
+         .choices = {"rescale", "caffe"}},
+        {"--input-size", "PIXELS", "height and width of the pictures for the base; 64 where they are drawn",
+         &input_size, 1, 8192},
+        {"--epochs", "N", "passes over the training data", &epochs, 1, 1000000},
+        {"--batch-size", "N", "pictures per step", &batch_size, 1, 1000000},
+        {"--learning-rate", "RATE", "of RMSprop; 3e-3 for drawn pictures and random weights", &learning_rate,
+         0},
         {"--seed", "N", "of everything random", &seed},
-        {"--threads", "N", "of the CPU; 0: all", &threads, 0},
-        {"--device", "", "what computes", &device, {}, {"cpu"}},
+        {"--threads", "N", "of the CPU; 0: all", &threads, 0, 1024},
+        {.name = "--device", .help = "what computes", .variable = &device, .choices = {"cpu"}},
         {"--limit", "N", "only the first N pictures of each class; 0: all", &limit, 0},
         {"--run-dir", "DIR", "where the results go", &run_dir}};
   }
@@ -78,7 +78,6 @@ struct TrainingOptions {
                                  : strata::applications::rescale_scaling;
   }
   strata::DevicePtr make_device() const {
-    if (threads > 4096) throw UsageError("--threads takes at most 4096");
     return strata::cpu::device({.threads = static_cast<int>(threads)});
   }
 };
@@ -93,8 +92,8 @@ inline strata::Model make_base(TrainingOptions& options, const strata::DevicePtr
       options.weights = applications::detail::weights_file("imagenet", vgg ? "vgg16_notop" : "tiny_darknet");
     } catch (const strata::WeightError& error) {
       std::printf(
-          "\nNo pretrained weights were found, so the base is RANDOM (seed %llu): its features know nothing "
-          "of\nthe world, and accuracy stays far below that of a pretrained base.\n%s\n",
+          "\nNo pretrained weights were found, so the base is RANDOM (seed %llu): its\nfeatures know "
+          "nothing of the world, and accuracy stays far below that of a pretrained base.\n%s\n",
           static_cast<unsigned long long>(options.seed), error.what());
       options.weights = "random";
     }
