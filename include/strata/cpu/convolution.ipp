@@ -204,7 +204,22 @@ STRATA_INLINE void CpuBackend::dense(std::int64_t rows, std::int64_t in, std::in
 }
 STRATA_INLINE void CpuBackend::dense_backward_input(std::int64_t rows, std::int64_t in, std::int64_t out,
                                                     const float* dy, WeightView<float> kernel, float* dx) {
-  conv2d_backward_input(dense_geometry(rows, in, out), dy, kernel, dx);
+  constexpr std::int64_t few_rows = 64;
+  if (rows > few_rows) return conv2d_backward_input(dense_geometry(rows, in, out), dy, kernel, dx);
+  // For a small batch the weight is by far the largest matrix. dx^T = kernel dy^T reads it as it lies, where
+  // dx = dy kernel^T would transpose it first.
+  const PatchMatrix weight{kernel.data, in, 1, 1, out, 1, 1, 1, 1, {{0, 0}}};
+  const std::int64_t panel = kernels_.panel(), panels = divide_up(rows, panel);
+  const auto memory = workspace_.lease(panels * panel * out + in * rows);
+  float* const right = memory.data();
+  float* const transposed_dx = right + panels * panel * out;
+  kernels_.pack_panels_transposed(out, rows, dy, out, right, out * panel);
+  multiply(pool_, workspace_, kernels_, weight, {right, out, rows, out * panel, panel}, transposed_dx,
+           [&](std::int64_t first, std::int64_t count, std::int64_t column, std::int64_t columns) {
+             for (std::int64_t r = column; r < column + columns; ++r)
+               for (std::int64_t i = first; i < first + count; ++i)
+                 dx[r * in + i] = transposed_dx[i * rows + r];
+           });
 }
 STRATA_INLINE void CpuBackend::dense_backward_kernel(std::int64_t rows, std::int64_t in, std::int64_t out,
                                                      const float* x, const float* dy,

@@ -54,11 +54,12 @@ STRATA_INLINE void multiply(
   const std::int64_t padded_k = divide_up(k, kernels.width) * kernels.width;
   const std::int64_t block_size = block_rows * padded_k;
 
-  // A task's row blocks stay in the second-level cache; a slice of k of one panel stays there beside them.
+  // One slice of k of a task's row blocks stays in the second-level cache, beside that slice of one panel.
+  // Columns are split only where rows alone do not make tasks enough: each part packs the rows again.
   constexpr std::int64_t cache_floats = 96 * 1024, k_slice = 512;
-  const std::int64_t group = std::clamp<std::int64_t>(cache_floats / block_size, 1, 16);
+  const std::int64_t group = std::clamp<std::int64_t>(cache_floats / block_size, 8, 16);
   const std::int64_t groups = divide_up(blocks, group);
-  const std::int64_t slabs = std::min(panels, divide_up(wanted_tasks, groups));
+  const std::int64_t slabs = std::min(panels, divide_up(2 * pool.threads(), groups));
   const std::int64_t slab = divide_up(panels, slabs);
 
   const std::int64_t scratch = group * block_size + padded_k;
@@ -95,15 +96,18 @@ STRATA_INLINE void multiply(
       for (std::int64_t p = first_panel; p < last_panel; ++p) {
         const float* right = b.data + p * b.panel_stride + k0 * b.row_stride;
         const std::int64_t width = std::min(panel, columns - p * panel);
+        // Rows that are not packed come from far apart; the first block fetches them one chunk ahead.
+        const float* ahead = right + kernels.width * b.row_stride;
         for (std::int64_t r = 0; r < task_rows; r += block_rows) {
+          const std::int64_t ahead_lines = r == 0 && b.row_stride > panel ? kernels.width : 0;
           const float* left = a + r / block_rows * block_size + k0 * block_rows;
           float* out = c + (first_row + r) * columns + p * panel;
           const std::int64_t height = std::min<std::int64_t>(block_rows, task_rows - r);
           if (height == block_rows && width == panel) {
-            kernel(steps, left, right, b.row_stride, out, columns, k0 > 0, nullptr, 0);
+            kernel(steps, left, right, b.row_stride, out, columns, k0 > 0, ahead, ahead_lines, b.row_stride);
             continue;
           }
-          kernel(steps, left, right, b.row_stride, tile, panel, false, nullptr, 0);
+          kernel(steps, left, right, b.row_stride, tile, panel, false, ahead, ahead_lines, b.row_stride);
           for (std::int64_t i = 0; i < height; ++i)
             for (std::int64_t j = 0; j < width; ++j)
               out[i * columns + j] =

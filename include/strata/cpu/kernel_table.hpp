@@ -61,7 +61,8 @@ struct KernelTable {
 
   /// [rows] of micro_kernel.hpp; null where there is no block of that many rows.
   using MultiplyRows = void (*)(long k, const float* a, const float* b, long b_stride, float* c,
-                                long c_stride, bool accumulate, const float* next, long next_lines);
+                                long c_stride, bool accumulate, const float* next, long next_lines,
+                                long next_step);
   MultiplyRows multiply_rows[17];
   void (*multiply_transposed)(long k, const float* a, long a_stride, const float* b, long b_stride, float* c,
                               long c_stride, bool accumulate);

@@ -9,16 +9,16 @@ namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA {
 ///
 /// a is a row block: [ceil(k / width)][Rows][width], so that rows are written by whole vectors and read at
 /// offsets known to the compiler. Rows of b and c are b_stride and c_stride apart. Meanwhile `next_lines`
-/// cache lines per chunk of a are fetched from `next` on: the b of a later call.
+/// cache lines, `next_step` floats apart, are fetched per chunk of a from `next` on: b as it will be needed.
 template <int Rows>
 void multiply_rows(long k, const float* a, const float* b, long b_stride, float* c, long c_stride,
-                   bool accumulate, const float* next, long next_lines) {
+                   bool accumulate, const float* next, long next_lines, long next_step) {
   Vec sum[Rows][2];
   STRATA_UNROLL
   for (int i = 0; i < Rows; ++i) sum[i][0] = sum[i][1] = Vec{};
   for (long left = k; left > 0; left -= width, a += Rows * width) {
     const int steps = left < width ? static_cast<int>(left) : width;
-    for (long line = 0; line < next_lines; ++line, next += 16) __builtin_prefetch(next, 0, 2);
+    for (long line = 0; line < next_lines; ++line, next += next_step) __builtin_prefetch(next, 0, 2);
     STRATA_NO_UNROLL
     for (int j = 0; j < steps; ++j, b += b_stride) {
       const Vec b0 = load(b), b1 = load(b + width);

@@ -81,7 +81,7 @@ STRATA_INLINE void winograd_convolution(const WinogradEngine& engine, const Conv
         for (std::int64_t i = 0; i < count; ++i)
           multiply(g.in_c, transformed + (i * points + p) * in_stride, b, panel,
                    sums + (i * points + p) * sum_stride + j, plan.slab, false, next + i * chunks * lines * 16,
-                   lines);
+                   lines, 16);
       }
     OutputEpilogue part = epilogue;
     if (part.bias) part.bias += first_channel;
