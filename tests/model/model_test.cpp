@@ -1,0 +1,171 @@
+#include <catch2/catch.hpp>
+
+#include <thread>
+
+#include <strata/layers/layers.hpp>
+#include <strata/model/weights.hpp>
+
+#include "support/gradient_check.hpp"
+#include "support/temporary_directory.hpp"
+
+using namespace strata;
+using Catch::Contains;
+using strata_test::random_tensor;
+
+namespace {
+Tensor<float> values(const Shape& shape, std::uint64_t seed = 1) {
+  return random_tensor(shape, seed).cast<float>();
+}
+Sequential small(std::uint64_t seed = 0) {
+  return Sequential(
+      {Input({.shape = {6, 5, 2}}), Conv2D({.filters = 3, .kernel_size = 3, .activation = Activation::relu}),
+       Flatten(), Dense({.units = 2})},
+      {.seed = seed});
+}
+}  // namespace
+
+TEST_CASE("Layers get Keras's automatic names") {
+  Sequential model{Input({.shape = {8, 8, 3}}),
+                   Conv2D({.filters = 2, .kernel_size = 1}),
+                   Conv2D({.filters = 2, .kernel_size = 1}),
+                   MaxPooling2D(2),
+                   BatchNormalization(),
+                   LeakyReLU(0.1),
+                   GlobalAveragePooling2D(),
+                   Dense(1)};
+  std::string names;
+  for (const Layer& layer : model.layers()) names += layer.name() + " ";
+  CHECK(names ==
+        "input_layer conv2d conv2d_1 max_pooling2d batch_normalization leaky_re_lu global_average_pooling2d "
+        "dense ");
+  CHECK_THROWS_WITH(
+      Sequential({Input({.shape = {2}}), Dense({.units = 1, .name = "a"}), Dense({.units = 1, .name = "a"})}),
+      Contains("two layers are called 'a'"));
+  CHECK_THROWS_WITH(model.layer("dense_7"),
+                    Contains("there is no layer 'dense_7'") && Contains("max_pooling2d"));
+}
+
+TEST_CASE("The seed decides initial weights, layer by layer") {
+  CHECK(small(7).get_weights() == small(7).get_weights());
+  CHECK(small(7).get_weights()[0] != small(8).get_weights()[0]);
+  // A layer's numbers depend on its path alone, not on what stands before it.
+  Sequential longer({Input({.shape = {6, 5, 2}}), ReLU(), Conv2D({.filters = 3, .kernel_size = 3})},
+                    {.seed = 7});
+  CHECK(longer.get_weights()[0] == small(7).get_weights()[0]);
+}
+
+TEST_CASE("Handles share, clones do not") {
+  Sequential model = small();
+  Model same = model;
+  Model copy = model.clone();
+  CHECK(copy.get_weights() == model.get_weights());
+  model.set_weights(small(99).get_weights());
+  CHECK(same.get_weights() == model.get_weights());
+  CHECK(copy.get_weights() != model.get_weights());
+  CHECK_THROWS_AS(model.set_weights({}), WeightError);
+  auto wrong = model.get_weights();
+  wrong[2] = Tensor<float>({3, 3});
+  const auto before = model.get_weights();
+  CHECK_THROWS_WITH(model.set_weights(wrong), Contains("weight 'kernel' has shape [36,2], found [3,3]"));
+  CHECK(model.get_weights() == before);
+}
+
+TEST_CASE("A Sequential without an Input builds itself when it meets data") {
+  Sequential model{Flatten(), Dense({.units = 3})};
+  CHECK(model.weights().empty());
+  CHECK_THROWS_WITH(model.summary_text(), Contains("the input shape is not known yet"));
+  CHECK(model.predict(values({4, 2, 5})).shape() == Shape{4, 3});
+  CHECK(model.count_params() == 33);
+  CHECK_THROWS_AS(model.predict(values({4, 2, 6})), ShapeError);
+}
+
+TEST_CASE("add appends, and layers that are built keep their weights") {
+  Sequential model({}, {.seed = 3});
+  model.add(Input({.shape = {4}})).add(Dense({.units = 3}));
+  const auto first = model.get_weights();
+  model.add(Dense({.units = 2}));
+  CHECK(model.get_weights().size() == 4);
+  CHECK(model.get_weights()[0] == first[0]);
+  CHECK(model.output_shape() == Shape{2});
+}
+
+TEST_CASE("predict does not depend on the batch size and may be called by several threads") {
+  const Sequential model = small();
+  const Tensor<float> x = values({7, 6, 5, 2});
+  const Tensor<float> expected = model.predict(x);
+  CHECK(model.predict(x, 3) == expected);
+  CHECK(model.predict(x, 1) == expected);
+  std::vector<int> equal(4);
+  std::vector<std::thread> threads;
+  for (int& result : equal)
+    threads.emplace_back([&] {
+      result = 1;
+      for (int i = 0; i < 20; ++i) result &= model.predict(x, 2) == expected;
+    });
+  for (auto& thread : threads) thread.join();
+  CHECK(equal == std::vector<int>{1, 1, 1, 1});
+  CHECK_THROWS_WITH(model.predict(values({7, 6, 5, 3})),
+                    Contains("expected an input of shape [7,6,5,2], found [7,6,5,3]"));
+  CHECK_THROWS_AS(model.predict(x, 0), ConfigError);
+}
+
+TEST_CASE("A functional model may have several inputs and outputs") {
+  auto a = Input({.shape = {3}}), b = Input({.shape = {3}});
+  const Symbol sum = Add()({a, b}), both = Concatenate()({a, sum});
+  const Model model({.inputs = {a, b}, .outputs = {sum, both, a}});
+  const Tensor<float> x({1, 3}, {1, 2, 3}), y({1, 3}, {10, 20, 30});
+  const auto out = model.predict({x, y});
+  CHECK(out.at(0) == Tensor<float>({1, 3}, {11, 22, 33}));
+  CHECK(out.at(1) == Tensor<float>({1, 6}, {1, 2, 3, 11, 22, 33}));
+  CHECK(out.at(2) == x);
+  CHECK_THROWS_WITH(model.predict({x}), Contains("expected 2 inputs, found 1"));
+}
+
+TEST_CASE("Graphs that cannot be computed are refused when they are made") {
+  auto a = Input({.shape = {3}, .name = "a"}), b = Input({.shape = {4}, .name = "b"});
+  CHECK_THROWS_WITH(Model({.inputs = {a}, .outputs = {Dense(1)(b)}}),
+                    Contains("'b', which is not among the model's inputs"));
+  CHECK_THROWS_WITH(Model({.inputs = {a, b}, .outputs = {Dense(1)(a)}}),
+                    Contains("input 1 leads to no output"));
+  CHECK_THROWS_WITH(Add({.name = "sum"})({a, b}),
+                    Contains("[add] layer 'sum': expected inputs of one shape, found [3] and [4]"));
+  CHECK_THROWS_WITH(
+      Conv2D({.filters = 1, .kernel_size = 3, .name = "c"})(a),
+      Contains("[conv2d] layer 'c': expected images of shape [height,width,channels], found [3]"));
+  CHECK_THROWS_WITH(Dense({.name = "d"})(a), Contains("expected units of at least 1, found 0"));
+  CHECK_THROWS_WITH(Dropout(1.0), Contains("[dropout] expected a rate in [0, 1), found 1"));
+}
+
+TEST_CASE("A layer that was built for other channels is refused") {
+  const Conv2D layer({.filters = 2, .kernel_size = 1, .name = "c"});
+  const Sequential first{Input({.shape = {4, 4, 3}}), layer};
+  CHECK_THROWS_WITH(Sequential({Input({.shape = {4, 4, 1}}), layer}),
+                    Contains("[conv2d] layer 'c': expected 3 input channels, found 1 (input shape [4,4,1])"));
+  const Sequential larger{Input({.shape = {9, 9, 3}}), layer};
+  CHECK(larger.output_shape() == Shape{9, 9, 2});
+}
+
+TEST_CASE("Weight files are read strictly") {
+  const TemporaryDirectory folder;
+  const std::string file = folder.path() + "/weights.safetensors";
+  Sequential model = small(1);
+  save_weights<float>(model, file);
+  Sequential other = small(2);
+  load_weights<float>(other, file);
+  CHECK(other.get_weights() == model.get_weights());
+
+  Sequential stranger{Input({.shape = {6, 5, 2}}), Conv2D({.filters = 3, .kernel_size = 1}), Flatten(),
+                      Dense({.units = 2, .name = "head"})};
+  const auto before = stranger.get_weights();
+  CHECK_THROWS_WITH(load_weights<float>(stranger, file),
+                    Contains("1 of 4 match") && Contains("missing: head/kernel, head/bias") &&
+                        Contains("misshapen: conv2d/kernel (expected [1,1,2,3], found [3,3,2,3])") &&
+                        Contains("unexpected: dense/kernel, dense/bias") && Contains(file));
+  CHECK(stranger.get_weights() == before);
+
+  Sequential base{Input({.shape = {6, 5, 2}}), Conv2D({.filters = 3, .kernel_size = 3})};
+  CHECK_THROWS_AS(load_weights<float>(base, file), WeightError);
+  load_weights<float>(base, file, {.ignore = {"dense"}});
+  CHECK(base.get_weights()[0] == model.get_weights()[0]);
+  CHECK_THROWS_AS(load_weights<float>(base, folder.path() + "/none.safetensors"), DataError);
+}

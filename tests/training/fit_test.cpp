@@ -1,0 +1,181 @@
+#include <catch2/catch.hpp>
+
+#include <cmath>
+#include <limits>
+
+#include <strata/cpu/device.hpp>
+#include <strata/layers/layers.hpp>
+#include <strata/training/fit.hpp>
+
+using namespace strata;
+using Catch::Contains;
+
+namespace {
+
+/// Points in the square, labelled by the sign of x * y: not to be had without a hidden layer.
+struct Points {
+  Tensor<float> x{Shape{200, 2}}, y{Shape{200, 1}};
+  Points() {
+    const RandomStream random(1, Purpose::user);
+    for (int i = 0; i < 200; ++i) {
+      x(i, 0) = 2 * random.uniform(2 * static_cast<std::uint64_t>(i)) - 1;
+      x(i, 1) = 2 * random.uniform(2 * static_cast<std::uint64_t>(i) + 1) - 1;
+      y(i, 0) = x(i, 0) * x(i, 1) > 0;
+    }
+  }
+} const points;
+
+Sequential network(double dropout = 0, std::uint64_t seed = 5) {
+  Sequential model({Input({.shape = {2}}), Dense({.units = 16, .activation = Activation::tanh}),
+                    Dropout(dropout), Dense({.units = 1, .activation = Activation::sigmoid})},
+                   {.seed = seed});
+  model.compile(
+      {.optimizer = Adam({.learning_rate = 0.03}), .loss = BinaryCrossentropy(), .metrics = {Accuracy()}});
+  return model;
+}
+
+class Recorder final : public CallbackImpl {
+ public:
+  std::string events;
+  void on_train_begin(FitState&) override { events += "("; }
+  void on_train_end(FitState&) override { events += ")"; }
+  void on_epoch_begin(FitState&, int epoch) override { events += concat("<", epoch); }
+  void on_epoch_end(FitState& state, int epoch, Logs& logs) override {
+    events += ">";
+    logs.set("doubled", 2 * logs["loss"]);
+    state.stop_training = epoch == 2;
+  }
+  void on_train_batch_begin(FitState&, std::int64_t) override { events += "["; }
+  void on_train_batch_end(FitState&, std::int64_t, const Logs&) override { events += "]"; }
+};
+
+}  // namespace
+
+TEST_CASE("fit learns what a line cannot separate") {
+  Sequential model = network();
+  const History history =
+      model.fit(points.x, points.y, {.epochs = 60, .validation_split = 0.2, .verbose = 0});
+  CHECK(history.size() == 60);
+  CHECK(history.names() == std::vector<std::string>{"loss", "accuracy", "val_loss", "val_accuracy"});
+  CHECK(history["loss"].front() > 0.6);
+  CHECK(history["loss"].back() < 0.25);
+  CHECK(history["val_accuracy"].back() >= 0.9);
+  const Logs logs = model.evaluate(points.x, points.y, {.verbose = 0});
+  CHECK(logs["accuracy"] > 0.9);
+  CHECK_THROWS_WITH(history["val_auc"], Contains("there is no 'val_auc'") && Contains("val_accuracy"));
+}
+
+TEST_CASE("Training gives the same bits for any number of threads and loaders") {
+  std::vector<std::vector<Tensor<float>>> results;
+  for (const int threads : {1, 2, 3})
+    for (const int workers : {0, 2}) {
+      Sequential model = network(0.3);
+      model.to(cpu::device({.threads = threads}));
+      model.fit(points.x, points.y, {.epochs = 3, .verbose = 0, .workers = workers});
+      results.push_back(model.get_weights());
+    }
+  for (const auto& result : results) CHECK(result == results[0]);
+}
+
+TEST_CASE("Dropout draws anew at each step, from the model's seed") {
+  const auto loss_of = [](std::uint64_t seed, int steps) {
+    Sequential model({Input({.shape = {2}}), Dropout(0.5),
+                      Dense({.units = 1, .kernel_initializer = initializers::ones()})},
+                     {.seed = seed});
+    model.compile({.optimizer = SGD({.learning_rate = 0}), .loss = MeanSquaredError()});
+    double last = 0;
+    for (int i = 0; i < steps; ++i) last = model.train_on_batch(points.x, points.y)["loss"];
+    return last;
+  };
+  CHECK(loss_of(1, 1) == loss_of(1, 1));
+  CHECK(loss_of(1, 2) != loss_of(1, 1));
+  CHECK(loss_of(2, 1) != loss_of(1, 1));
+}
+
+TEST_CASE("Callbacks see every epoch and batch, add to the history and stop training") {
+  auto recorder = std::make_shared<Recorder>();
+  Sequential model = network();
+  const History history =
+      model.fit(points.x, points.y, {.batch_size = 100, .epochs = 9, .callbacks = {recorder}, .verbose = 0});
+  CHECK(recorder->events == "(<0[][]><1[][]><2[][]>)");
+  CHECK(history["doubled"].size() == 3);
+  CHECK(history["doubled"][1] == Approx(2 * history["loss"][1]));
+}
+
+TEST_CASE("A later epoch can be run alone") {
+  Sequential whole = network(), parts = network();
+  whole.fit(points.x, points.y, {.epochs = 4, .verbose = 0});
+  parts.fit(points.x, points.y, {.epochs = 2, .verbose = 0});
+  const History rest = parts.fit(points.x, points.y, {.epochs = 4, .initial_epoch = 2, .verbose = 0});
+  CHECK(rest.epoch() == std::vector<int>{2, 3});
+  CHECK(parts.get_weights() == whole.get_weights());
+}
+
+TEST_CASE("steps_per_epoch draws on through the data") {
+  Sequential model = network();
+  const Dataset data = dataset_from_tensors(points.x, points.y, {.batch_size = 32, .shuffle = true});
+  auto recorder = std::make_shared<Recorder>();
+  model.fit(data, {.epochs = 2,
+                   .steps_per_epoch = 10,
+                   .validation_data = data,
+                   .validation_steps = 2,
+                   .callbacks = {recorder},
+                   .verbose = 0});
+  CHECK(std::count(recorder->events.begin(), recorder->events.end(), '[') == 20);
+}
+
+TEST_CASE("Sample weights scale losses; a weight of zero silences a sample") {
+  Sequential model = network();
+  Tensor<float> weight({200});
+  std::fill(weight.values().begin(), weight.values().end(), 2.0F);
+  const double plain = model.test_on_batch(points.x, points.y)["loss"];
+  CHECK(model.test_on_batch(points.x, points.y, weight)["loss"] == Approx(2 * plain));
+  std::fill(weight.values().begin(), weight.values().end(), 0.0F);
+  const auto before = model.get_weights();
+  model.train_on_batch(points.x, points.y, weight);
+  CHECK(model.get_weights() == before);
+}
+
+TEST_CASE("A kernel_regularizer adds to the loss until its layer is frozen") {
+  Sequential model(
+      {Input({.shape = {2}}),
+       Dense({.units = 1, .kernel_initializer = initializers::constant(3), .kernel_regularizer = L2(0.5)})});
+  model.compile({.optimizer = SGD({.learning_rate = 0}), .loss = MeanSquaredError()});
+  const double with = model.test_on_batch(points.x, points.y)["loss"];
+  CHECK(model.train_on_batch(points.x, points.y)["loss"] == Approx(with));
+  model.set_trainable(false);
+  CHECK(model.test_on_batch(points.x, points.y)["loss"] == Approx(with - 0.5 * 18));
+}
+
+TEST_CASE("A loss that is not finite is traced to the first layer that shows it") {
+  Sequential model = network();
+  auto weights = model.get_weights();
+  weights[2](0, 0) = std::numeric_limits<float>::quiet_NaN();
+  model.set_weights(weights);
+  const History history = model.fit(points.x, points.y, {.epochs = 2, .verbose = 0});
+  CHECK(history.size() == 2);  // it goes on, as Keras does
+  CHECK(std::isnan(history["loss"][1]));
+  CHECK(model.model().trainer->first_non_finite() == "layer 'dense_1'");
+}
+
+TEST_CASE("What cannot be trained says why") {
+  Sequential model{Input({.shape = {2}}),
+                   Dense({.units = 3, .activation = Activation::softmax, .name = "out"})};
+  CHECK_THROWS_WITH(model.fit(points.x, points.y, {}), Contains("must be compiled first"));
+  CHECK_THROWS_WITH(model.compile({.optimizer = SGD()}), Contains("expected a loss, found none"));
+  CHECK_THROWS_WITH(model.compile({.loss = "hinge"}),
+                    Contains("'hinge' is not a loss") && Contains("binary_crossentropy"));
+  CHECK_THROWS_WITH(model.compile({.loss = "mse", .metrics = {"f1"}}), Contains("'f1' is not a metric"));
+  model.compile({.loss = CategoricalCrossentropy()});
+  CHECK_THROWS_WITH(model.fit(points.x, points.y, {.verbose = 0}),
+                    Contains("[categorical_crossentropy] a target of shape [32,1] does not belong to "
+                             "predictions of shape [32,3] of layer 'out'"));
+  CHECK_THROWS_WITH(model.train_on_batch(Tensor<float>({4, 5}), points.y),
+                    Contains("expected an input of shape [4,2], found [4,5]"));
+  CHECK_THROWS_AS(model.fit(points.x, Tensor<float>({3, 1}), {}), ShapeError);
+  CHECK_THROWS_AS(model.fit(points.x, points.y, {.validation_split = 1}), ConfigError);
+  CHECK_THROWS_AS(SGD({.learning_rate = -1}), ConfigError);
+  CHECK_THROWS_WITH(Adam({.clipnorm = 1, .clipvalue = 1}),
+                    Contains("only one of clipnorm, clipvalue and global_clipnorm"));
+  CHECK_THROWS_AS(BinaryCrossentropy({.label_smoothing = 2}), ConfigError);
+}

@@ -1,0 +1,143 @@
+#include <catch2/catch.hpp>
+
+#include <strata/training/saving.hpp>
+
+#include "support/gradient_check.hpp"
+#include "support/temporary_directory.hpp"
+
+using namespace strata;
+using Catch::Contains;
+using strata_test::random_tensor;
+
+namespace {
+
+Tensor<float> values(const Shape& shape, std::uint64_t seed = 1) {
+  return random_tensor(shape, seed).cast<float>();
+}
+
+struct PowerOptions {
+  double exponent = 2;
+  std::string name = {};
+  template <class Fields>
+  void fields(Fields& f) {
+    f("exponent", exponent);
+  }
+};
+class PowerImpl final : public LayerBase<PowerImpl, float, PowerOptions> {
+ public:
+  static constexpr const char* type = "Power";
+  explicit PowerImpl(PowerOptions options) : LayerBase(std::move(options)) {}
+  Shape output_shape(Shapes inputs) const override { return single(inputs); }
+  void forward(Inputs x, Output y, Context&) const override {
+    for (std::int64_t i = 0; i < y.size(); ++i)
+      y.data()[i] = std::pow(x[0].data()[i], static_cast<float>(options().exponent));
+  }
+  void backward(Inputs, View, View, InputGradients, Context&) const override {}
+};
+
+/// Nested, branching, with a shared layer and one of everything that has state.
+Model network(std::uint64_t seed) {
+  Sequential base({Input({.shape = {8, 8, 3}}),
+                   Conv2D({.filters = 4,
+                           .kernel_size = 3,
+                           .padding = Padding::same,
+                           .kernel_regularizer = L2(0.01),
+                           .name = "c1"}),
+                   BatchNormalization(), LeakyReLU(0.1), ZeroPadding2D({.padding = {1, 0, 2, 1}}),
+                   MaxPooling2D({.pool_size = 2, .padding = Padding::same})},
+                  {.name = "base", .seed = seed});
+  auto in = Input({.shape = {8, 8, 3}});
+  const Conv2D shared({.filters = 4,
+                       .kernel_size = {1, 3},
+                       .padding = Padding::same,
+                       .activation = Activation::leaky_relu(0.2),
+                       .name = "twice"});
+  const Symbol x = base(Rescaling({.scale = 2, .offset = -1})(in));
+  const Symbol y = Add()({shared(x), shared(shared(x))});
+  const Symbol z = Concatenate()({GlobalAveragePooling2D()(y), Flatten()(AveragePooling2D(2)(y))});
+  return Model(in, Dense({.units = 2, .activation = Activation::softmax})(Dropout(0.2)(z)), {.seed = seed});
+}
+
+void train(Model& model, int steps) {
+  Tensor<float> y({5});
+  for (int i = 0; i < 5; ++i) y(i) = static_cast<float>(i % 2);
+  for (int i = 0; i < steps; ++i) model.train_on_batch(values({5, 8, 8, 3}, 9), y);
+}
+
+}  // namespace
+
+TEST_CASE("A saved model comes back whole and trains on as if it had never stopped") {
+  const TemporaryDirectory folder;
+  const std::string file = folder.path() + "/model.safetensors";
+  const std::vector<Optimizer> optimizers{RMSprop({.momentum = 0.5, .centered = true}),
+                                          SGD({.momentum = 0.9, .nesterov = true}), Adam({.amsgrad = true}),
+                                          AdamW({.clipnorm = 1})};
+  for (const Optimizer& optimizer : optimizers) {
+    Model model = network(11);
+    model.layer("base").set_trainable(true);
+    model.compile({.optimizer = optimizer, .loss = SparseCategoricalCrossentropy()});
+    train(model, 3);
+    save_model(model, file);
+    Model again = load_model(file, {.loss = SparseCategoricalCrossentropy()});
+    const Tensor<float> x = values({3, 8, 8, 3}, 4);
+    CHECK(again.predict(x) == model.predict(x));
+    CHECK(again.summary_text() == model.summary_text());
+    CHECK(again.model().trainer->optimizer().config() == optimizer.config());
+    CHECK(again.model().trainer->iterations() == 3);
+    train(model, 2);
+    train(again, 2);
+    CHECK(again.get_weights() == model.get_weights());
+  }
+}
+
+TEST_CASE("What is frozen stays frozen in the file") {
+  const TemporaryDirectory folder;
+  const std::string file = folder.path() + "/model.safetensors";
+  Model model = network(1);
+  model.layer("base").set_trainable(false);
+  save_model(model, file);
+  const Model again = load_model(file);
+  CHECK_FALSE(again.layer("base").trainable());
+  CHECK(again.trainable_weights().size() == model.trainable_weights().size());
+  CHECK(again.trainable_weights().size() == 4);
+}
+
+TEST_CASE("A layer of one's own comes back through registration") {
+  const TemporaryDirectory folder;
+  const std::string file = folder.path() + "/model.safetensors";
+  Sequential model{Input({.shape = {3}}), LayerHandle<PowerImpl>({.exponent = 3})};
+  save_model<float>(model, file);
+  CHECK_THROWS_WITH(load_model(file),
+                    Contains("there is no layer class 'Power'") && Contains("register_layer"));
+  const Model again = load_model(file, {.custom_layers = {register_layer<PowerImpl>()}});
+  CHECK(again.predict(Tensor<float>({1, 3}, {1, 2, 3})) == Tensor<float>({1, 3}, {1, 8, 27}));
+}
+
+TEST_CASE("Files that are no models are refused") {
+  const TemporaryDirectory folder;
+  const std::string file = folder.path() + "/model.safetensors";
+  Sequential model{Input({.shape = {3}}), Dense({.units = 2})};
+  save_weights<float>(model, file);
+  CHECK_THROWS_WITH(load_model(file),
+                    Contains("is not a saved model") && Contains("strata-weights/1") && Contains(file));
+  save_model<float>(model, file);
+  CHECK_THROWS_WITH(load_model(file, {.loss = MeanSquaredError()}), Contains("no 'optimizer'"));
+
+  const std::string bytes = read_file(file);
+  const auto damaged = [&](std::string from, const std::string& to) {
+    std::string text = bytes;
+    REQUIRE(text.find(from) != std::string::npos);
+    REQUIRE(from.size() == to.size());
+    text.replace(text.find(from), from.size(), to);
+    write_file_atomically(file, text);
+    return file;
+  };
+  CHECK_THROWS_AS(load_model(damaged("\\\"units\\\":2", "\\\"units\\\":3")), WeightError);
+  CHECK_THROWS_AS(load_model(damaged("\\\"units\\\":2", "\\\"unets\\\":2")), DataError);
+  CHECK_THROWS_AS(load_model(damaged("\\\"units\\\":2", "\\\"units\\\":x")), DataError);
+  CHECK_THROWS_AS(load_model(damaged("\\\"Dense\\\"", "\\\"Dance\\\"")), DataError);
+  for (std::size_t length = 0; length < bytes.size(); length += 7) {
+    write_file_atomically(file, bytes.substr(0, length));
+    CHECK_THROWS_AS(load_model(file), DataError);
+  }
+}
