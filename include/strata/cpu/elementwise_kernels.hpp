@@ -103,7 +103,7 @@ inline void add(long count, const float* x, float* y) {
 }
 
 inline void scale_pixels(long pixels, long channels, float scale, const float* mean, bool reverse,
-                         const unsigned char* x, float* y) {
+                         const std::uint8_t* x, float* y) {
   for (long p = 0; p < pixels; ++p, x += channels, y += channels)
     for (long c = 0; c < channels; ++c)
       y[c] = scale * static_cast<float>(x[reverse ? channels - 1 - c : c]) - mean[c];
@@ -141,8 +141,8 @@ STRATA_ALWAYS_INLINE void wide_multiply(unsigned factor, UVec x, UVec& high, UVe
 
 /// Inverted dropout with the numbers of RandomStream (core/random.hpp), `width` Philox blocks at a time.
 /// `first_block` is the number of the block that x[0] belongs to, as its first word.
-inline void dropout(long first_block, long count, float rate, float scale, const unsigned* key,
-                    unsigned long step, const float* x, float* y) {
+inline void dropout(long first_block, long count, float rate, float scale, const std::uint32_t* key,
+                    std::uint64_t step, const float* x, float* y) {
   for (long i = 0; i < count; i += 4 * width) {
     UVec c0{}, c1{};
     for (int lane = 0; lane < width; ++lane) {
