@@ -135,6 +135,14 @@ TEST_CASE("damaged JPEG, BMP and GIF files never crash", "[data][image]") {
   CHECK(attempts > 3000);
 }
 
+TEST_CASE("a JPEG whose Huffman table overflows is refused", "[data][image]") {
+  std::string table(1, '\0');
+  table += std::string(16, '\xFF') + std::string(16 * 255, '\x01');
+  const std::string length{static_cast<char>((table.size() + 2) >> 8),
+                           static_cast<char>((table.size() + 2) & 0xFF)};
+  CHECK_THROWS_WITH(decode("\xFF\xD8\xFF\xC4" + length + table + "\xFF\xD9"), Contains("4080 codes"));
+}
+
 TEST_CASE("decompression bombs are refused", "[data][image]") {
   // A complete PNG header that claims 60,000 x 60,000 pixels, then the end.
   const std::string head(

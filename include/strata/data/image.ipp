@@ -94,7 +94,7 @@ inline void check_png(const ImageReader& file, std::string_view name) {
   }
 }
 
-inline void check_bmp(const ImageReader& file) {
+inline void check_bmp(const ImageReader& file, std::string_view name) {
   const std::uint64_t pixels = file.little(10, 4), header = file.little(14, 4);
   const bool core = header == 12;
   const std::int64_t width = core ? file.little(18, 2) : static_cast<std::int32_t>(file.little(18, 4));
@@ -102,6 +102,7 @@ inline void check_bmp(const ImageReader& file) {
   const std::int64_t bits = file.little(core ? 24 : 28, 2);
   if (width <= 0 || height == 0 || bits > 32) return;  // stb's error says more
   const std::int64_t rows = height < 0 ? -height : height;
+  require_pixel_count(width, rows, name);
   const std::int64_t row = (width * bits + 31) / 32 * 4, last = (width * bits + 7) / 8;
   file.take(pixels, static_cast<std::uint64_t>((rows - 1) * row + last));
 }
@@ -124,13 +125,41 @@ inline void check_gif(const ImageReader& file) {
   }
 }
 
+/// Walks the markers as stb does. Its Huffman tables have room for 256 codes, which it does not count, and it
+/// takes code number 255 for "none", so that is checked here. What else is missing or malformed it finds
+/// itself.
+inline void check_jpeg(std::string_view bytes, std::string_view name) {
+  const auto byte = [&](std::size_t i) -> unsigned {
+    return i < bytes.size() ? static_cast<unsigned char>(bytes[i]) : 0;
+  };
+  for (std::size_t at = 2; at < bytes.size();) {
+    if (byte(at++) != 0xFF) continue;  // compressed data, or padding
+    while (byte(at) == 0xFF) ++at;
+    const unsigned marker = byte(at++);
+    if (marker == 0xD9) return;                                          // the end
+    if (marker <= 0x01 || (marker >= 0xD0 && marker <= 0xD8)) continue;  // no length follows
+    const std::size_t end = at + (byte(at) << 8 | byte(at + 1));
+    if (marker == 0xC4)
+      for (std::size_t table = at + 2; table < end;) {
+        std::size_t codes = 0;
+        for (std::size_t i = 1; i <= 16; ++i) codes += byte(table + i);
+        require<DataError>(codes <= 255, "[image] '", name, "' is damaged: a Huffman table has ", codes,
+                           " codes");
+        table += 17 + codes;
+      }
+    at = std::max(at, end);
+  }
+}
+
 inline void check_complete(std::string_view bytes, std::string_view name) {
   const ImageReader file(bytes, name);
   switch (image_format(bytes)) {
+    case ImageFormat::jpeg:
+      return check_jpeg(bytes, name);
     case ImageFormat::png:
       return check_png(file, name);
     case ImageFormat::bmp:
-      return check_bmp(file);
+      return check_bmp(file, name);
     case ImageFormat::gif:
       return check_gif(file);
     default:

@@ -21,8 +21,9 @@ namespace detail::stb {
 // The largest single allocation a decoder may make, so that a small file cannot unpack without end.
 inline thread_local size_t allocation_limit = 0;
 
+// Zeroed: stb uses tables that a damaged file never defined.
 inline void* allocate(size_t bytes) {
-  return bytes <= allocation_limit ? ::malloc(bytes) : nullptr;
+  return bytes <= allocation_limit ? ::calloc(1, bytes) : nullptr;
 }
 inline void* reallocate(void* memory, size_t bytes) {
   return bytes <= allocation_limit ? ::realloc(memory, bytes) : nullptr;
