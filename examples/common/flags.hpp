@@ -121,7 +121,8 @@ template <class Body>
 int run(const char* program, Body body) {
   try {
     body();
-    return 0;
+    if (std::fflush(stdout) == 0) return 0;
+    std::fprintf(stderr, "%s: the output cannot be written\n", program);
   } catch (const UsageError& error) {
     std::fprintf(stderr, "%s: %s; --help explains the flags\n", program, error.what());
     return 2;
