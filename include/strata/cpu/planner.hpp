@@ -15,7 +15,8 @@ enum class ConvolutionAccuracy { fast, balanced, exact };
 /// What the planner may do.
 struct PlanLimits {
   ConvolutionAccuracy accuracy = ConvolutionAccuracy::fast;
-  std::int64_t memory = 0;   ///< most bytes of packed weight and workspace for one convolution; 0: any
+  std::int64_t memory =
+      0;  ///< most bytes of packed weight and one thread's workspace for a convolution; 0: any
   bool share_tiles = false;  ///< small images of a batch may share tiles (and then a NaN, or rounding errors)
 };
 
@@ -30,8 +31,8 @@ struct ConvolutionPlan {
   std::int64_t down = 1, across = 1;  ///< images that share a grid of tiles
   std::int64_t pitch_h = 0, pitch_w = 0;
   std::int64_t tiles_h = 0, tiles_w = 0, planes = 0;
-  double cost = 0;  ///< predicted time, in vector multiply-adds
-  std::int64_t weight_bytes = 0, workspace_bytes = 0;
+  double cost = 0;                                     ///< predicted time, in vector multiply-adds
+  std::int64_t weight_bytes = 0, workspace_bytes = 0;  ///< packed weight; workspace of one thread
 
   std::int64_t tiles() const { return planes * tiles_h * tiles_w; }
   std::int64_t points() const { return (tile + 2) * (tile + 2); }

@@ -1,0 +1,76 @@
+#include <catch2/catch.hpp>
+
+#include <strata/core/error.hpp>
+#include <strata/cpu/device.hpp>
+#include <strata/cpu/dispatch.hpp>
+#include <strata/cpu/planner.hpp>
+
+using namespace strata;
+
+namespace {
+
+Conv2DGeometry same_3x3(std::int64_t batch, std::int64_t size, std::int64_t in_c, std::int64_t out_c) {
+  Conv2DGeometry g;
+  g.batch = batch;
+  g.in_h = g.in_w = g.out_h = g.out_w = size;
+  g.in_c = in_c;
+  g.out_c = out_c;
+  g.kernel_h = g.kernel_w = 3;
+  g.pad_top = g.pad_left = 1;
+  return g;
+}
+cpu::ConvolutionPlan plan(const Conv2DGeometry& g, const cpu::PlanLimits& limits = {},
+                          bool max_pool = false) {
+  return cpu::plan_convolution(g, max_pool, cpu::kernels(), limits);
+}
+
+}  // namespace
+
+TEST_CASE("The planner takes Winograd where it saves, and no tile beyond the accuracy") {
+  const Conv2DGeometry g = same_3x3(20, 75, 128, 128);
+  CHECK(plan(g).tile > 4);
+  const auto balanced = plan(g, {.accuracy = cpu::ConvolutionAccuracy::balanced});
+  CHECK(balanced.tile >= 2);
+  CHECK(balanced.tile <= 4);
+  CHECK(plan(g, {.accuracy = cpu::ConvolutionAccuracy::exact}).tile == 0);
+  CHECK(plan(same_3x3(20, 150, 3, 64)).tile == 0);  // transforms of three channels cost more than they save
+}
+
+TEST_CASE("The planner leaves to the direct way what Winograd cannot do") {
+  Conv2DGeometry strided = same_3x3(20, 76, 128, 128);
+  strided.stride_h = strided.stride_w = 2;
+  strided.out_h = strided.out_w = 38;
+  CHECK(plan(strided).tile == 0);
+  Conv2DGeometry dilated = same_3x3(20, 75, 128, 128);
+  dilated.dilation_h = dilated.dilation_w = dilated.pad_top = dilated.pad_left = 2;
+  CHECK(plan(dilated).tile == 0);
+  Conv2DGeometry five = same_3x3(20, 75, 128, 128);
+  five.kernel_h = five.kernel_w = 5;
+  five.pad_top = five.pad_left = 2;
+  CHECK(plan(five).tile == 0);
+}
+
+TEST_CASE("Pooled convolutions take even tiles") {
+  for (const std::int64_t size : {9, 18, 37, 75})
+    CHECK(plan(same_3x3(20, size, 256, 256), {}, true).tile % 2 == 0);
+}
+
+TEST_CASE("A memory limit leads to leaner plans") {
+  const Conv2DGeometry g = same_3x3(20, 18, 512, 512);
+  const cpu::ConvolutionPlan free = plan(g);
+  REQUIRE(free.tile > 2);
+  const std::int64_t limit = (free.weight_bytes + free.workspace_bytes) / 2;
+  const cpu::ConvolutionPlan lean = plan(g, {.memory = limit});
+  CHECK(lean.tile < free.tile);
+  CHECK(lean.weight_bytes + lean.workspace_bytes <= limit);
+  CHECK(plan(g, {.memory = 1}).tile == 0);
+}
+
+TEST_CASE("A device says what it is, and refuses what it is not") {
+  CHECK(cpu::device({.threads = 2})->description() == concat("cpu (2 threads, ", cpu::kernels().name, ")"));
+  CHECK(cpu::device({.threads = 1, .instruction_set = "baseline"})->description() ==
+        "cpu (1 thread, baseline)");
+  CHECK_THROWS_AS(cpu::device({.threads = -1}), ConfigError);
+  CHECK_THROWS_WITH(cpu::device({.instruction_set = "mmx"}),
+                    Catch::Contains("available here") && Catch::Contains("found 'mmx'"));
+}
