@@ -52,13 +52,13 @@ class CpuDevice final : public Device {
   CpuBackend backend_;
 };
 
-STRATA_COLD STRATA_INLINE DevicePtr device(const DeviceOptions& options) {
+STRATA_INLINE DevicePtr device(const DeviceOptions& options) {
   return std::make_shared<CpuDevice>(options);
 }
 
 }  // namespace cpu
 
-STRATA_COLD STRATA_INLINE const DevicePtr& default_device() {
+STRATA_INLINE const DevicePtr& default_device() {
   static const DevicePtr device = cpu::device();
   return device;
 }

@@ -20,14 +20,14 @@ inline constexpr double streamed_weight = 6;  // the third-level cache, and wher
 inline constexpr std::int64_t cache_bytes = std::int64_t{20} << 20;
 }  // namespace cost
 
-STRATA_COLD STRATA_INLINE std::string ConvolutionPlan::to_string() const {
+STRATA_INLINE std::string ConvolutionPlan::to_string() const {
   if (tile == 0) return "direct";
   return concat("winograd F(", tile, "x", tile, ",3x3), ", tiles(), " tiles by ", block_rows,
                 shared ? ", shared transforms" : ", private transforms",
                 down * across > 1 ? concat(", ", down, "x", across, " images on a plane") : std::string());
 }
 
-STRATA_COLD STRATA_INLINE int choose_block_rows(const KernelTable& kernels, std::int64_t rows) {
+STRATA_INLINE int choose_block_rows(const KernelTable& kernels, std::int64_t rows) {
   int best = 1;
   double least = 1e300;
   for (int r = kernels.max_rows; r >= 1; --r) {
@@ -40,7 +40,7 @@ STRATA_COLD STRATA_INLINE int choose_block_rows(const KernelTable& kernels, std:
   return best;
 }
 
-STRATA_COLD STRATA_INLINE Conv2DGeometry transposed(const Conv2DGeometry& g) {
+STRATA_INLINE Conv2DGeometry transposed(const Conv2DGeometry& g) {
   Conv2DGeometry t = g;
   std::swap(t.in_h, t.out_h);
   std::swap(t.in_w, t.out_w);
@@ -145,9 +145,8 @@ inline bool fits(const ConvolutionPlan& plan, const PlanLimits& limits) {
   return limits.memory == 0 || plan.weight_bytes + plan.workspace_bytes <= limits.memory;
 }
 
-STRATA_COLD STRATA_INLINE ConvolutionPlan plan_convolution(const Conv2DGeometry& g, bool max_pool,
-                                                           const KernelTable& kernels,
-                                                           const PlanLimits& limits) {
+STRATA_INLINE ConvolutionPlan plan_convolution(const Conv2DGeometry& g, bool max_pool,
+                                               const KernelTable& kernels, const PlanLimits& limits) {
   ConvolutionPlan best = plan_direct(g, kernels);
   if (!winograd_serves(g)) return best;
   for (int tile = 2; tile <= largest_tile(limits.accuracy); ++tile) {
@@ -158,9 +157,8 @@ STRATA_COLD STRATA_INLINE ConvolutionPlan plan_convolution(const Conv2DGeometry&
   return best;
 }
 
-STRATA_COLD STRATA_INLINE ConvolutionPlan plan_kernel_gradient(const Conv2DGeometry& g,
-                                                               const KernelTable& kernels,
-                                                               const PlanLimits& limits) {
+STRATA_INLINE ConvolutionPlan plan_kernel_gradient(const Conv2DGeometry& g, const KernelTable& kernels,
+                                                   const PlanLimits& limits) {
   // The direct way multiplies blocks of transposed_rows taps x channels; positions are the reduction.
   const std::int64_t panels = divide_up(g.out_c, kernels.panel());
   const std::int64_t k = g.kernel_h * g.kernel_w * g.in_c, positions = g.batch * g.out_h * g.out_w;
