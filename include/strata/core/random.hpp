@@ -63,7 +63,8 @@ class RandomStream {
 
   /// Uniform in [0, 1) with 53 bits; element i uses words 2i and 2i + 1.
   constexpr double uniform_double(std::uint64_t element) const {
-    const std::uint64_t high = bits(2 * element), low = bits(2 * element + 1);
+    const auto words = block(element / 2);
+    const std::uint64_t high = words[2 * (element % 2)], low = words[2 * (element % 2) + 1];
     return static_cast<double>((high << 21) ^ (low >> 11)) * 0x1p-53;
   }
 

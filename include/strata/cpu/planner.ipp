@@ -173,9 +173,9 @@ STRATA_INLINE ConvolutionPlan plan_kernel_gradient(const Conv2DGeometry& g, cons
     lay_out_tiles(plan, g, false, limits.share_tiles);
     const std::int64_t points = plan.points(), tiles = plan.tiles();
     const std::int64_t channels = divide_up(g.in_c, kernels.width);
-    constexpr std::int64_t chunk_bytes = std::int64_t{32} << 20;
+    constexpr std::int64_t group_bytes = std::int64_t{64} << 20, most_tiles = 384;
     const std::int64_t tile_bytes = 4 * points * (channels * kernels.width + panels * kernels.panel());
-    plan.group = std::clamp<std::int64_t>(chunk_bytes / tile_bytes, 1, tiles);
+    plan.group = std::clamp<std::int64_t>(group_bytes / tile_bytes, 1, std::min(tiles, most_tiles));
     plan.weight_bytes = 4 * points * channels * kernels.width * panels * kernels.panel();
     plan.workspace_bytes = plan.group * tile_bytes;
     const double sums = static_cast<double>(plan.weight_bytes / (4 * kernels.width));

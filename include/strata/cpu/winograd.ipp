@@ -121,27 +121,22 @@ STRATA_INLINE void winograd_kernel_gradient(const WinogradEngine& engine, const 
                                             const Conv2DGeometry& g, const float* x, const float* dy,
                                             float* dkernel, bool accumulate) {
   // The same product with other roles: sums over tiles of (B^T X B) .* (G dY G^T), turned back into 3x3 taps
-  // by A^T. Tiles are taken in groups that fit the memory; each task owns `width` input channels.
+  // by A^T. Tiles are taken in groups whose transforms at one point fit the second-level cache; each task
+  // owns a point and adds the group to that point's sums [in_c,out_c].
   const KernelTable& kernels = engine.kernels;
   const WinogradKernels& winograd = kernels.winograd[plan.tile];
   const std::int64_t width = kernels.width, panel = kernels.panel(), points = plan.points();
   const std::int64_t chunks = divide_up(g.in_c, width), panels = divide_up(g.out_c, panel);
-  const std::int64_t tiles = plan.tiles(), group = plan.group;
+  const std::int64_t tiles = plan.tiles(), group = plan.group, columns = panels * panel;
   const std::int64_t in_stride = winograd_point_stride(kernels, chunks * group * width);
-  const std::int64_t gradient_stride = winograd_point_stride(kernels, panels * group * panel);
+  const std::int64_t gradient_stride = winograd_point_stride(kernels, group * columns);
+  const std::int64_t sum_stride = winograd_point_stride(kernels, chunks * width * columns);
   const ImagePlane in_plane = plane_of(plan, g.batch, g.in_h, g.in_w, g.in_c);
   const ImagePlane out_plane = plane_of(plan, g.batch, g.out_h, g.out_w, g.out_c);
-
-  const std::int64_t slabs = std::min(panels, divide_up(16, chunks));  // enough tasks for few channels
-  const std::int64_t slab = divide_up(panels, slabs) * panel;
-  const std::int64_t sum_stride = winograd_point_stride(kernels, width * slab);
-  const bool one_group = group >= tiles;
-  const std::int64_t sum_count = one_group ? engine.pool.threads() : chunks * slabs;
-  const auto memory =
-      engine.workspace.lease(points * (in_stride + gradient_stride) + sum_count * points * sum_stride);
+  const auto memory = engine.workspace.lease(points * (in_stride + gradient_stride + sum_stride));
   float* const transformed = memory.data();
   float* const gradients = transformed + points * in_stride;
-  float* const all_sums = gradients + points * gradient_stride;
+  float* const sums = gradients + points * gradient_stride;
 
   for (std::int64_t first = 0; first < tiles; first += group) {
     const std::int64_t count = std::min(group, tiles - first);
@@ -154,23 +149,20 @@ STRATA_INLINE void winograd_kernel_gradient(const WinogradEngine& engine, const 
                           gradient_stride);
       }
     });
-    engine.pool.run(chunks * slabs, [&](std::int64_t task, int worker) {
-      float* const sums = all_sums + (one_group ? worker : task) * points * sum_stride;
-      const std::int64_t chunk = task / slabs, first_channel = task % slabs * slab;
-      const std::int64_t channels = std::min(slab, g.out_c - first_channel);
-      if (channels <= 0) return;
-      for (std::int64_t p = 0; p < points; ++p)
-        for (std::int64_t j = 0; j < channels; j += panel)
-          for (std::int64_t i = 0; i < width; i += kernels.transposed_rows)
-            kernels.multiply_transposed(count, transformed + p * in_stride + chunk * group * width + i, width,
-                                        gradients + p * gradient_stride + (first_channel + j) * group, panel,
-                                        sums + p * sum_stride + i * slab + j, slab, first > 0);
-      if (first + count < tiles) return;
-      winograd.kernel_gradient(std::min(width, g.in_c - chunk * width), channels, sums, slab, sum_stride,
-                               dkernel + chunk * width * g.out_c + first_channel, g.out_c, g.in_c * g.out_c,
-                               accumulate);
+    engine.pool.run(points, [&](std::int64_t p, int) {
+      for (std::int64_t j = 0; j < columns; j += panel)
+        for (std::int64_t i = 0; i < chunks * width; i += kernels.transposed_rows)
+          kernels.multiply_transposed(count,
+                                      transformed + p * in_stride + i / width * group * width + i % width,
+                                      width, gradients + p * gradient_stride + j * group, panel,
+                                      sums + p * sum_stride + i * columns + j, columns, first > 0);
     });
   }
+  engine.pool.run(chunks, [&](std::int64_t chunk, int) {
+    const std::int64_t row = chunk * width;
+    winograd.kernel_gradient(std::min(width, g.in_c - row), g.out_c, sums + row * columns, columns,
+                             sum_stride, dkernel + row * g.out_c, g.out_c, g.in_c * g.out_c, accumulate);
+  });
 }
 
 }  // namespace strata::inline STRATA_ABI::cpu

@@ -99,7 +99,7 @@ class BasicContext {
 
   /// Where the gradient of a weight goes. `data` is null where nobody wants it.
   Gradient<T> gradient(const BasicParameter<T>& parameter) const {
-    return run_->gradients->gradient(parameter);
+    return run_->gradients ? run_->gradients->gradient(parameter) : Gradient<T>{};
   }
 
  private:

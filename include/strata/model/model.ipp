@@ -90,6 +90,12 @@ void ModelImpl<T>::build(typename Base::Shapes inputs) {
 
 template <class T>
 void ModelImpl<T>::build_root(typename Base::Shapes inputs) {
+  // Around a model that has a device already the new one joins it there.
+  if (!device_)
+    for (const auto& layer : sublayers())
+      if (const auto* inner = dynamic_cast<const ModelImpl*>(layer.get());
+          inner && inner->device_ && !device_)
+        device_ = inner->device_;
   if (!device_) device_ = default_device();
   const BuildOptions options{seed_, "", device_};
   this->ensure_built(inputs, options);
