@@ -173,7 +173,7 @@ STRATA_INLINE ConvolutionPlan plan_kernel_gradient(const Conv2DGeometry& g, cons
     lay_out_tiles(plan, g, false, limits.share_tiles);
     const std::int64_t points = plan.points(), tiles = plan.tiles();
     const std::int64_t channels = divide_up(g.in_c, kernels.width);
-    constexpr std::int64_t group_bytes = std::int64_t{64} << 20, most_tiles = 384;
+    constexpr std::int64_t group_bytes = std::int64_t{64} << 20, most_tiles = 1024;
     const std::int64_t tile_bytes = 4 * points * (channels * kernels.width + panels * kernels.panel());
     plan.group = std::clamp<std::int64_t>(group_bytes / tile_bytes, 1, std::min(tiles, most_tiles));
     plan.weight_bytes = 4 * points * channels * kernels.width * panels * kernels.panel();
@@ -184,7 +184,7 @@ STRATA_INLINE ConvolutionPlan plan_kernel_gradient(const Conv2DGeometry& g, cons
                                                     kernels.transposed_rows, tiles, panels) +
         cost::transform * static_cast<double>(tiles * points) *
             (transform_vectors(g.in_c, kernels) + transform_vectors(g.out_c, kernels)) +
-        cost::transform * sums + (plan.group < tiles ? weight_cost(plan.weight_bytes, kernels) : 0.0);
+        cost::transform * sums + weight_cost(plan.weight_bytes, kernels);
     if (plan.cost < best.cost && fits(plan, limits)) best = plan;
   }
   return best;
