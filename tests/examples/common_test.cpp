@@ -1,0 +1,137 @@
+#include "../../examples/common/run_directory.hpp"
+#include "../../examples/common/sample_pictures.hpp"
+#include "../../examples/common/training.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <strata/layers/layers.hpp>
+
+#include <support/temporary_directory.hpp>
+
+using namespace examples;
+
+namespace {
+
+bool parse(Flags& flags, std::vector<std::string> words) {
+  std::vector<char*> arguments{nullptr};
+  for (std::string& word : words) arguments.push_back(word.data());
+  return flags.parse(static_cast<int>(arguments.size()), arguments.data());
+}
+
+}  // namespace
+
+TEST_CASE("flags set what they name and nothing else") {
+  TrainingOptions options;
+  Flags flags("name", "purpose", options.flags());
+  CHECK(parse(flags, {"--epochs", "7", "--learning-rate=1e-4", "--base", "tiny_darknet", "--data=a=b",
+                      "--seed", "18446744073709551615"}));
+  CHECK(options.epochs == 7);
+  CHECK(options.learning_rate == 1e-4);
+  CHECK(options.base == "tiny_darknet");
+  CHECK(options.data == "a=b");
+  CHECK(options.seed == 18446744073709551615U);
+  CHECK(options.batch_size == 20);
+  CHECK(flags.given("--epochs"));
+  CHECK_FALSE(flags.given("--batch-size"));
+  CHECK_FALSE(parse(flags, {"--help"}));
+}
+
+TEST_CASE("a wrong command line is told apart") {
+  TrainingOptions options;
+  Flags flags("name", "purpose", options.flags());
+  const auto wrong = [&](const std::vector<std::string>& words, const std::string& message) {
+    INFO(message);
+    CHECK_THROWS_WITH(parse(flags, words), Catch::Contains(message));
+    CHECK_THROWS_AS(parse(flags, words), UsageError);
+  };
+  wrong({"--epoch", "1"}, "unknown flag '--epoch'");
+  wrong({"picture.jpg"}, "unknown flag 'picture.jpg'");
+  wrong({"--epochs"}, "--epochs needs a value");
+  wrong({"--epochs", "0"}, "at least 1");
+  wrong({"--epochs", "3x"}, "found '3x'");
+  wrong({"--epochs", ""}, "found ''");
+  wrong({"--epochs", "99999999999999999999"}, "a whole number");
+  wrong({"--threads", "-1"}, "at least 0");
+  wrong({"--learning-rate", "nan"}, "found 'nan'");
+  wrong({"--base", "resnet"}, "vgg16 or tiny_darknet, found 'resnet'");
+  CHECK(options.epochs == 30);
+}
+
+TEST_CASE("errors become exit codes") {
+  CHECK(run("test", [] {}) == 0);
+  CHECK(run("test", [] { throw UsageError("a wrong flag (expected here)"); }) == 2);
+  CHECK(run("test", [] { throw strata::DataError("a bad file (expected here)"); }) == 1);
+  CHECK(run("test", [] { throw std::bad_alloc(); }) == 1);
+}
+
+TEST_CASE("Wilson's interval") {
+  // statsmodels.stats.proportion.proportion_confint(count, n, method="wilson")
+  const auto check = [](double fraction, std::int64_t count, double low, double high) {
+    const auto interval = wilson_interval(fraction, count);
+    CHECK(interval.first == Approx(low).margin(1e-6));
+    CHECK(interval.second == Approx(high).margin(1e-6));
+  };
+  check(0.924, 1000, 0.9059044, 0.9388506);
+  check(0.5, 10, 0.2365931, 0.7634069);
+  check(1, 20, 0.8388745, 1);
+}
+
+TEST_CASE("a run directory holds what was measured") {
+  const TemporaryDirectory directory;
+  RunDirectory run(directory / "runs/first");
+  strata::History history;
+  for (int epoch = 0; epoch < 3; ++epoch) {
+    strata::Logs logs;
+    for (const char* name : {"loss", "accuracy", "val_loss", "val_accuracy"}) logs.set(name, 0.25 * epoch);
+    history.add(epoch, logs);
+  }
+  strata::Logs test;
+  test.set("loss", 0.5);
+  test.set("accuracy", 0.75);
+  run.phase("training", 60, [] {});
+  run.write_history(history);
+  run.write_curves(history);
+  run.write_metrics(history.at(2), test, test, 100);
+
+  const auto table = strata::CsvTable::parse(strata::read_file(run.file("history.csv")));
+  CHECK(table.columns() == std::vector<std::string>{"epoch", "loss", "accuracy", "val_loss", "val_accuracy"});
+  CHECK(table.numbers("epoch") == std::vector<double>{1, 2, 3});
+  CHECK(table.numbers("val_loss") == std::vector<double>{0, 0.25, 0.5});
+  CHECK(strata::read_file(run.file("curves.svg")).find("Accuracy") != std::string::npos);
+
+  const auto metrics = strata::Json::parse(strata::read_file(run.file("metrics.json")));
+  CHECK(metrics.at("train").get<double>("accuracy") == 0.5);
+  CHECK(metrics.at("validation").get<double>("loss") == 0.5);
+  CHECK(metrics.at("test").get<double>("accuracy") == 0.75);
+  const auto interval = metrics.at("test").get<std::vector<double>>("accuracy_ci95");
+  CHECK((interval.size() == 2 && interval[0] < 0.75 && interval[1] > 0.75));
+  CHECK(metrics.at("phases").at("training").get<double>("seconds") >= 0);
+  CHECK(metrics.at("phases").at("training").get<double>("images_per_second") > 0);
+  CHECK(metrics.get<std::int64_t>("peak_memory_bytes") > 1000000);
+}
+
+TEST_CASE("drawn pictures are two classes that the examples can read") {
+  const TemporaryDirectory directory;
+  TrainingOptions options;
+  options.data = directory / "pictures";
+  options.input_size = 32;
+  sample_pictures::write(options.data, {.train = 8, .validation = 4, .test = 4});
+  const auto train = pictures(options, "train");
+  CHECK(train.class_names() == std::vector<std::string>{"balloons", "kites"});
+  CHECK(train.samples() == 16);
+  CHECK(pictures(options, "test").samples() == 8);
+  CHECK(train.batch(0).pixels.shape() == strata::Shape{16, 32, 32, 3});
+  options.limit = 3;
+  CHECK(pictures(options, "train").samples() == 6);
+}
+
+TEST_CASE("training stops at a loss that is not finite") {
+  strata::Sequential model{strata::Input({.shape = {2}}), strata::Dense({.units = 1})};
+  model.compile({.optimizer = strata::SGD({.learning_rate = 1e30}), .loss = strata::MeanSquaredError()});
+  const auto data =
+      strata::dataset_from_tensors(strata::Tensor<float>({4, 2}, {1, 2, 3, 4, 5, 6, 7, 8}),
+                                   strata::Tensor<float>({4, 1}, {1, 2, 3, 4}), {.batch_size = 2});
+  CHECK_THROWS_WITH(
+      model.fit(data, {.epochs = 50, .callbacks = {std::make_shared<StopAtNonFiniteLoss>()}, .verbose = 0}),
+      Catch::Contains("the loss is not finite at epoch"));
+}
