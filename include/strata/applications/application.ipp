@@ -8,7 +8,7 @@
 
 namespace strata::inline STRATA_ABI::applications::detail {
 
-STRATA_INLINE std::string weights_file(const std::string& weights, const std::string& name) {
+STRATA_COLD STRATA_INLINE std::string weights_file(const std::string& weights, const std::string& name) {
   if (weights != "imagenet") return weights;
   const char* home = std::getenv("STRATA_HOME");
   const char* user = std::getenv("HOME");
@@ -19,8 +19,8 @@ STRATA_INLINE std::string weights_file(const std::string& weights, const std::st
   return file;
 }
 
-STRATA_INLINE Model make_application(const ApplicationOptions& options, const Application& application,
-                                     std::vector<Layer> layers) {
+STRATA_COLD STRATA_INLINE Model make_application(const ApplicationOptions& options,
+                                                 const Application& application, std::vector<Layer> layers) {
   const auto& [name, published, trained_at, smallest, fixed_top, top] = application;
   const Shape shape = options.input_shape.empty() ? trained_at : options.input_shape;
   require<ShapeError>(shape.rank() == 3 && shape[2] == 3 && shape[0] >= smallest && shape[1] >= smallest, "[",

@@ -5,7 +5,7 @@
 
 namespace strata::inline STRATA_ABI::applications {
 
-STRATA_INLINE Model TinyDarknet(const ApplicationOptions& options) {
+STRATA_COLD STRATA_INLINE Model TinyDarknet(const ApplicationOptions& options) {
   struct Convolution {
     std::int64_t filters, kernel_size;
     bool pooled;  // a 2x2 max-pooling follows

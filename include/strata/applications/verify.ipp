@@ -10,7 +10,7 @@ namespace strata::inline STRATA_ABI::applications {
 
 namespace detail {
 // The input that weights/convert feeds: element i is low + (high - low) * frac(i * 2654435761 / 2^32).
-STRATA_INLINE Tensor<float> probe_input(const Json& input) {
+STRATA_COLD STRATA_INLINE Tensor<float> probe_input(const Json& input) {
   auto x = Tensor<float>::uninitialized(input.get<Shape>("shape"));
   const double low = input.get<double>("low"), high = input.get<double>("high");
   std::uint32_t word = 0;
@@ -21,7 +21,7 @@ STRATA_INLINE Tensor<float> probe_input(const Json& input) {
   return x;
 }
 
-STRATA_INLINE double deviation(const Json& expected, const Tensor<float>& found) {
+STRATA_COLD STRATA_INLINE double deviation(const Json& expected, const Tensor<float>& found) {
   const auto values = found.values();
   const auto count = static_cast<double>(values.size());
   double sum = 0, squares = 0;
@@ -42,8 +42,8 @@ STRATA_INLINE double deviation(const Json& expected, const Tensor<float>& found)
 }
 }  // namespace detail
 
-STRATA_INLINE std::vector<LayerDeviation> verify(const Model& model, const std::string& path,
-                                                 double tolerance) {
+STRATA_COLD STRATA_INLINE std::vector<LayerDeviation> verify(const Model& model, const std::string& path,
+                                                             double tolerance) {
   const Json probe = Json::parse(read_file(path), path);
   require<DataError>(probe.get("format", "") == "strata-probe/1", "[verify] '", path,
                      "' is not a probe: expected format 'strata-probe/1'");

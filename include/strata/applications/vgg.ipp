@@ -6,8 +6,8 @@
 namespace strata::inline STRATA_ABI::applications {
 
 namespace detail {
-STRATA_INLINE Model vgg(const ApplicationOptions& options, const std::string& name,
-                        const std::array<int, 5>& convolutions) {
+STRATA_COLD STRATA_INLINE Model vgg(const ApplicationOptions& options, const std::string& name,
+                                    const std::array<int, 5>& convolutions) {
   constexpr std::int64_t filters[] = {64, 128, 256, 512, 512};
   std::vector<Layer> layers;
   for (std::size_t block = 0; block < convolutions.size(); ++block) {
@@ -32,10 +32,10 @@ STRATA_INLINE Model vgg(const ApplicationOptions& options, const std::string& na
 }
 }  // namespace detail
 
-STRATA_INLINE Model VGG16(const ApplicationOptions& options) {
+STRATA_COLD STRATA_INLINE Model VGG16(const ApplicationOptions& options) {
   return detail::vgg(options, "vgg16", {2, 2, 3, 3, 3});
 }
-STRATA_INLINE Model VGG19(const ApplicationOptions& options) {
+STRATA_COLD STRATA_INLINE Model VGG19(const ApplicationOptions& options) {
   return detail::vgg(options, "vgg19", {2, 2, 4, 4, 4});
 }
 

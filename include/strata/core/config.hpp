@@ -21,3 +21,7 @@
 #define STRATA_ABI header_only_baseline
 #endif
 #endif
+
+// For code that runs per call or per step, not per element: the compiler keeps it small, and takes less time
+// for it.
+#define STRATA_COLD [[gnu::cold]]

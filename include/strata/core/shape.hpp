@@ -37,7 +37,7 @@ class Shape {
   }
 
   /// Number of elements. Throws ShapeError where it does not fit 63 bits.
-  constexpr std::int64_t size() const {
+  [[gnu::noinline]] constexpr std::int64_t size() const {
     std::int64_t product = 1;
     for (const std::int64_t extent : *this) {
       const bool fits = extent == 0 || product <= std::numeric_limits<std::int64_t>::max() / extent;
@@ -48,13 +48,13 @@ class Shape {
   }
 
   /// This shape with a leading axis: [h,w,c] and 8 give [8,h,w,c].
-  constexpr Shape with_batch(std::int64_t batch) const {
+  [[gnu::noinline]] constexpr Shape with_batch(std::int64_t batch) const {
     Shape out{batch};
     for (const std::int64_t extent : *this) out.append(extent);
     return out;
   }
   /// This shape without its leading axis.
-  constexpr Shape without_batch() const {
+  [[gnu::noinline]] constexpr Shape without_batch() const {
     require<ShapeError>(rank_ > 0, "[shape] a scalar has no batch axis");
     return Shape(begin() + 1, end());
   }
@@ -67,7 +67,7 @@ class Shape {
   }
 
   /// "[8,150,150,3]"
-  std::string to_string() const {
+  STRATA_COLD std::string to_string() const {
     std::string out = "[";
     for (int axis = 0; axis < rank_; ++axis) {
       if (axis > 0) out += ',';

@@ -6,8 +6,8 @@
 
 namespace strata::inline STRATA_ABI {
 
-STRATA_INLINE DrawOrder::DrawOrder(std::int64_t samples, std::int64_t batch_size, bool shuffle,
-                                   std::uint64_t seed)
+STRATA_COLD STRATA_INLINE DrawOrder::DrawOrder(std::int64_t samples, std::int64_t batch_size, bool shuffle,
+                                               std::uint64_t seed)
     : samples_(samples), batch_size_(batch_size), shuffle_(shuffle), seed_(seed) {
   require<ConfigError>(batch_size >= 1 && batch_size <= (std::int64_t{1} << 31),
                        "[dataset] expected a batch size of 1 or more, found ", batch_size);
@@ -16,7 +16,7 @@ STRATA_INLINE DrawOrder::DrawOrder(std::int64_t samples, std::int64_t batch_size
                      "[dataset] at most 2^32 - 1 samples are supported, found ", samples);
 }
 
-STRATA_INLINE DrawOrder::Order DrawOrder::pass(std::int64_t number) const {
+STRATA_COLD STRATA_INLINE DrawOrder::Order DrawOrder::pass(std::int64_t number) const {
   const std::lock_guard lock(mutex_);
   // Two passes are alive at once while a prefetcher runs across the boundary.
   auto& recent = recent_[number % 2];
@@ -27,7 +27,7 @@ STRATA_INLINE DrawOrder::Order DrawOrder::pass(std::int64_t number) const {
   return recent.second;
 }
 
-STRATA_INLINE std::vector<std::int64_t> DrawOrder::batch(std::int64_t draw) const {
+STRATA_COLD STRATA_INLINE std::vector<std::int64_t> DrawOrder::batch(std::int64_t draw) const {
   require<DataError>(draw >= 0, "[dataset] expected a draw index of 0 or more, found ", draw);
   const std::int64_t batches = (samples_ + batch_size_ - 1) / batch_size_;
   const std::int64_t begin = draw % batches * batch_size_;
@@ -44,7 +44,7 @@ STRATA_INLINE std::vector<std::int64_t> DrawOrder::batch(std::int64_t draw) cons
 namespace detail {
 
 template <class T>
-Tensor<T> gather_rows(const Tensor<T>& from, const std::vector<std::int64_t>& rows) {
+STRATA_COLD Tensor<T> gather_rows(const Tensor<T>& from, const std::vector<std::int64_t>& rows) {
   if (from.empty()) return {};
   const Shape element = from.shape().without_batch();
   Tensor<T> out = Tensor<T>::uninitialized(element.with_batch(static_cast<std::int64_t>(rows.size())));
@@ -136,23 +136,24 @@ class NpySource final : public BatchSource {
 
 }  // namespace detail
 
-STRATA_INLINE Dataset dataset_from_tensors(Tensor<float> x, Tensor<float> y, TensorDatasetOptions options) {
+STRATA_COLD STRATA_INLINE Dataset dataset_from_tensors(Tensor<float> x, Tensor<float> y,
+                                                       TensorDatasetOptions options) {
   return Dataset(
       std::make_shared<detail::TensorSource<float>>(std::move(x), std::move(y), std::move(options)));
 }
 
-STRATA_INLINE Dataset dataset_from_tensors(Tensor<std::uint8_t> pixels, Tensor<float> y,
-                                           TensorDatasetOptions options) {
+STRATA_COLD STRATA_INLINE Dataset dataset_from_tensors(Tensor<std::uint8_t> pixels, Tensor<float> y,
+                                                       TensorDatasetOptions options) {
   return Dataset(std::make_shared<detail::TensorSource<std::uint8_t>>(std::move(pixels), std::move(y),
                                                                       std::move(options)));
 }
 
-STRATA_INLINE Dataset dataset_from_npy(const std::string& x_path, const std::string& y_path,
-                                       TensorDatasetOptions options) {
+STRATA_COLD STRATA_INLINE Dataset dataset_from_npy(const std::string& x_path, const std::string& y_path,
+                                                   TensorDatasetOptions options) {
   return Dataset(std::make_shared<detail::NpySource>(x_path, y_path, std::move(options)));
 }
 
-STRATA_INLINE Tensor<float> network_input(const Batch& batch) {
+STRATA_COLD STRATA_INLINE Tensor<float> network_input(const Batch& batch) {
   if (batch.pixels.empty()) return batch.x;
   const std::int64_t channels = batch.pixels.shape().back();
   require<ShapeError>(channels <= 4, "[network_input] at most 4 channels are supported, found pixels ",

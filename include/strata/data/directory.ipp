@@ -263,7 +263,7 @@ class DirectorySource : public BatchSource {
 };
 
 template <class T>
-Tensor<T> load_picture(const std::string& file, const PictureOptions& picture) {
+STRATA_COLD Tensor<T> load_picture(const std::string& file, const PictureOptions& picture) {
   const Tensor<std::uint8_t> pixels = read_image(file, picture.color_mode);
   if constexpr (std::same_as<T, float>)
     return resize_tf(pixels, picture.height, picture.width, picture.interpolation, false,
@@ -318,8 +318,9 @@ class PictureSource final : public DirectorySource {
 };
 
 template <class T>
-DirectoryDataset make_directory_dataset(const std::string& directory, const DirectoryOptions& options,
-                                        const PictureOptions& picture) {
+STRATA_COLD DirectoryDataset make_directory_dataset(const std::string& directory,
+                                                    const DirectoryOptions& options,
+                                                    const PictureOptions& picture) {
   const bool split = options.validation_split != 0;
   require<ConfigError>(options.validation_split >= 0 && options.validation_split < 1, "[", options.caller,
                        "] expected a validation_split from 0 up to below 1, found ",
@@ -388,26 +389,27 @@ DirectoryDataset make_directory_dataset(const std::string& directory, const Dire
 
 }  // namespace detail
 
-STRATA_INLINE DirectoryDataset::DirectoryDataset(std::shared_ptr<const detail::DirectorySource> source)
+STRATA_COLD STRATA_INLINE
+DirectoryDataset::DirectoryDataset(std::shared_ptr<const detail::DirectorySource> source)
     : Dataset(source), directory_(std::move(source)) {}
-STRATA_INLINE const std::vector<std::string>& DirectoryDataset::files() const {
+STRATA_COLD STRATA_INLINE const std::vector<std::string>& DirectoryDataset::files() const {
   return directory_->listed().files;
 }
-STRATA_INLINE const std::vector<std::int64_t>& DirectoryDataset::labels() const {
+STRATA_COLD STRATA_INLINE const std::vector<std::int64_t>& DirectoryDataset::labels() const {
   return directory_->listed().labels;
 }
-STRATA_INLINE std::map<std::string, std::int64_t> DirectoryDataset::class_indices() const {
+STRATA_COLD STRATA_INLINE std::map<std::string, std::int64_t> DirectoryDataset::class_indices() const {
   std::map<std::string, std::int64_t> out;
   for (const std::string& name : directory_->listed().class_names)
     out.emplace(name, static_cast<std::int64_t>(out.size()));
   return out;
 }
-STRATA_INLINE const std::vector<SkippedFile>& DirectoryDataset::skipped() const {
+STRATA_COLD STRATA_INLINE const std::vector<SkippedFile>& DirectoryDataset::skipped() const {
   return directory_->skipped();
 }
 
-STRATA_INLINE DirectoryDataset image_dataset_from_directory(const std::string& directory,
-                                                            const ImageDatasetFromDirectoryOptions& options) {
+STRATA_COLD STRATA_INLINE DirectoryDataset
+image_dataset_from_directory(const std::string& directory, const ImageDatasetFromDirectoryOptions& options) {
   static constexpr std::string_view extensions[] = {".jpg", ".jpeg", ".png", ".bmp", ".gif"};
   static constexpr std::string_view caller = "image_dataset_from_directory";
   require<ConfigError>(!(options.crop_to_aspect_ratio && options.pad_to_aspect_ratio), "[", caller,
@@ -441,14 +443,14 @@ STRATA_INLINE DirectoryDataset image_dataset_from_directory(const std::string& d
                                                      : AspectRatio::stretch});
 }
 
-STRATA_INLINE ImageDataGenerator::ImageDataGenerator(const ImageDataGeneratorOptions& options)
+STRATA_COLD STRATA_INLINE ImageDataGenerator::ImageDataGenerator(const ImageDataGeneratorOptions& options)
     : scaling_(options.preprocessing), validation_split_(options.validation_split) {
   const auto rescale = static_cast<float>(options.rescale == 0 ? 1 : options.rescale);
   scaling_.scale *= rescale;
   for (float& mean : scaling_.mean) mean *= rescale;
 }
 
-STRATA_INLINE DirectoryDataset ImageDataGenerator::flow_from_directory(
+STRATA_COLD STRATA_INLINE DirectoryDataset ImageDataGenerator::flow_from_directory(
     const std::string& directory, const FlowFromDirectoryOptions& options) const {
   static constexpr std::string_view extensions[] = {".jpg", ".jpeg", ".png", ".bmp",
                                                     ".gif", ".ppm",  ".tif", ".tiff"};

@@ -67,8 +67,8 @@ struct PrefetchQueue::State {
   std::vector<std::thread> workers;
 };
 
-STRATA_INLINE PrefetchQueue::PrefetchQueue(Dataset dataset, std::int64_t first_draw, std::int64_t count,
-                                           int depth, int threads) {
+STRATA_COLD STRATA_INLINE PrefetchQueue::PrefetchQueue(Dataset dataset, std::int64_t first_draw,
+                                                       std::int64_t count, int depth, int threads) {
   require<ConfigError>(first_draw >= 0 && count >= 0 && threads >= 0 && depth >= 1,
                        "[prefetch] expected a first draw, count and threads of 0 or more and a depth of 1 or "
                        "more, found ",
@@ -78,11 +78,11 @@ STRATA_INLINE PrefetchQueue::PrefetchQueue(Dataset dataset, std::int64_t first_d
   for (int i = 0; i < threads && i < count; ++i)
     state_->workers.emplace_back([state = state_.get()] { state->work(); });
 }
-STRATA_INLINE PrefetchQueue::~PrefetchQueue() = default;
-STRATA_INLINE PrefetchQueue::PrefetchQueue(PrefetchQueue&&) noexcept = default;
-STRATA_INLINE PrefetchQueue& PrefetchQueue::operator=(PrefetchQueue&&) noexcept = default;
+STRATA_COLD STRATA_INLINE PrefetchQueue::~PrefetchQueue() = default;
+STRATA_COLD STRATA_INLINE PrefetchQueue::PrefetchQueue(PrefetchQueue&&) noexcept = default;
+STRATA_COLD STRATA_INLINE PrefetchQueue& PrefetchQueue::operator=(PrefetchQueue&&) noexcept = default;
 
-STRATA_INLINE std::optional<Batch> PrefetchQueue::next() {
+STRATA_COLD STRATA_INLINE std::optional<Batch> PrefetchQueue::next() {
   State& s = *state_;
   if (s.taken == s.count) return std::nullopt;
   if (s.workers.empty()) return s.dataset.batch(s.first + s.taken++);

@@ -18,7 +18,7 @@ std::string shortest(T value) {
   return std::string(text, std::to_chars(text, text + sizeof text, value).ptr);
 }
 
-STRATA_INLINE void append_csv_row(std::string& out, const std::vector<std::string>& row) {
+STRATA_COLD STRATA_INLINE void append_csv_row(std::string& out, const std::vector<std::string>& row) {
   for (std::size_t i = 0; i < row.size(); ++i) {
     if (i > 0) out += ',';
     // A lone empty field would be an empty line.
@@ -37,10 +37,11 @@ STRATA_INLINE void append_csv_row(std::string& out, const std::vector<std::strin
 
 }  // namespace detail
 
-STRATA_INLINE CsvField::CsvField(double value) : text(detail::shortest(value)) {}
-STRATA_INLINE CsvField::CsvField(float value) : text(detail::shortest(value)) {}
+STRATA_COLD STRATA_INLINE CsvField::CsvField(double value) : text(detail::shortest(value)) {}
+STRATA_COLD STRATA_INLINE CsvField::CsvField(float value) : text(detail::shortest(value)) {}
 
-STRATA_INLINE CsvTable::CsvTable(std::vector<std::string> columns) : columns_(std::move(columns)) {
+STRATA_COLD STRATA_INLINE CsvTable::CsvTable(std::vector<std::string> columns)
+    : columns_(std::move(columns)) {
   require<DataError>(!columns_.empty(), "[csv] a table needs a column");
   std::vector<std::string_view> names(columns_.begin(), columns_.end());
   std::sort(names.begin(), names.end());
@@ -49,7 +50,7 @@ STRATA_INLINE CsvTable::CsvTable(std::vector<std::string> columns) : columns_(st
                      "' is there twice");
 }
 
-STRATA_INLINE CsvTable CsvTable::parse(std::string_view text, std::string_view source) {
+STRATA_COLD STRATA_INLINE CsvTable CsvTable::parse(std::string_view text, std::string_view source) {
   std::vector<std::vector<std::string>> rows;
   std::size_t line = 1;
   const auto fail = [&](std::size_t at, const std::string& message) {
@@ -91,14 +92,14 @@ STRATA_INLINE CsvTable CsvTable::parse(std::string_view text, std::string_view s
   return out;
 }
 
-STRATA_INLINE void CsvTable::append(const std::vector<CsvField>& row) {
+STRATA_COLD STRATA_INLINE void CsvTable::append(const std::vector<CsvField>& row) {
   require<DataError>(row.size() == columns_.size(), "[csv] expected ", columns_.size(), " fields, found ",
                      row.size());
   std::vector<std::string>& fields = rows_.emplace_back();
   for (const CsvField& field : row) fields.push_back(field.text);
 }
 
-STRATA_INLINE std::size_t CsvTable::index_of(std::string_view column) const {
+STRATA_COLD STRATA_INLINE std::size_t CsvTable::index_of(std::string_view column) const {
   const auto found = std::find(columns_.begin(), columns_.end(), column);
   if (found != columns_.end()) return static_cast<std::size_t>(found - columns_.begin());
   std::string known;
@@ -106,12 +107,12 @@ STRATA_INLINE std::size_t CsvTable::index_of(std::string_view column) const {
   throw DataError(concat("[csv] expected a column '", column, "', found ", known));
 }
 
-STRATA_INLINE const std::string& CsvTable::field(std::size_t row, std::string_view column) const {
+STRATA_COLD STRATA_INLINE const std::string& CsvTable::field(std::size_t row, std::string_view column) const {
   require<DataError>(row < rows_.size(), "[csv] row ", row, " is outside a table of ", rows_.size());
   return rows_[row][index_of(column)];
 }
 
-STRATA_INLINE std::vector<double> CsvTable::numbers(std::string_view column) const {
+STRATA_COLD STRATA_INLINE std::vector<double> CsvTable::numbers(std::string_view column) const {
   const std::size_t index = index_of(column);
   std::vector<double> out;
   for (const auto& row : rows_) {
@@ -126,7 +127,7 @@ STRATA_INLINE std::vector<double> CsvTable::numbers(std::string_view column) con
   return out;
 }
 
-STRATA_INLINE std::string CsvTable::to_string() const {
+STRATA_COLD STRATA_INLINE std::string CsvTable::to_string() const {
   std::string out;
   detail::append_csv_row(out, columns_);
   for (const auto& row : rows_) detail::append_csv_row(out, row);

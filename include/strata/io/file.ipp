@@ -18,7 +18,7 @@ namespace strata::inline STRATA_ABI {
 
 namespace detail {
 
-STRATA_INLINE std::string system_message(int error) {
+STRATA_COLD STRATA_INLINE std::string system_message(int error) {
   return std::generic_category().message(error);
 }
 
@@ -27,7 +27,7 @@ inline constexpr std::size_t max_transfer = std::size_t{1} << 30;
 
 }  // namespace detail
 
-STRATA_INLINE InputFile::InputFile(std::string path) : path_(std::move(path)) {
+STRATA_COLD STRATA_INLINE InputFile::InputFile(std::string path) : path_(std::move(path)) {
   // O_NONBLOCK: a FIFO must not hang the open; for regular files it has no effect.
   descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   require<DataError>(descriptor_ >= 0, "[file] cannot open '", path_, "': ", detail::system_message(errno));
@@ -41,19 +41,19 @@ STRATA_INLINE InputFile::InputFile(std::string path) : path_(std::move(path)) {
   throw DataError(concat("[file] '", path_, "' is ",
                          known && S_ISDIR(status.st_mode) ? "a directory" : "not a regular file"));
 }
-STRATA_INLINE InputFile::InputFile(InputFile&& other) noexcept
+STRATA_COLD STRATA_INLINE InputFile::InputFile(InputFile&& other) noexcept
     : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)), size_(other.size_) {}
-STRATA_INLINE InputFile& InputFile::operator=(InputFile&& other) noexcept {
+STRATA_COLD STRATA_INLINE InputFile& InputFile::operator=(InputFile&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(descriptor_, other.descriptor_);
   std::swap(size_, other.size_);
   return *this;
 }
-STRATA_INLINE InputFile::~InputFile() {
+STRATA_COLD STRATA_INLINE InputFile::~InputFile() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-STRATA_INLINE void InputFile::read(std::uint64_t offset, void* to, std::size_t bytes) const {
+STRATA_COLD STRATA_INLINE void InputFile::read(std::uint64_t offset, void* to, std::size_t bytes) const {
   require<DataError>(offset <= size_ && bytes <= size_ - offset, "[file] '", path_, "' has ", size_,
                      " bytes, wanted ", bytes, " from ", offset, " on");
   char* at = static_cast<char*>(to);
@@ -69,7 +69,7 @@ STRATA_INLINE void InputFile::read(std::uint64_t offset, void* to, std::size_t b
   }
 }
 
-STRATA_INLINE std::string read_file(const std::string& path, std::uint64_t limit) {
+STRATA_COLD STRATA_INLINE std::string read_file(const std::string& path, std::uint64_t limit) {
   const InputFile file(path);
   require<DataError>(file.size() <= limit, "[file] '", path, "' has ", file.size(), " bytes, at most ", limit,
                      " are read");
@@ -78,7 +78,7 @@ STRATA_INLINE std::string read_file(const std::string& path, std::uint64_t limit
   return out;
 }
 
-STRATA_INLINE AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
+STRATA_COLD STRATA_INLINE AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   struct stat status {};
   const bool exists = ::stat(path_.c_str(), &status) == 0;
   // Renaming onto a device or a directory would destroy it or fail late.
@@ -105,7 +105,7 @@ STRATA_INLINE AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) 
 
 /// The name is fixed, so that what a killed process left is taken over and does not pile up; the lock tells
 /// leftovers from the temporary of a writer that lives.
-STRATA_INLINE bool AtomicFile::open_temporary(int attempt) {
+STRATA_COLD STRATA_INLINE bool AtomicFile::open_temporary(int attempt) {
   temporary_ = concat(directory_, ".", std::string_view(path_).substr(path_.rfind('/') + 1), ".partial");
   if (attempt > 0) temporary_ += std::to_string(attempt);
   descriptor_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
@@ -121,22 +121,23 @@ STRATA_INLINE bool AtomicFile::open_temporary(int attempt) {
   return false;
 }
 
-STRATA_INLINE AtomicFile::~AtomicFile() {
+STRATA_COLD STRATA_INLINE AtomicFile::~AtomicFile() {
   if (descriptor_ < 0) return;
   ::unlink(temporary_.c_str());  // before the lock goes with the descriptor
   ::close(descriptor_);
 }
 
-STRATA_INLINE void AtomicFile::fail(const char* action, int error) const {
+STRATA_COLD STRATA_INLINE void AtomicFile::fail(const char* action, int error) const {
   throw DataError(concat("[file] cannot ", action, " '", path_, "': ", detail::system_message(error)));
 }
 
-STRATA_INLINE void AtomicFile::write(const void* data, std::size_t bytes) {
+STRATA_COLD STRATA_INLINE void AtomicFile::write(const void* data, std::size_t bytes) {
   write_at(size_, data, bytes);
   size_ += bytes;
 }
 
-STRATA_INLINE void AtomicFile::write_at(std::uint64_t offset, const void* data, std::size_t bytes) {
+STRATA_COLD STRATA_INLINE void AtomicFile::write_at(std::uint64_t offset, const void* data,
+                                                    std::size_t bytes) {
   require<DataError>(descriptor_ >= 0, "[file] '", path_, "' is already written");
   const char* at = static_cast<const char*>(data);
   while (bytes > 0) {
@@ -150,7 +151,7 @@ STRATA_INLINE void AtomicFile::write_at(std::uint64_t offset, const void* data, 
   }
 }
 
-STRATA_INLINE void AtomicFile::commit() {
+STRATA_COLD STRATA_INLINE void AtomicFile::commit() {
   require<DataError>(descriptor_ >= 0, "[file] '", path_, "' is already written");
   if (::fsync(descriptor_) != 0) fail("write", errno);
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail("replace", errno);
@@ -164,13 +165,13 @@ STRATA_INLINE void AtomicFile::commit() {
   if (!synced) fail("sync the directory of", error);
 }
 
-STRATA_INLINE void write_file_atomically(const std::string& path, std::string_view bytes) {
+STRATA_COLD STRATA_INLINE void write_file_atomically(const std::string& path, std::string_view bytes) {
   AtomicFile file(path);
   file.write(bytes);
   file.commit();
 }
 
-STRATA_INLINE void make_directories(const std::string& path) {
+STRATA_COLD STRATA_INLINE void make_directories(const std::string& path) {
   for (std::size_t at = 0; at < path.size();) {
     at = std::min(path.find('/', at + 1), path.size());
     const std::string part = path.substr(0, at);

@@ -310,7 +310,7 @@ class Json::Writer {
   int indent_;
 };
 
-STRATA_INLINE Json Json::object(std::initializer_list<Member> members) {
+STRATA_COLD STRATA_INLINE Json Json::object(std::initializer_list<Member> members) {
   Json out{Object()};
   for (const Member& member : members) {
     require<DataError>(!out.contains(member.first), "[json] the key \"", member.first, "\" is given twice");
@@ -319,17 +319,17 @@ STRATA_INLINE Json Json::object(std::initializer_list<Member> members) {
   return out;
 }
 
-STRATA_INLINE Json Json::parse(std::string_view text, std::string_view source) {
+STRATA_COLD STRATA_INLINE Json Json::parse(std::string_view text, std::string_view source) {
   return Parser(text, source).document();
 }
 
-STRATA_INLINE std::string Json::dump(int indent) const {
+STRATA_COLD STRATA_INLINE std::string Json::dump(int indent) const {
   Writer writer(indent);
   writer.value(*this, 0);
   return std::move(writer.out);
 }
 
-STRATA_INLINE void Json::wrong_type(std::string_view expected) const {
+STRATA_COLD STRATA_INLINE void Json::wrong_type(std::string_view expected) const {
   std::string found = is_array()     ? concat("an array of ", size())
                       : is_object()  ? concat("an object of ", size())
                       : is<double>() ? concat(as_double())
@@ -337,7 +337,7 @@ STRATA_INLINE void Json::wrong_type(std::string_view expected) const {
   if (found.size() > 80) found = found.substr(0, 77) + "...";
   throw DataError(concat("[json] expected ", expected, ", found ", found));
 }
-STRATA_INLINE void Json::rethrow_with_key(std::string_view key, const DataError& error) {
+STRATA_COLD STRATA_INLINE void Json::rethrow_with_key(std::string_view key, const DataError& error) {
   constexpr std::string_view tag = "[json] ";
   std::string_view what = error.what();
   if (what.substr(0, tag.size()) == tag) what.remove_prefix(tag.size());
@@ -345,40 +345,40 @@ STRATA_INLINE void Json::rethrow_with_key(std::string_view key, const DataError&
 }
 
 template <class T>
-const T& Json::expect(const char* expected) const {
+STRATA_COLD const T& Json::expect(const char* expected) const {
   const T* value = std::get_if<T>(&value_);
   if (!value) wrong_type(expected);
   return *value;
 }
-STRATA_INLINE bool Json::as_bool() const {
+STRATA_COLD STRATA_INLINE bool Json::as_bool() const {
   return expect<bool>("true or false");
 }
-STRATA_INLINE std::int64_t Json::as_int() const {
+STRATA_COLD STRATA_INLINE std::int64_t Json::as_int() const {
   if (const double* real = std::get_if<double>(&value_)) {
     if (std::trunc(*real) == *real && std::fabs(*real) < 0x1p63) return static_cast<std::int64_t>(*real);
   }
   return expect<std::int64_t>("an integer");
 }
-STRATA_INLINE double Json::as_double() const {
+STRATA_COLD STRATA_INLINE double Json::as_double() const {
   if (is_int()) return static_cast<double>(std::get<std::int64_t>(value_));
   return expect<double>("a number");
 }
-STRATA_INLINE const std::string& Json::as_string() const {
+STRATA_COLD STRATA_INLINE const std::string& Json::as_string() const {
   return expect<std::string>("a string");
 }
-STRATA_INLINE const Json::Array& Json::as_array() const {
+STRATA_COLD STRATA_INLINE const Json::Array& Json::as_array() const {
   return expect<Array>("an array");
 }
-STRATA_INLINE const Json::Object& Json::as_object() const {
+STRATA_COLD STRATA_INLINE const Json::Object& Json::as_object() const {
   return expect<Object>("an object");
 }
 
-STRATA_INLINE const Json* Json::find(std::string_view key) const {
+STRATA_COLD STRATA_INLINE const Json* Json::find(std::string_view key) const {
   for (const Member& member : as_object())
     if (member.first == key) return &member.second;
   return nullptr;
 }
-STRATA_INLINE const Json& Json::at(std::string_view key) const {
+STRATA_COLD STRATA_INLINE const Json& Json::at(std::string_view key) const {
   if (const Json* found = find(key)) return *found;
   std::string keys;
   for (const Member& member : as_object()) {
@@ -390,13 +390,13 @@ STRATA_INLINE const Json& Json::at(std::string_view key) const {
   }
   throw DataError(concat("[json] expected a member \"", key, "\", found ", keys.empty() ? "none" : keys));
 }
-STRATA_INLINE const Json& Json::at(std::size_t index) const {
+STRATA_COLD STRATA_INLINE const Json& Json::at(std::size_t index) const {
   const Array& items = as_array();
   require<DataError>(index < items.size(), "[json] index ", index, " is outside an array of ", items.size());
   return items[index];
 }
 
-STRATA_INLINE Json& Json::operator[](std::string_view key) {
+STRATA_COLD STRATA_INLINE Json& Json::operator[](std::string_view key) {
   if (is_null()) value_ = Object();
   expect<Object>("an object");
   Object& members = std::get<Object>(value_);
@@ -404,7 +404,7 @@ STRATA_INLINE Json& Json::operator[](std::string_view key) {
     if (member.first == key) return member.second;
   return members.emplace_back(std::string(key), Json()).second;
 }
-STRATA_INLINE void Json::push_back(Json item) {
+STRATA_COLD STRATA_INLINE void Json::push_back(Json item) {
   if (is_null()) value_ = Array();
   expect<Array>("an array");
   std::get<Array>(value_).push_back(std::move(item));

@@ -17,7 +17,7 @@ inline constexpr std::string_view npy_types[] = {"b1", "u1", "i4", "i8", "f2", "
 
 /// The header of format 1.0, padded so that the data begin at a multiple of 64. Its length leaves room for
 /// any extent of the first axis, which is known only at the end when batches are appended.
-STRATA_INLINE std::string npy_header(DType dtype, const Shape& shape) {
+STRATA_COLD STRATA_INLINE std::string npy_header(DType dtype, const Shape& shape) {
   const auto text = [&](std::int64_t first) {
     std::string extents;
     for (int axis = 0; axis < shape.rank(); ++axis)
@@ -124,7 +124,7 @@ class NpyHeaderParser {
 
 }  // namespace detail
 
-STRATA_INLINE NpyReader::NpyReader(const std::string& path) : file_(path) {
+STRATA_COLD STRATA_INLINE NpyReader::NpyReader(const std::string& path) : file_(path) {
   try {
     constexpr std::uint64_t max_header = 1 << 16;
     char prefix[12] = {};
@@ -148,7 +148,7 @@ STRATA_INLINE NpyReader::NpyReader(const std::string& path) : file_(path) {
   }
 }
 
-STRATA_INLINE void NpyReader::parse(std::string_view header) {
+STRATA_COLD STRATA_INLINE void NpyReader::parse(std::string_view header) {
   detail::NpyHeaderParser parser(header);
   parser.parse();
   shape_ = parser.shape;
@@ -168,12 +168,12 @@ STRATA_INLINE void NpyReader::parse(std::string_view header) {
                      " takes ", bytes, " bytes, the file has ", file_.size() - data_begin_);
 }
 
-STRATA_INLINE void NpyReader::check_convertible(DType to) const {
+STRATA_COLD STRATA_INLINE void NpyReader::check_convertible(DType to) const {
   require<DataError>(is_convertible(dtype_, to), "[npy] '", path(), "' is ", name_of(dtype_),
                      ", which is not read as ", name_of(to));
 }
 
-STRATA_INLINE Shape NpyReader::shape_of_rows(std::int64_t begin, std::int64_t end) const {
+STRATA_COLD STRATA_INLINE Shape NpyReader::shape_of_rows(std::int64_t begin, std::int64_t end) const {
   require<DataError>(!fortran_order_, "[npy] '", path(),
                      "' is in Fortran order: its rows are scattered, read the whole array");
   require<DataError>(shape_.rank() > 0 && begin >= 0 && begin <= end && end <= shape_[0], "[npy] '", path(),
@@ -183,14 +183,15 @@ STRATA_INLINE Shape NpyReader::shape_of_rows(std::int64_t begin, std::int64_t en
   return out;
 }
 
-STRATA_INLINE void NpyReader::read_rows(std::int64_t begin, std::int64_t end, DType to, void* out) const {
+STRATA_COLD STRATA_INLINE void NpyReader::read_rows(std::int64_t begin, std::int64_t end, DType to,
+                                                    void* out) const {
   const std::uint64_t row = static_cast<std::uint64_t>(shape_.without_batch().size()) * size_of(dtype_);
   const auto count = static_cast<std::uint64_t>(end - begin) * row / size_of(dtype_);
   read_elements(file_, data_begin_ + static_cast<std::uint64_t>(begin) * row, dtype_, big_endian_, count, to,
                 out);
 }
 
-STRATA_INLINE void NpyReader::read_all(DType to, void* out) const {
+STRATA_COLD STRATA_INLINE void NpyReader::read_all(DType to, void* out) const {
   const auto count = static_cast<std::uint64_t>(shape_.size());
   if (!fortran_order_) return read_elements(file_, data_begin_, dtype_, big_endian_, count, to, out);
   const std::size_t size = size_of(to);
@@ -212,7 +213,7 @@ STRATA_INLINE void NpyReader::read_all(DType to, void* out) const {
   }
 }
 
-STRATA_INLINE void NpyWriter::append(DType dtype, const Shape& shape, const void* data) {
+STRATA_COLD STRATA_INLINE void NpyWriter::append(DType dtype, const Shape& shape, const void* data) {
   require<DataError>(shape.rank() > 0, "[npy] '", file_.path(),
                      "': a batch needs an axis of rows, found a scalar");
   if (file_.size() == 0) {
@@ -228,15 +229,15 @@ STRATA_INLINE void NpyWriter::append(DType dtype, const Shape& shape, const void
   shape_[0] += shape[0];
 }
 
-STRATA_INLINE void NpyWriter::close() {
+STRATA_COLD STRATA_INLINE void NpyWriter::close() {
   require<DataError>(file_.size() > 0, "[npy] '", file_.path(), "': nothing was appended");
   const std::string header = detail::npy_header(dtype_, shape_);
   file_.write_at(0, header.data(), header.size());
   file_.commit();
 }
 
-STRATA_INLINE void detail::save_npy(const std::string& path, DType dtype, const Shape& shape,
-                                    const void* data) {
+STRATA_COLD STRATA_INLINE void detail::save_npy(const std::string& path, DType dtype, const Shape& shape,
+                                                const void* data) {
   AtomicFile file(path);
   file.write(npy_header(dtype, shape));
   file.write(data, static_cast<std::size_t>(shape.size()) * size_of(dtype));

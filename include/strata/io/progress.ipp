@@ -10,7 +10,7 @@
 
 namespace strata::inline STRATA_ABI {
 
-STRATA_INLINE std::string duration_text(double seconds) {
+STRATA_COLD STRATA_INLINE std::string duration_text(double seconds) {
   char text[32];
   const auto whole = static_cast<long>(seconds);
   if (seconds < 10)
@@ -24,18 +24,18 @@ STRATA_INLINE std::string duration_text(double seconds) {
   return text;
 }
 
-STRATA_INLINE ProgressBar::ProgressBar(std::int64_t total, std::string label, bool enabled)
+STRATA_COLD STRATA_INLINE ProgressBar::ProgressBar(std::int64_t total, std::string label, bool enabled)
     : total_(total),
       label_(std::move(label)),
       enabled_(enabled && isatty(STDERR_FILENO)),
       start_(std::chrono::steady_clock::now()),
       last_(start_) {}
 
-STRATA_INLINE ProgressBar::~ProgressBar() {
+STRATA_COLD STRATA_INLINE ProgressBar::~ProgressBar() {
   if (enabled_ && drawn_) std::fputc('\n', stderr);
 }
 
-STRATA_INLINE void ProgressBar::update(std::int64_t done, const std::string& note) {
+STRATA_COLD STRATA_INLINE void ProgressBar::update(std::int64_t done, const std::string& note) {
   done_ = done;
   const auto now = std::chrono::steady_clock::now();
   if (!enabled_ || (drawn_ && now - last_ < std::chrono::milliseconds(100))) return;
@@ -43,7 +43,7 @@ STRATA_INLINE void ProgressBar::update(std::int64_t done, const std::string& not
   draw(note);
 }
 
-STRATA_INLINE void ProgressBar::finish(const std::string& note) {
+STRATA_COLD STRATA_INLINE void ProgressBar::finish(const std::string& note) {
   if (enabled_) {
     draw(note);
     std::fputc('\n', stderr);
@@ -51,7 +51,7 @@ STRATA_INLINE void ProgressBar::finish(const std::string& note) {
   enabled_ = false;
 }
 
-STRATA_INLINE void ProgressBar::draw(const std::string& note) {
+STRATA_COLD STRATA_INLINE void ProgressBar::draw(const std::string& note) {
   constexpr std::int64_t width = 24;
   const double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   const std::int64_t filled = total_ > 0 ? std::min(width, width * done_ / total_) : 0;

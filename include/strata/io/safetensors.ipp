@@ -14,7 +14,7 @@ inline constexpr std::string_view safetensors_dtypes[] = {"BOOL", "U8",   "I32",
                                                           "F16",  "BF16", "F32", "F64"};
 inline constexpr std::uint64_t max_safetensors_header = 100'000'000;  // the limit of the reference reader
 
-STRATA_INLINE DType safetensors_dtype(std::string_view name) {
+STRATA_COLD STRATA_INLINE DType safetensors_dtype(std::string_view name) {
   const auto found = std::find(std::begin(safetensors_dtypes), std::end(safetensors_dtypes), name);
   require<DataError>(found != std::end(safetensors_dtypes),
                      "expected dtype F64, F32, F16, BF16, I64, I32, U8 or BOOL, found ", name);
@@ -22,14 +22,15 @@ STRATA_INLINE DType safetensors_dtype(std::string_view name) {
 }
 
 /// An offset or an extent: a whole number that is not negative.
-STRATA_INLINE std::uint64_t safetensors_count(const Json& json) {
+STRATA_COLD STRATA_INLINE std::uint64_t safetensors_count(const Json& json) {
   require<DataError>(json.is_int() && json.as_int() >= 0, "expected a whole number, found ", json.dump());
   return static_cast<std::uint64_t>(json.as_int());
 }
 
 /// One entry of the header; `data_size` bytes of tensors begin at `data_begin` in the file.
-STRATA_INLINE SafetensorsInfo safetensors_info(const std::string& name, const Json& entry,
-                                               std::uint64_t data_begin, std::uint64_t data_size) {
+STRATA_COLD STRATA_INLINE SafetensorsInfo safetensors_info(const std::string& name, const Json& entry,
+                                                           std::uint64_t data_begin,
+                                                           std::uint64_t data_size) {
   SafetensorsInfo out{name, safetensors_dtype(entry.get<std::string>("dtype")), {}, 0, 0};
   require<DataError>(entry.size() == 3, "expected dtype, shape and data_offsets alone");
   const Json::Array& extents = entry.at("shape").as_array();
@@ -51,7 +52,7 @@ STRATA_INLINE SafetensorsInfo safetensors_info(const std::string& name, const Js
 
 }  // namespace detail
 
-STRATA_INLINE SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path) {
+STRATA_COLD STRATA_INLINE SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path) {
   const std::string where = concat("[safetensors] '", path, "': ");
   std::uint64_t header_size = 0;
   require<DataError>(file_.size() >= sizeof header_size, where, "expected 8 bytes of header length, found ",
@@ -95,13 +96,13 @@ STRATA_INLINE SafetensorsFile::SafetensorsFile(const std::string& path) : file_(
                      " bytes before the file does");
 }
 
-STRATA_INLINE std::vector<std::string> SafetensorsFile::names() const {
+STRATA_COLD STRATA_INLINE std::vector<std::string> SafetensorsFile::names() const {
   std::vector<std::string> out;
   for (const SafetensorsInfo& tensor : tensors_) out.push_back(tensor.name);
   return out;
 }
 
-STRATA_INLINE const SafetensorsInfo& SafetensorsFile::info(std::string_view name) const {
+STRATA_COLD STRATA_INLINE const SafetensorsInfo& SafetensorsFile::info(std::string_view name) const {
   if (const auto found = index_.find(name); found != index_.end()) return tensors_[found->second];
   std::string known;
   for (const SafetensorsInfo& tensor : tensors_) {
@@ -115,17 +116,20 @@ STRATA_INLINE const SafetensorsInfo& SafetensorsFile::info(std::string_view name
                          known.empty() ? "none" : known));
 }
 
-STRATA_INLINE void SafetensorsFile::check_convertible(const SafetensorsInfo& tensor, DType to) const {
+STRATA_COLD STRATA_INLINE void SafetensorsFile::check_convertible(const SafetensorsInfo& tensor,
+                                                                  DType to) const {
   require<DataError>(is_convertible(tensor.dtype, to), "[safetensors] '", path(), "': tensor '", tensor.name,
                      "' is ", name_of(tensor.dtype), ", which is not read as ", name_of(to));
 }
 
-STRATA_INLINE void SafetensorsFile::read_into(const SafetensorsInfo& tensor, DType to, void* out) const {
+STRATA_COLD STRATA_INLINE void SafetensorsFile::read_into(const SafetensorsInfo& tensor, DType to,
+                                                          void* out) const {
   read_elements(file_, tensor.offset, tensor.dtype, false, tensor.bytes / size_of(tensor.dtype), to, out);
 }
 
-STRATA_INLINE void write_safetensors(const std::string& path, std::span<const SafetensorsEntry> entries,
-                                     const SafetensorsMetadata& metadata) {
+STRATA_COLD STRATA_INLINE void write_safetensors(const std::string& path,
+                                                 std::span<const SafetensorsEntry> entries,
+                                                 const SafetensorsMetadata& metadata) {
   std::vector<const SafetensorsEntry*> order;
   for (const SafetensorsEntry& entry : entries) order.push_back(&entry);
   std::stable_sort(order.begin(), order.end(),

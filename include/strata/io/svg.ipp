@@ -15,7 +15,7 @@ namespace strata::inline STRATA_ABI {
 namespace detail {
 
 /// XML text: markup escaped, what XML or UTF-8 does not allow as '?'.
-STRATA_INLINE std::string svg_text(std::string_view text) {
+STRATA_COLD STRATA_INLINE std::string svg_text(std::string_view text) {
   std::string out;
   for (std::size_t i = 0; i < text.size();) {
     const std::size_t length = utf8_length(text, i);
@@ -30,14 +30,14 @@ STRATA_INLINE std::string svg_text(std::string_view text) {
 }
 
 /// Estimated width of a text in pixels: no font is at hand, so a little more than the usual sans-serif.
-STRATA_INLINE double svg_width(std::string_view text, double font_size) {
+STRATA_COLD STRATA_INLINE double svg_width(std::string_view text, double font_size) {
   double characters = 0;
   for (const char c : text) characters += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
   return characters * font_size * 0.58;
 }
 
 /// `text` cut, with an ellipsis, to what fits into `width`.
-STRATA_INLINE std::string svg_fit(std::string_view text, double font_size, double width) {
+STRATA_COLD STRATA_INLINE std::string svg_fit(std::string_view text, double font_size, double width) {
   if (svg_width(text, font_size) <= width) return svg_text(text);
   std::size_t end = 0;
   while (end < text.size()) {
@@ -48,14 +48,14 @@ STRATA_INLINE std::string svg_fit(std::string_view text, double font_size, doubl
   return svg_text(text.substr(0, end)) + "…";
 }
 
-STRATA_INLINE std::string svg_fixed(double value, int decimals) {
+STRATA_COLD STRATA_INLINE std::string svg_fixed(double value, int decimals) {
   char text[400];
   std::string out(text,
                   std::to_chars(text, text + sizeof text, value, std::chars_format::fixed, decimals).ptr);
   return out.find_first_not_of("-0.") == out.npos ? out.substr(out[0] == '-') : out;  // no "-0.00"
 }
 /// A coordinate.
-STRATA_INLINE std::string svg_px(double value) {
+STRATA_COLD STRATA_INLINE std::string svg_px(double value) {
   std::string out = svg_fixed(value, 2);
   out.erase(out.find_last_not_of('0') + 1);
   if (out.back() == '.') out.pop_back();
@@ -63,7 +63,7 @@ STRATA_INLINE std::string svg_px(double value) {
 }
 
 /// "2.5e-07": `value` with the digits that tell it from a neighbour 10^exponent away.
-STRATA_INLINE std::string svg_scientific(double value, int exponent) {
+STRATA_COLD STRATA_INLINE std::string svg_scientific(double value, int exponent) {
   if (value == 0) return "0";
   const int digits = static_cast<int>(std::floor(std::log10(std::fabs(value)) + 1e-9)) - exponent;
   char text[64];
@@ -254,7 +254,7 @@ class SvgPanel {
 
 }  // namespace detail
 
-STRATA_INLINE std::string svg(std::span<const Chart> charts, const SvgOptions& options) {
+STRATA_COLD STRATA_INLINE std::string svg(std::span<const Chart> charts, const SvgOptions& options) {
   require<ConfigError>(options.panel_width >= 200 && options.panel_height >= 150,
                        "[svg] a panel takes at least 200 x 150 pixels, found ", options.panel_width, " x ",
                        options.panel_height);
@@ -286,7 +286,7 @@ STRATA_INLINE std::string svg(std::span<const Chart> charts, const SvgOptions& o
   return out + "</svg>\n";
 }
 
-STRATA_INLINE std::vector<double> ema(std::span<const double> values, double factor) {
+STRATA_COLD STRATA_INLINE std::vector<double> ema(std::span<const double> values, double factor) {
   require<ConfigError>(factor >= 0 && factor < 1, "[ema] expected a factor in [0,1), found ", factor);
   std::vector<double> out(values.begin(), values.end());
   double average = std::numeric_limits<double>::quiet_NaN();

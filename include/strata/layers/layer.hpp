@@ -90,7 +90,7 @@ class BasicLayerImpl {
   bool built() const { return built_; }
 
   /// Builds the layer unless it is built. Throws ShapeError where it was built for other inputs.
-  void ensure_built(Shapes inputs, const BuildOptions& options) {
+  STRATA_COLD void ensure_built(Shapes inputs, const BuildOptions& options) {
     if (built_) {
       bool same = inputs.size() == built_for_.size();
       for (std::size_t i = 0; same && i < inputs.size(); ++i) same = accepts(built_for_[i], inputs[i]);
@@ -113,8 +113,9 @@ class BasicLayerImpl {
   BasicLayerImpl(const BasicLayerImpl&) = default;
 
   /// A new weight, initialised from the model's seed and the weight's path.
-  ParameterPtr<T> add_weight(const std::string& name, const Shape& shape, const Initializer& initializer,
-                             const Regularizer& regularizer = {}, bool trainable = true) {
+  STRATA_COLD ParameterPtr<T> add_weight(const std::string& name, const Shape& shape,
+                                         const Initializer& initializer, const Regularizer& regularizer = {},
+                                         bool trainable = true) {
     const auto path = hash_name(build_options_->path + "/" + name);
     Tensor<T> value = Tensor<T>::uninitialized(shape);
     initialize(initializer, shape, RandomStream(build_options_->seed, Purpose::initializer, path),
@@ -134,10 +135,10 @@ class BasicLayerImpl {
  private:
   // The channels decide the weights of convolutions; only they must stay, unless the layer says more in
   // output_shape.
-  static bool accepts(const Shape& built, const Shape& now) {
+  STRATA_COLD static bool accepts(const Shape& built, const Shape& now) {
     return built.rank() == now.rank() && (now.rank() == 0 || built.back() == now.back());
   }
-  static std::string list(Shapes shapes) {
+  STRATA_COLD static std::string list(Shapes shapes) {
     std::string out;
     for (const Shape& shape : shapes) out += (out.empty() ? "" : ", ") + shape.to_string();
     return out;
@@ -169,7 +170,7 @@ inline std::string snake_case(std::string_view name) {
 }
 
 template <class T>
-std::string BasicLayerImpl<T>::who() const {
+STRATA_COLD std::string BasicLayerImpl<T>::who() const {
   return concat("[", snake_case(class_name()), "] ", name_.empty() ? "" : "layer '" + name_ + "': ");
 }
 
@@ -181,19 +182,19 @@ class LayerBase : public BasicLayerImpl<T> {
   using Options = OptionsType;
 
   std::string class_name() const override { return Derived::type; }
-  Json config() const override {
+  STRATA_COLD Json config() const override {
     ConfigWriter writer;
     Options(options_).fields(writer);
     return writer.take();
   }
-  LayerPtr<T> copy() const override {
+  STRATA_COLD LayerPtr<T> copy() const override {
     auto out = std::make_shared<Derived>(options_);
     out->set_name(this->name());
     out->set_trainable(this->trainable());
     return out;
   }
   /// The layer that `config` describes. Throws DataError for options that do not exist or have a wrong type.
-  static LayerPtr<T> from_config(const Json& config) {
+  STRATA_COLD static LayerPtr<T> from_config(const Json& config) {
     Options options;
     options.name = config.get("name", "");
     const std::string who = concat("[", snake_case(Derived::type), "] layer '", options.name, "': ");

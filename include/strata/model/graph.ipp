@@ -27,8 +27,8 @@ struct Graph<T>::State {
 
 namespace detail {
 template <class T>
-void visit(const BasicSymbol<T>& symbol, const std::vector<BasicSymbol<T>>& inputs,
-           std::map<const void*, int>& numbers, std::vector<typename Graph<T>::Node>& nodes) {
+STRATA_COLD void visit(const BasicSymbol<T>& symbol, const std::vector<BasicSymbol<T>>& inputs,
+                       std::map<const void*, int>& numbers, std::vector<typename Graph<T>::Node>& nodes) {
   // Depth first with its own stack: networks may be thousands of layers deep.
   std::vector<std::pair<BasicSymbol<T>, std::size_t>> stack{{symbol, 0}};
   while (!stack.empty()) {
@@ -55,7 +55,8 @@ void visit(const BasicSymbol<T>& symbol, const std::vector<BasicSymbol<T>>& inpu
 }  // namespace detail
 
 template <class T>
-Graph<T>::Graph(const std::vector<BasicSymbol<T>>& inputs, const std::vector<BasicSymbol<T>>& outputs) {
+STRATA_COLD Graph<T>::Graph(const std::vector<BasicSymbol<T>>& inputs,
+                            const std::vector<BasicSymbol<T>>& outputs) {
   require<ConfigError>(!inputs.empty() && !outputs.empty(), "[model] expected inputs and outputs, found ",
                        inputs.size(), " and ", outputs.size());
   std::map<const void*, int> numbers;
@@ -77,7 +78,7 @@ Graph<T>::Graph(const std::vector<BasicSymbol<T>>& inputs, const std::vector<Bas
 }
 
 template <class T>
-Graph<T>::Graph(std::vector<Node> nodes, std::vector<int> inputs, std::vector<int> outputs)
+STRATA_COLD Graph<T>::Graph(std::vector<Node> nodes, std::vector<int> inputs, std::vector<int> outputs)
     : nodes_(std::move(nodes)), inputs_(std::move(inputs)), outputs_(std::move(outputs)) {
   const auto count = static_cast<int>(nodes_.size());
   const auto inside = [&](const std::vector<int>& numbers, int limit) {
@@ -99,20 +100,22 @@ Graph<T>::Graph(std::vector<Node> nodes, std::vector<int> inputs, std::vector<in
 }
 
 template <class T>
-void Graph<T>::finish() {
-  std::map<const void*, int> calls;
-  for (Node& node : nodes_) node.call = calls[node.layer.get()]++;
+STRATA_COLD void Graph<T>::finish() {
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    nodes_[i].call = 0;
+    for (std::size_t k = 0; k < i; ++k) nodes_[i].call += nodes_[k].layer == nodes_[i].layer;
+  }
 }
 
 template <class T>
-std::vector<Shape> Graph<T>::input_shapes() const {
+STRATA_COLD std::vector<Shape> Graph<T>::input_shapes() const {
   std::vector<Shape> out;
   for (const int input : inputs_) out.push_back(nodes_[static_cast<std::size_t>(input)].shape);
   return out;
 }
 
 template <class T>
-std::vector<LayerPtr<T>> Graph<T>::layers() const {
+STRATA_COLD std::vector<LayerPtr<T>> Graph<T>::layers() const {
   std::vector<Layer> out;
   for (const Node& node : nodes_)
     if (node.call == 0) out.push_back(node.layer);
@@ -120,13 +123,13 @@ std::vector<LayerPtr<T>> Graph<T>::layers() const {
 }
 
 template <class T>
-int Graph<T>::output_number(int node) const {
+STRATA_COLD int Graph<T>::output_number(int node) const {
   const auto found = std::find(outputs_.begin(), outputs_.end(), node);
   return found == outputs_.end() ? -1 : static_cast<int>(found - outputs_.begin());
 }
 
 template <class T>
-typename Graph<T>::State& Graph<T>::prepare(Context& context) const {
+STRATA_COLD typename Graph<T>::State& Graph<T>::prepare(Context& context) const {
   const std::size_t count = nodes_.size();
   if (!context.graph_) context.graph_ = std::make_shared<State>();
   State& s = *static_cast<State*>(context.graph_.get());
@@ -193,7 +196,8 @@ typename Graph<T>::State& Graph<T>::prepare(Context& context) const {
 }
 
 template <class T>
-void Graph<T>::evaluate(int number, std::span<const View> x, std::span<const Output> y, State& s) const {
+STRATA_COLD void Graph<T>::evaluate(int number, std::span<const View> x, std::span<const Output> y,
+                                    State& s) const {
   const auto i = static_cast<std::size_t>(number);
   const Node& node = nodes_[i];
   if (node.inputs.empty()) {
@@ -229,7 +233,8 @@ void Graph<T>::evaluate(int number, std::span<const View> x, std::span<const Out
 }
 
 template <class T>
-void Graph<T>::forward(std::span<const View> x, std::span<const Output> y, Context& context) const {
+STRATA_COLD void Graph<T>::forward(std::span<const View> x, std::span<const Output> y,
+                                   Context& context) const {
   State& s = prepare(context);
   for (int i = 0; i < static_cast<int>(nodes_.size()); ++i) evaluate(i, x, y, s);
   // An input that is an output, or an output asked for twice, is the only thing that is copied.
@@ -240,8 +245,8 @@ void Graph<T>::forward(std::span<const View> x, std::span<const Output> y, Conte
 }
 
 template <class T>
-void Graph<T>::backward(std::span<const View> x, View y, View dy, std::span<const Output> dx,
-                        Context& context) const {
+STRATA_COLD void Graph<T>::backward(std::span<const View> x, View y, View dy, std::span<const Output> dx,
+                                    Context& context) const {
   require<ConfigError>(outputs_.size() == 1, "[model] a model of ", outputs_.size(),
                        " outputs cannot be trained; expected one");
   State& s = *static_cast<State*>(context.graph_.get());
@@ -305,7 +310,7 @@ void Graph<T>::backward(std::span<const View> x, View y, View dy, std::span<cons
 }
 
 template <class T>
-std::string Graph<T>::first_non_finite(std::span<const View> x, Context& context) const {
+STRATA_COLD std::string Graph<T>::first_non_finite(std::span<const View> x, Context& context) const {
   State& s = prepare(context);
   std::vector<Tensor<T>> results;
   std::vector<Output> y;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
-#include <set>
 
 #include <strata/cpu/device.hpp>
 #include <strata/model/model.hpp>
@@ -12,7 +11,7 @@
 namespace strata::inline STRATA_ABI {
 
 template <class T>
-ModelImpl<T>::ModelImpl(std::vector<LayerPtr<T>> sequence, std::string name, std::uint64_t seed)
+STRATA_COLD ModelImpl<T>::ModelImpl(std::vector<LayerPtr<T>> sequence, std::string name, std::uint64_t seed)
     : Base(std::move(name)), sequential_(true), sequence_(std::move(sequence)), seed_(seed) {
   for (const auto& layer : sequence_)
     require<ConfigError>(layer != nullptr, this->who(), "a layer was never made");
@@ -21,14 +20,14 @@ ModelImpl<T>::ModelImpl(std::vector<LayerPtr<T>> sequence, std::string name, std
 }
 
 template <class T>
-ModelImpl<T>::ModelImpl(Graph<T> graph, std::string name, std::uint64_t seed)
+STRATA_COLD ModelImpl<T>::ModelImpl(Graph<T> graph, std::string name, std::uint64_t seed)
     : Base(std::move(name)), sequential_(false), graph_(std::move(graph)), seed_(seed) {
   name_layers();
   build_root(graph_.input_shapes());
 }
 
 template <class T>
-void ModelImpl<T>::append(const LayerPtr<T>& layer) {
+STRATA_COLD void ModelImpl<T>::append(const LayerPtr<T>& layer) {
   require<ConfigError>(layer != nullptr, this->who(), "a layer was never made");
   require<ConfigError>(!trainer, this->who(), "layers cannot be added after compile");
   sequence_.push_back(layer);
@@ -38,7 +37,7 @@ void ModelImpl<T>::append(const LayerPtr<T>& layer) {
 
 // The input shape is known from an Input in front, or from a model that has one.
 template <class T>
-void ModelImpl<T>::infer_input() {
+STRATA_COLD void ModelImpl<T>::infer_input() {
   if (sequence_.empty()) return;
   const LayerPtr<T>& front = sequence_.front();
   if (front->class_name() == InputImpl<T>::type) {
@@ -54,7 +53,7 @@ void ModelImpl<T>::infer_input() {
 
 // For the whole sequence anew; layers that are built keep their weights.
 template <class T>
-void ModelImpl<T>::make_graph(const Shape& input) {
+STRATA_COLD void ModelImpl<T>::make_graph(const Shape& input) {
   const bool given = sequence_.front()->class_name() == InputImpl<T>::type;
   std::vector<typename Graph<T>::Node> nodes{
       {given ? sequence_.front()
@@ -68,7 +67,7 @@ void ModelImpl<T>::make_graph(const Shape& input) {
 }
 
 template <class T>
-void ModelImpl<T>::build_nodes(const BuildOptions& options) {
+STRATA_COLD void ModelImpl<T>::build_nodes(const BuildOptions& options) {
   for (const auto& node : graph_.nodes()) {
     if (node.inputs.empty()) continue;
     std::vector<Shape> shapes;
@@ -80,7 +79,7 @@ void ModelImpl<T>::build_nodes(const BuildOptions& options) {
 }
 
 template <class T>
-void ModelImpl<T>::build(typename Base::Shapes inputs) {
+STRATA_COLD void ModelImpl<T>::build(typename Base::Shapes inputs) {
   if (graph_.empty()) {
     require<ConfigError>(!sequence_.empty(), this->who(), "expected layers, found none");
     make_graph(this->single(inputs));
@@ -89,7 +88,7 @@ void ModelImpl<T>::build(typename Base::Shapes inputs) {
 }
 
 template <class T>
-void ModelImpl<T>::build_root(typename Base::Shapes inputs) {
+STRATA_COLD void ModelImpl<T>::build_root(typename Base::Shapes inputs) {
   // Around a model that has a device already the new one joins it there.
   if (!device_)
     for (const auto& layer : sublayers())
@@ -103,30 +102,32 @@ void ModelImpl<T>::build_root(typename Base::Shapes inputs) {
 }
 
 template <class T>
-void ModelImpl<T>::require_built() const {
+STRATA_COLD void ModelImpl<T>::require_built() const {
   require<ConfigError>(!graph_.empty(), this->who(),
                        "the input shape is not known yet: put an Input in front, call build, or pass data");
 }
 
 template <class T>
-void ModelImpl<T>::name_layers() {
-  std::set<std::string> taken;
+STRATA_COLD void ModelImpl<T>::name_layers() {
   const auto all = sublayers();
-  for (const auto& layer : all)
-    if (!layer->name().empty())
-      require<ConfigError>(taken.insert(layer->name()).second, this->who(), "two layers are called '",
-                           layer->name(), "'");
+  const auto count = [&](const std::string& name) {
+    return std::count_if(all.begin(), all.end(), [&](const auto& layer) { return layer->name() == name; });
+  };
   for (const auto& layer : all) {
-    if (!layer->name().empty()) continue;
+    if (!layer->name().empty()) {
+      require<ConfigError>(count(layer->name()) == 1, this->who(), "two layers are called '", layer->name(),
+                           "'");
+      continue;
+    }
     const std::string base = snake_case(layer->class_name());
     std::string name = base;
-    for (int number = 1; !taken.insert(name).second; ++number) name = concat(base, "_", number);
+    for (int number = 1; count(name) > 0; ++number) name = concat(base, "_", number);
     layer->set_name(name);
   }
 }
 
 template <class T>
-Shape ModelImpl<T>::output_shape(typename Base::Shapes inputs) const {
+STRATA_COLD Shape ModelImpl<T>::output_shape(typename Base::Shapes inputs) const {
   require_built();
   const auto expected = graph_.input_shapes();
   require<ShapeError>(inputs.size() == expected.size(), this->who(), "expected ", expected.size(),
@@ -140,18 +141,18 @@ Shape ModelImpl<T>::output_shape(typename Base::Shapes inputs) const {
 }
 
 template <class T>
-Activation ModelImpl<T>::final_activation() const {
+STRATA_COLD Activation ModelImpl<T>::final_activation() const {
   return graph_.nodes()[static_cast<std::size_t>(graph_.outputs()[0])].layer->final_activation();
 }
 
 template <class T>
-bool ModelImpl<T>::is_random() const {
+STRATA_COLD bool ModelImpl<T>::is_random() const {
   const auto all = sublayers();
   return std::any_of(all.begin(), all.end(), [](const auto& layer) { return layer->is_random(); });
 }
 
 template <class T>
-std::vector<LayerPtr<T>> ModelImpl<T>::sublayers() const {
+STRATA_COLD std::vector<LayerPtr<T>> ModelImpl<T>::sublayers() const {
   if (!sequential_) return graph_.layers();
   std::vector<LayerPtr<T>> out;  // a layer that appears twice counts once
   for (const auto& layer : sequence_)
@@ -160,18 +161,18 @@ std::vector<LayerPtr<T>> ModelImpl<T>::sublayers() const {
 }
 
 template <class T>
-void ModelImpl<T>::set_trainable(bool trainable) {
+STRATA_COLD void ModelImpl<T>::set_trainable(bool trainable) {
   Base::set_trainable(trainable);
   for (const auto& layer : sublayers()) layer->set_trainable(trainable);
 }
 
 template <class T>
-void ModelImpl<T>::move_to(const DevicePtr& device) {
+STRATA_COLD void ModelImpl<T>::move_to(const DevicePtr& device) {
   for (const auto& layer : sublayers()) layer->move_to(device);
 }
 
 template <class T>
-void ModelImpl<T>::set_device(DevicePtr device) {
+STRATA_COLD void ModelImpl<T>::set_device(DevicePtr device) {
   move_to(device);
   device_ = std::move(device);
   sessions_ = std::make_shared<Sessions>();
@@ -180,28 +181,27 @@ void ModelImpl<T>::set_device(DevicePtr device) {
 namespace detail {
 // Layers that share a weight give it once.
 template <class T, class Get>
-std::vector<ParameterPtr<T>> gather(const std::vector<LayerPtr<T>>& layers, Get get) {
+STRATA_COLD std::vector<ParameterPtr<T>> gather(const std::vector<LayerPtr<T>>& layers, Get get) {
   std::vector<ParameterPtr<T>> out;
-  std::set<const void*> seen;
   for (const auto& layer : layers)
     for (const auto& weight : get(*layer))
-      if (seen.insert(weight.get()).second) out.push_back(weight);
+      if (std::find(out.begin(), out.end(), weight) == out.end()) out.push_back(weight);
   return out;
 }
 }  // namespace detail
 
 template <class T>
-typename BasicLayerImpl<T>::Parameters ModelImpl<T>::weights() const {
+STRATA_COLD typename BasicLayerImpl<T>::Parameters ModelImpl<T>::weights() const {
   return detail::gather<T>(sublayers(), [](const Base& layer) { return layer.weights(); });
 }
 template <class T>
-typename BasicLayerImpl<T>::Parameters ModelImpl<T>::trainable_weights() const {
+STRATA_COLD typename BasicLayerImpl<T>::Parameters ModelImpl<T>::trainable_weights() const {
   if (!this->trainable()) return {};
   return detail::gather<T>(sublayers(), [](const Base& layer) { return layer.trainable_weights(); });
 }
 
 template <class T>
-Json ModelImpl<T>::config() const {
+STRATA_COLD Json ModelImpl<T>::config() const {
   Json layers = Json::array();
   for (const auto& layer : sequential_ ? sublayers() : graph_.layers()) {
     Json config = Json::object({{"name", layer->name()}, {"trainable", layer->trainable()}});
@@ -227,14 +227,14 @@ Json ModelImpl<T>::config() const {
 }
 
 template <class T>
-LayerPtr<T> ModelImpl<T>::copy() const {
+STRATA_COLD LayerPtr<T> ModelImpl<T>::copy() const {
   Copies copies;
   return copy(copies);
 }
 
 // What is shared, also between this model and models inside it, is copied once.
 template <class T>
-LayerPtr<T> ModelImpl<T>::copy(Copies& copies) const {
+STRATA_COLD LayerPtr<T> ModelImpl<T>::copy(Copies& copies) const {
   for (const auto& layer : sublayers()) {
     if (copies.contains(layer.get())) continue;
     const auto* model = dynamic_cast<const ModelImpl*>(layer.get());
@@ -259,7 +259,7 @@ LayerPtr<T> ModelImpl<T>::copy(Copies& copies) const {
 }
 
 template <class T>
-std::shared_ptr<Session<T>> ModelImpl<T>::session() const {
+STRATA_COLD std::shared_ptr<Session<T>> ModelImpl<T>::session() const {
   require_built();
   const auto sessions = sessions_;
   std::unique_ptr<Session<T>> session;
@@ -278,13 +278,13 @@ std::shared_ptr<Session<T>> ModelImpl<T>::session() const {
 }
 
 template <class T>
-BasicModel<T>::BasicModel(BasicModelOptions<T> options)
+STRATA_COLD BasicModel<T>::BasicModel(BasicModelOptions<T> options)
     : BasicLayer<T>(std::make_shared<ModelImpl<T>>(Graph<T>(options.inputs, options.outputs),
                                                    options.name.empty() ? "functional" : options.name,
                                                    options.seed)) {}
 
 template <class T>
-BasicModel<T> BasicModel<T>::clone() const {
+STRATA_COLD BasicModel<T> BasicModel<T>::clone() const {
   BasicModel out(std::static_pointer_cast<ModelImpl<T>>(model().copy()));
   if (!model().graph().empty()) {
     out.model().set_device(device());
@@ -294,13 +294,13 @@ BasicModel<T> BasicModel<T>::clone() const {
 }
 
 template <class T>
-std::vector<BasicLayer<T>> BasicModel<T>::layers() const {
+STRATA_COLD std::vector<BasicLayer<T>> BasicModel<T>::layers() const {
   const auto impls = model().sublayers();
   return {impls.begin(), impls.end()};
 }
 
 template <class T>
-BasicLayer<T> BasicModel<T>::layer(const std::string& name) const {
+STRATA_COLD BasicLayer<T> BasicModel<T>::layer(const std::string& name) const {
   std::string names;
   for (const auto& layer : layers()) {
     if (layer.name() == name) return layer;
@@ -310,7 +310,7 @@ BasicLayer<T> BasicModel<T>::layer(const std::string& name) const {
 }
 
 template <class T>
-void BasicModel<T>::trainable_from(const std::string& name) {
+STRATA_COLD void BasicModel<T>::trainable_from(const std::string& name) {
   const BasicLayer<T> first = layer(name);
   bool trainable = false;
   for (BasicLayer<T> layer : layers()) {
@@ -321,18 +321,18 @@ void BasicModel<T>::trainable_from(const std::string& name) {
 }
 
 template <class T>
-Shape BasicModel<T>::output_shape() const {
+STRATA_COLD Shape BasicModel<T>::output_shape() const {
   return model().output_shape(model().graph().input_shapes());
 }
 
 template <class T>
-void BasicModel<T>::build(const Shape& shape) {
+STRATA_COLD void BasicModel<T>::build(const Shape& shape) {
   const Shape shapes[] = {shape};
   model().build_root(shapes);
 }
 
 template <class T>
-BasicModel<T>& BasicModel<T>::to(const DevicePtr& device) {
+STRATA_COLD BasicModel<T>& BasicModel<T>::to(const DevicePtr& device) {
   require<DeviceError>(device != nullptr, "[model] expected a device, found null");
   (void)device->backend<T>();  // throws here rather than in the middle of a run
   model().set_device(device);
@@ -340,17 +340,17 @@ BasicModel<T>& BasicModel<T>::to(const DevicePtr& device) {
 }
 
 template <class T>
-std::string BasicModel<T>::summary_text() const {
+STRATA_COLD std::string BasicModel<T>::summary_text() const {
   return detail::summary_text(*this);
 }
 template <class T>
-void BasicModel<T>::summary() const {
+STRATA_COLD void BasicModel<T>::summary() const {
   std::fputs(summary_text().c_str(), stdout);
 }
 
 template <class T>
-std::vector<Tensor<T>> BasicModel<T>::predict(const std::vector<Tensor<T>>& x,
-                                              std::int64_t batch_size) const {
+STRATA_COLD std::vector<Tensor<T>> BasicModel<T>::predict(const std::vector<Tensor<T>>& x,
+                                                          std::int64_t batch_size) const {
   require<ConfigError>(batch_size > 0, this->impl_->who(), "expected a batch_size of at least 1, found ",
                        batch_size);
   require<ShapeError>(!x.empty() && x[0].rank() > 0, this->impl_->who(), "expected inputs with a batch axis");
@@ -401,12 +401,13 @@ std::vector<Tensor<T>> BasicModel<T>::predict(const std::vector<Tensor<T>>& x,
 }
 
 template <class T>
-Tensor<T> BasicModel<T>::predict(const Tensor<T>& x, std::int64_t batch_size) const {
+STRATA_COLD Tensor<T> BasicModel<T>::predict(const Tensor<T>& x, std::int64_t batch_size) const {
   return std::move(predict(std::vector<Tensor<T>>{x}, batch_size).at(0));
 }
 
 template <class T>
-BasicSequential<T>::BasicSequential(const std::vector<BasicLayer<T>>& layers, SequentialOptions options) {
+STRATA_COLD BasicSequential<T>::BasicSequential(const std::vector<BasicLayer<T>>& layers,
+                                                SequentialOptions options) {
   std::vector<LayerPtr<T>> sequence;
   for (const auto& layer : layers) sequence.push_back(layer.impl());
   this->impl_ = std::make_shared<ModelImpl<T>>(
@@ -414,7 +415,7 @@ BasicSequential<T>::BasicSequential(const std::vector<BasicLayer<T>>& layers, Se
 }
 
 template <class T>
-BasicSequential<T>& BasicSequential<T>::add(const BasicLayer<T>& layer) {
+STRATA_COLD BasicSequential<T>& BasicSequential<T>::add(const BasicLayer<T>& layer) {
   this->model().append(layer.impl());
   return *this;
 }

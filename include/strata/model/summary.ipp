@@ -8,14 +8,14 @@
 
 namespace strata::inline STRATA_ABI::detail {
 
-inline std::string with_commas(std::int64_t number) {
+STRATA_COLD inline std::string with_commas(std::int64_t number) {
   std::string digits = std::to_string(number);
   for (std::ptrdiff_t at = std::ssize(digits) - 3; at > 0; at -= 3)
     digits.insert(static_cast<std::size_t>(at), ",");
   return digits;
 }
 
-inline std::string with_size(std::int64_t numbers, std::size_t scalar) {
+STRATA_COLD inline std::string with_size(std::int64_t numbers, std::size_t scalar) {
   double bytes = static_cast<double>(numbers) * static_cast<double>(scalar);
   const char* units[] = {"B", "KB", "MB", "GB", "TB"};
   int unit = 0;
@@ -26,7 +26,7 @@ inline std::string with_size(std::int64_t numbers, std::size_t scalar) {
 }
 
 template <class T>
-std::string summary_text(const BasicModel<T>& model) {
+STRATA_COLD std::string summary_text(const BasicModel<T>& model) {
   const auto& graph = model.model().graph();
   model.model().require_built();
   // A column for connections only where the layers are not simply one after the other.

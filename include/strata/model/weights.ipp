@@ -9,8 +9,8 @@ namespace strata::inline STRATA_ABI {
 
 namespace detail {
 template <class T>
-void collect(const LayerPtr<T>& layer, const std::string& prefix, std::set<const void*>& seen,
-             std::vector<std::pair<std::string, ParameterPtr<T>>>& out) {
+STRATA_COLD void collect(const LayerPtr<T>& layer, const std::string& prefix, std::set<const void*>& seen,
+                         std::vector<std::pair<std::string, ParameterPtr<T>>>& out) {
   if (const auto sublayers = layer->sublayers(); !sublayers.empty()) {
     for (const auto& sublayer : sublayers) collect(sublayer, prefix + sublayer->name() + "/", seen, out);
     return;
@@ -21,7 +21,7 @@ void collect(const LayerPtr<T>& layer, const std::string& prefix, std::set<const
 }  // namespace detail
 
 template <class T>
-std::vector<std::pair<std::string, ParameterPtr<T>>> named_weights(const BasicLayer<T>& model) {
+STRATA_COLD std::vector<std::pair<std::string, ParameterPtr<T>>> named_weights(const BasicLayer<T>& model) {
   std::vector<std::pair<std::string, ParameterPtr<T>>> out;
   std::set<const void*> seen;
   detail::collect(model.impl(), "", seen, out);
@@ -29,7 +29,7 @@ std::vector<std::pair<std::string, ParameterPtr<T>>> named_weights(const BasicLa
 }
 
 template <class T>
-void save_weights(const BasicModel<T>& model, const std::string& path) {
+STRATA_COLD void save_weights(const BasicModel<T>& model, const std::string& path) {
   model.model().require_built();
   std::vector<Tensor<T>> values;
   std::vector<SafetensorsEntry> entries;
@@ -41,8 +41,8 @@ void save_weights(const BasicModel<T>& model, const std::string& path) {
 }
 
 template <class T>
-void load_weights(const BasicModel<T>& model, const SafetensorsFile& file,
-                  const LoadWeightsOptions& options) {
+STRATA_COLD void load_weights(const BasicModel<T>& model, const SafetensorsFile& file,
+                              const LoadWeightsOptions& options) {
   const std::string& prefix = options.prefix;
   model.model().require_built();
   const auto weights = named_weights<T>(model);

@@ -10,7 +10,7 @@
 namespace strata::inline STRATA_ABI {
 
 template <class T>
-DeviceBatch<T> to_device(Batch batch, const DevicePtr& device) {
+STRATA_COLD DeviceBatch<T> to_device(Batch batch, const DevicePtr& device) {
   const auto move = [&](Tensor<float>& tensor) {
     if constexpr (std::is_same_v<T, float>)
       return device->host_accessible() ? std::move(tensor) : tensor.to(device);
@@ -34,7 +34,7 @@ DeviceBatch<T> to_device(Batch batch, const DevicePtr& device) {
 namespace detail {
 
 template <class T>
-Trainer<T>& trainer_of(const BasicModel<T>& model) {
+STRATA_COLD Trainer<T>& trainer_of(const BasicModel<T>& model) {
   require<ConfigError>(model.model().trainer != nullptr, model.impl()->who(),
                        "the model must be compiled first");
   return *model.model().trainer;
@@ -55,7 +55,8 @@ class LossMean {
 };
 
 template <class T>
-Logs current_logs(const Trainer<T>& trainer, const LossMean& loss, const std::string& prefix = "") {
+STRATA_COLD Logs current_logs(const Trainer<T>& trainer, const LossMean& loss,
+                              const std::string& prefix = "") {
   Logs logs;
   logs.set(prefix + "loss", loss.result());
   trainer.add_metrics_to(logs, prefix);
@@ -73,14 +74,14 @@ inline std::string text_of(const Logs& logs) {
 }
 
 template <class T>
-void build_for(const BasicModel<T>& model, const Dataset& data) {
+STRATA_COLD void build_for(const BasicModel<T>& model, const Dataset& data) {
   const Shape shapes[] = {data.element_shape()};
   if (model.model().graph().empty()) model.model().build_root(shapes);
 }
 
 template <class T>
-Logs evaluate(const BasicModel<T>& model, const Dataset& data, const BasicEvaluateOptions<T>& options,
-              const char* label) {
+STRATA_COLD Logs evaluate(const BasicModel<T>& model, const Dataset& data,
+                          const BasicEvaluateOptions<T>& options, const char* label) {
   Trainer<T>& trainer = trainer_of(model);
   build_for(model, data);
   const std::int64_t steps = options.steps > 0 ? options.steps : data.batches();
@@ -99,12 +100,12 @@ Logs evaluate(const BasicModel<T>& model, const Dataset& data, const BasicEvalua
 }  // namespace detail
 
 template <class T>
-void BasicModel<T>::compile(BasicCompileOptions<T> options) {
+STRATA_COLD void BasicModel<T>::compile(BasicCompileOptions<T> options) {
   model().trainer = std::make_shared<Trainer<T>>(std::move(options));
 }
 
 template <class T>
-History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> options) {
+STRATA_COLD History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> options) {
   Trainer<T>& trainer = detail::trainer_of(*this);
   const std::string who = this->impl_->who();
   require<ConfigError>(options.epochs >= 0 && options.initial_epoch >= 0, who,
@@ -160,14 +161,14 @@ History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> options) {
 
 namespace detail {
 template <class T>
-Tensor<float> as_float(const Tensor<T>& tensor) {
+STRATA_COLD Tensor<float> as_float(const Tensor<T>& tensor) {
   if constexpr (std::is_same_v<T, float>)
     return tensor.to(nullptr);
   else
     return tensor.template cast<float>();
 }
 template <class T>
-Tensor<float> rows_of(const Tensor<T>& tensor, std::int64_t begin, std::int64_t end) {
+STRATA_COLD Tensor<float> rows_of(const Tensor<T>& tensor, std::int64_t begin, std::int64_t end) {
   const auto slice = tensor.slice(begin, end);
   return as_float(
       Tensor<T>(slice.shape(), std::span<const T>(slice.data(), static_cast<std::size_t>(slice.size()))));
@@ -175,7 +176,7 @@ Tensor<float> rows_of(const Tensor<T>& tensor, std::int64_t begin, std::int64_t 
 }  // namespace detail
 
 template <class T>
-History BasicModel<T>::fit(const Tensor<T>& x, const Tensor<T>& y, BasicFitOptions<T> options) {
+STRATA_COLD History BasicModel<T>::fit(const Tensor<T>& x, const Tensor<T>& y, BasicFitOptions<T> options) {
   const std::string who = this->impl_->who();
   require<ShapeError>(x.rank() > 0 && y.rank() > 0 && x.shape()[0] == y.shape()[0], who,
                       "expected as many samples as targets, found ", x.shape(), " and ", y.shape());
@@ -201,26 +202,28 @@ History BasicModel<T>::fit(const Tensor<T>& x, const Tensor<T>& y, BasicFitOptio
 }
 
 template <class T>
-Logs BasicModel<T>::evaluate(const Dataset& data, BasicEvaluateOptions<T> options) {
+STRATA_COLD Logs BasicModel<T>::evaluate(const Dataset& data, BasicEvaluateOptions<T> options) {
   return detail::evaluate(*this, data, options, "evaluate ");
 }
 template <class T>
-Logs BasicModel<T>::evaluate(const Dataset& data) {
+STRATA_COLD Logs BasicModel<T>::evaluate(const Dataset& data) {
   return evaluate(data, BasicEvaluateOptions<T>{});
 }
 template <class T>
-Logs BasicModel<T>::evaluate(const Tensor<T>& x, const Tensor<T>& y, BasicEvaluateOptions<T> options) {
+STRATA_COLD Logs BasicModel<T>::evaluate(const Tensor<T>& x, const Tensor<T>& y,
+                                         BasicEvaluateOptions<T> options) {
   return evaluate(
       dataset_from_tensors(detail::as_float(x), detail::as_float(y), {.batch_size = options.batch_size}),
       options);
 }
 template <class T>
-Logs BasicModel<T>::evaluate(const Tensor<T>& x, const Tensor<T>& y) {
+STRATA_COLD Logs BasicModel<T>::evaluate(const Tensor<T>& x, const Tensor<T>& y) {
   return evaluate(x, y, BasicEvaluateOptions<T>{});
 }
 
 template <class T>
-Logs BasicModel<T>::train_on_batch(const Tensor<T>& x, const Tensor<T>& y, const Tensor<T>& sample_weight) {
+STRATA_COLD Logs BasicModel<T>::train_on_batch(const Tensor<T>& x, const Tensor<T>& y,
+                                               const Tensor<T>& sample_weight) {
   Trainer<T>& trainer = detail::trainer_of(*this);
   if (model().graph().empty() && x.rank() > 0) build(x.shape().without_batch());
   trainer.reset_metrics();
@@ -229,7 +232,8 @@ Logs BasicModel<T>::train_on_batch(const Tensor<T>& x, const Tensor<T>& y, const
   return detail::current_logs(trainer, loss);
 }
 template <class T>
-Logs BasicModel<T>::test_on_batch(const Tensor<T>& x, const Tensor<T>& y, const Tensor<T>& sample_weight) {
+STRATA_COLD Logs BasicModel<T>::test_on_batch(const Tensor<T>& x, const Tensor<T>& y,
+                                              const Tensor<T>& sample_weight) {
   Trainer<T>& trainer = detail::trainer_of(*this);
   if (model().graph().empty() && x.rank() > 0) build(x.shape().without_batch());
   trainer.reset_metrics();
@@ -239,7 +243,7 @@ Logs BasicModel<T>::test_on_batch(const Tensor<T>& x, const Tensor<T>& y, const 
 }
 
 template <class T>
-Tensor<T> BasicModel<T>::predict(const Dataset& data) const {
+STRATA_COLD Tensor<T> BasicModel<T>::predict(const Dataset& data) const {
   detail::build_for(*this, data);
   const Shape& output = output_shape();
   Tensor<T> out = Tensor<T>::uninitialized(output.with_batch(data.samples()));

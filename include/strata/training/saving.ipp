@@ -9,7 +9,7 @@ namespace strata::inline STRATA_ABI {
 
 namespace detail {
 template <class T>
-Json model_json(const ModelImpl<T>& model) {
+STRATA_COLD Json model_json(const ModelImpl<T>& model) {
   return Json::object({{"class_name", model.class_name()},
                        {"name", model.name()},
                        {"trainable", model.trainable()},
@@ -26,9 +26,10 @@ inline std::uint64_t seed_of(const Json& config) {
 }
 
 template <class T>
-std::shared_ptr<ModelImpl<T>> model_from_json(const std::string& class_name, const std::string& name,
-                                              const Json& config,
-                                              std::span<const BasicLayerFactory<T>> custom, int depth) {
+STRATA_COLD std::shared_ptr<ModelImpl<T>> model_from_json(const std::string& class_name,
+                                                          const std::string& name, const Json& config,
+                                                          std::span<const BasicLayerFactory<T>> custom,
+                                                          int depth) {
   require<DataError>(depth < 32, "[model] models are nested too deeply");
   std::map<std::string, LayerPtr<T>> layers;
   std::vector<LayerPtr<T>> order;
@@ -77,7 +78,7 @@ constexpr const char* model_format = "strata-model/1";
 }  // namespace detail
 
 template <class T>
-BasicModel<T> model_from_config(const Json& json, std::span<const BasicLayerFactory<T>> custom) {
+STRATA_COLD BasicModel<T> model_from_config(const Json& json, std::span<const BasicLayerFactory<T>> custom) {
   const std::string class_name = json.get<std::string>("class_name");
   require<DataError>(class_name == "Sequential" || class_name == "Functional", "[model] '", class_name,
                      "' is not a model");
@@ -88,7 +89,7 @@ BasicModel<T> model_from_config(const Json& json, std::span<const BasicLayerFact
 }
 
 template <class T>
-void save_model(const BasicModel<T>& model, const std::string& path) {
+STRATA_COLD void save_model(const BasicModel<T>& model, const std::string& path) {
   const ModelImpl<T>& impl = model.model();
   impl.require_built();
   SafetensorsMetadata metadata{{"format", detail::model_format},
@@ -114,7 +115,7 @@ void save_model(const BasicModel<T>& model, const std::string& path) {
 }
 
 template <class T>
-BasicModel<T> load_model(const std::string& path, BasicLoadOptions<T> options) {
+STRATA_COLD BasicModel<T> load_model(const std::string& path, BasicLoadOptions<T> options) {
   const SafetensorsFile file(path);
   const auto entry = [&](const char* key) -> const std::string& {
     const auto found = file.metadata().find(key);

@@ -8,7 +8,7 @@
 namespace strata::inline STRATA_ABI {
 
 template <class T>
-Trainer<T>::Trainer(BasicCompileOptions<T> options) : options_(std::move(options)) {
+STRATA_COLD Trainer<T>::Trainer(BasicCompileOptions<T> options) : options_(std::move(options)) {
   require<ConfigError>(static_cast<bool>(options_.loss), "[compile] expected a loss, found none");
   // The model keeps its own counts, so that one Metric may serve two models.
   for (auto& metric : options_.metrics) {
@@ -19,17 +19,17 @@ Trainer<T>::Trainer(BasicCompileOptions<T> options) : options_(std::move(options
 }
 
 template <class T>
-void Trainer<T>::reset_metrics() {
+STRATA_COLD void Trainer<T>::reset_metrics() {
   for (auto& metric : options_.metrics) metric.impl().reset();
 }
 
 template <class T>
-void Trainer<T>::add_metrics_to(Logs& logs, const std::string& prefix) const {
+STRATA_COLD void Trainer<T>::add_metrics_to(Logs& logs, const std::string& prefix) const {
   for (const auto& metric : options_.metrics) logs.set(prefix + metric.impl().name(), metric.impl().result());
 }
 
 template <class T>
-std::vector<std::string> Trainer<T>::metric_names() const {
+STRATA_COLD std::vector<std::string> Trainer<T>::metric_names() const {
   std::vector<std::string> out;
   for (const auto& metric : options_.metrics) out.push_back(metric.impl().name());
   return out;
@@ -37,7 +37,7 @@ std::vector<std::string> Trainer<T>::metric_names() const {
 
 // The weights that train now, with a place for each gradient in one contiguous range.
 template <class T>
-void Trainer<T>::plan(ModelImpl<T>& model) {
+STRATA_COLD void Trainer<T>::plan(ModelImpl<T>& model) {
   const auto parameters = model.trainable_weights();
   const bool same =
       device_ == model.device() && parameters.size() == trained_.size() &&
@@ -62,7 +62,7 @@ void Trainer<T>::plan(ModelImpl<T>& model) {
 }
 
 template <class T>
-Gradient<T> Trainer<T>::gradient(const BasicParameter<T>& parameter) {
+STRATA_COLD Gradient<T> Trainer<T>::gradient(const BasicParameter<T>& parameter) {
   for (Trained& t : trained_)
     if (t.parameter.get() == &parameter)
       return {gradients_.data() + t.offset, std::exchange(t.written, true)};
@@ -70,7 +70,7 @@ Gradient<T> Trainer<T>::gradient(const BasicParameter<T>& parameter) {
 }
 
 template <class T>
-Tensor<T>& Trainer<T>::slot(const ParameterPtr<T>& parameter, int number) {
+STRATA_COLD Tensor<T>& Trainer<T>::slot(const ParameterPtr<T>& parameter, int number) {
   auto found = std::find_if(slots_.begin(), slots_.end(),
                             [&](const auto& entry) { return entry.first == parameter.get(); });
   if (found == slots_.end()) {
@@ -84,7 +84,7 @@ Tensor<T>& Trainer<T>::slot(const ParameterPtr<T>& parameter, int number) {
 }
 
 template <class T>
-void Trainer<T>::check(const ModelImpl<T>& model, const DeviceBatch<T>& batch) const {
+STRATA_COLD void Trainer<T>::check(const ModelImpl<T>& model, const DeviceBatch<T>& batch) const {
   const auto& graph = model.graph();
   require<ConfigError>(graph.inputs().size() == 1 && graph.outputs().size() == 1, model.who(),
                        "training takes models of one input and one output");
@@ -104,8 +104,8 @@ void Trainer<T>::check(const ModelImpl<T>& model, const DeviceBatch<T>& batch) c
 }
 
 template <class T>
-double Trainer<T>::evaluate_loss(ModelImpl<T>& model, const DeviceBatch<T>& batch,
-                                 const Tensor<T>& prediction, bool logits, Tensor<T>* gradient) {
+STRATA_COLD double Trainer<T>::evaluate_loss(ModelImpl<T>& model, const DeviceBatch<T>& batch,
+                                             const Tensor<T>& prediction, bool logits, Tensor<T>* gradient) {
   const DevicePtr& device = model.device();
   Backend<T>& backend = device->template backend<T>();
   const std::int64_t classes = prediction.shape().back();
@@ -137,7 +137,7 @@ double Trainer<T>::evaluate_loss(ModelImpl<T>& model, const DeviceBatch<T>& batc
 
 // Of all weights that are in a trainable layer; frozen ones cost nothing, as in Keras.
 template <class T>
-double Trainer<T>::penalties(ModelImpl<T>& model, bool with_gradient) {
+STRATA_COLD double Trainer<T>::penalties(ModelImpl<T>& model, bool with_gradient) {
   double sum = 0;
   Backend<T>& backend = model.device()->template backend<T>();
   for (const auto& parameter : model.trainable_weights()) {
@@ -153,7 +153,7 @@ double Trainer<T>::penalties(ModelImpl<T>& model, bool with_gradient) {
 }
 
 template <class T>
-double Trainer<T>::train_step(ModelImpl<T>& model, const DeviceBatch<T>& batch) {
+STRATA_COLD double Trainer<T>::train_step(ModelImpl<T>& model, const DeviceBatch<T>& batch) {
   check(model, batch);
   plan(model);
   const DevicePtr& device = model.device();
@@ -190,7 +190,7 @@ double Trainer<T>::train_step(ModelImpl<T>& model, const DeviceBatch<T>& batch) 
 }
 
 template <class T>
-double Trainer<T>::test_step(ModelImpl<T>& model, const DeviceBatch<T>& batch) {
+STRATA_COLD double Trainer<T>::test_step(ModelImpl<T>& model, const DeviceBatch<T>& batch) {
   check(model, batch);
   const auto& graph = model.graph();
   const bool logits = options_.loss.impl().takes_logits_of(model.final_activation());
@@ -207,7 +207,7 @@ double Trainer<T>::test_step(ModelImpl<T>& model, const DeviceBatch<T>& batch) {
 
 // The one place where all gradients are complete.
 template <class T>
-void Trainer<T>::update(Backend<T>& backend) {
+STRATA_COLD void Trainer<T>::update(Backend<T>& backend) {
   const Optimizer& optimizer = options_.optimizer;
   const Optimizer::Clipping& clipping = optimizer.clipping();
   const auto scale_for = [](double squares, double limit) {
@@ -238,7 +238,8 @@ void Trainer<T>::update(Backend<T>& backend) {
 }
 
 template <class T>
-std::string Trainer<T>::find_non_finite(const ModelImpl<T>& model, const DeviceBatch<T>& batch) const {
+STRATA_COLD std::string Trainer<T>::find_non_finite(const ModelImpl<T>& model,
+                                                    const DeviceBatch<T>& batch) const {
   const auto session = model.session();
   const TensorView<const T> x = batch.x;
   const std::string layer = model.graph().first_non_finite({&x, 1}, session->begin({.seed = model.seed()}));
