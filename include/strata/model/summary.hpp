@@ -2,15 +2,21 @@
 
 #include <string>
 
-#include <strata/model/model.hpp>
+#include <strata/core/config.hpp>
 
-namespace strata::inline STRATA_ABI::detail {
+namespace strata::inline STRATA_ABI {
+
+template <class T>
+class BasicModel;
+
+namespace detail {
 
 /// Keras's table: a row per layer with its output shape and number of parameters, then the totals.
 template <class T>
 std::string summary_text(const BasicModel<T>& model);
 
-}  // namespace strata::inline STRATA_ABI::detail
+}  // namespace detail
+}  // namespace strata::inline STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/model/summary.ipp>

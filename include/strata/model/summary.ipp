@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdio>
 
+#include <strata/model/model.hpp>
 #include <strata/model/summary.hpp>
 
 namespace strata::inline STRATA_ABI::detail {
