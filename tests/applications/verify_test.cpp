@@ -62,7 +62,7 @@ TEST_CASE("verify names the first layer that differs from the probe") {
   kernel->mutate()(0, 0, 5, 3) = std::nanf("");
   CHECK_THROWS_WITH(applications::verify(model, probe), Contains("layer 'conv7'"));
   CHECK_THROWS_AS(applications::verify(model, folder.write("none.json", "{}")), DataError);
-  CHECK_THROWS_WITH(applications::verify(Sequential({Input({.shape = {4, 4, 3}}), Flatten()}), probe),
+  CHECK_THROWS_WITH(applications::verify<float>(Sequential({Input({.shape = {4, 4, 3}}), Flatten()}), probe),
                     Contains("has none of the layers"));
 }
 

@@ -31,8 +31,9 @@ struct Application {
   std::vector<std::string> top;  ///< its layers
 };
 /// Checks the input shape, builds the network from its layers and loads its weights.
-Model make_application(const ApplicationOptions& options, const Application& application,
-                       std::vector<Layer> layers);
+template <class T>
+BasicModel<T> make_application(const ApplicationOptions& options, const Application& application,
+                               std::vector<BasicLayer<T>> layers);
 }  // namespace detail
 
 }  // namespace strata::inline STRATA_ABI::applications

@@ -19,8 +19,9 @@ STRATA_COLD STRATA_INLINE std::string weights_file(const std::string& weights, c
   return file;
 }
 
-STRATA_COLD STRATA_INLINE Model make_application(const ApplicationOptions& options,
-                                                 const Application& application, std::vector<Layer> layers) {
+template <class T>
+STRATA_COLD BasicModel<T> make_application(const ApplicationOptions& options, const Application& application,
+                                           std::vector<BasicLayer<T>> layers) {
   const auto& [name, published, trained_at, smallest, fixed_top, top] = application;
   const Shape shape = options.input_shape.empty() ? trained_at : options.input_shape;
   require<ShapeError>(shape.rank() == 3 && shape[2] == 3 && shape[0] >= smallest && shape[1] >= smallest, "[",
@@ -29,13 +30,21 @@ STRATA_COLD STRATA_INLINE Model make_application(const ApplicationOptions& optio
   // A dense classifier fits one size of its input; a convolutional one fits them all.
   require<ShapeError>(!options.include_top || !fixed_top || shape == trained_at, "[", name,
                       "] with its top the network takes ", trained_at, ", found an input_shape of ", shape);
-  layers.insert(layers.begin(), Input({.shape = shape, .name = "input_layer"}));
-  Sequential model(layers, {.name = options.name.empty() ? name : options.name, .seed = options.seed});
+  layers.insert(layers.begin(), BasicInput<T>({.shape = shape, .name = "input_layer"}));
+  BasicSequential<T> model(layers,
+                           {.name = options.name.empty() ? name : options.name, .seed = options.seed});
   if (!options.weights.empty()) {
-    load_weights(model, weights_file(options.weights, options.include_top ? name : published),
-                 {.ignore = options.include_top ? std::vector<std::string>{} : top});
+    load_weights<T>(model, weights_file(options.weights, options.include_top ? name : published),
+                    {.ignore = options.include_top ? std::vector<std::string>{} : top});
   }
   return model;
 }
+
+#if !STRATA_HEADER_ONLY
+template BasicModel<float> make_application(const ApplicationOptions&, const Application&,
+                                            std::vector<BasicLayer<float>>);
+template BasicModel<double> make_application(const ApplicationOptions&, const Application&,
+                                             std::vector<BasicLayer<double>>);
+#endif
 
 }  // namespace strata::inline STRATA_ABI::applications::detail

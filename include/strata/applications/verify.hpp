@@ -18,7 +18,9 @@ struct LayerDeviation {
 /// the weights were converted; see docs/weights.md) on the model's device and returns the deviation of every
 /// layer the model has. Throws WeightError naming the first layer beyond `tolerance`, DataError for a file
 /// that is no probe.
-std::vector<LayerDeviation> verify(const Model& model, const std::string& probe, double tolerance = 1e-4);
+template <class T>
+std::vector<LayerDeviation> verify(const BasicModel<T>& model, const std::string& probe,
+                                   double tolerance = 1e-4);
 
 }  // namespace strata::inline STRATA_ABI::applications
 

@@ -10,24 +10,27 @@ namespace strata::inline STRATA_ABI::applications {
 
 namespace detail {
 // The input that weights/convert feeds: element i is low + (high - low) * frac(i * 2654435761 / 2^32).
-STRATA_COLD STRATA_INLINE Tensor<float> probe_input(const Json& input) {
-  auto x = Tensor<float>::uninitialized(input.get<Shape>("shape"));
+template <class T>
+STRATA_COLD Tensor<T> probe_input(const Json& input) {
+  auto x = Tensor<T>::uninitialized(input.get<Shape>("shape"));
   const double low = input.get<double>("low"), high = input.get<double>("high");
   std::uint32_t word = 0;
-  for (float& value : x.values()) {
-    value = static_cast<float>(low + (high - low) * (word * 0x1p-32));
+  for (T& value : x.values()) {
+    value = static_cast<T>(low + (high - low) * (word * 0x1p-32));
     word += 2654435761U;
   }
   return x;
 }
 
-STRATA_COLD STRATA_INLINE double deviation(const Json& expected, const Tensor<float>& found) {
+template <class T>
+STRATA_COLD double deviation(const Json& expected, const Tensor<T>& found) {
   const auto values = found.values();
   const auto count = static_cast<double>(values.size());
   double sum = 0, squares = 0;
-  for (const float value : values) {
+  for (const T each : values) {
+    const auto value = static_cast<double>(each);
     sum += value;
-    squares += static_cast<double>(value) * value;
+    squares += value * value;
   }
   const double l2 = expected.get<double>("l2"), rms = std::max(l2 / std::sqrt(count), 1e-30);
   double worst = std::max(std::abs(sum / count - expected.get<double>("mean")),
@@ -35,19 +38,20 @@ STRATA_COLD STRATA_INLINE double deviation(const Json& expected, const Tensor<fl
   const auto samples = expected.at("samples").as<std::vector<double>>();
   for (std::size_t k = 0; k < samples.size(); ++k) {
     const std::size_t at = (2 * k + 1) * values.size() / (2 * samples.size());
-    worst = std::max(worst, std::abs(values[at] - samples[k]));
+    worst = std::max(worst, std::abs(static_cast<double>(values[at]) - samples[k]));
   }
   // NaN must not pass as the smaller of two.
   return std::isfinite(squares) ? worst / rms : std::numeric_limits<double>::infinity();
 }
 }  // namespace detail
 
-STRATA_COLD STRATA_INLINE std::vector<LayerDeviation> verify(const Model& model, const std::string& path,
-                                                             double tolerance) {
+template <class T>
+STRATA_COLD std::vector<LayerDeviation> verify(const BasicModel<T>& model, const std::string& path,
+                                               double tolerance) {
   const Json probe = Json::parse(read_file(path), path);
   require<DataError>(probe.get("format", "") == "strata-probe/1", "[verify] '", path,
                      "' is not a probe: expected format 'strata-probe/1'");
-  const Tensor<float> x = detail::probe_input(probe.at("input")).to(model.device());
+  const Tensor<T> x = detail::probe_input<T>(probe.at("input")).to(model.device());
 
   // The same layers on the probe's input, every layer the probe knows an output.
   auto nodes = model.model().graph().nodes();
@@ -56,7 +60,7 @@ STRATA_COLD STRATA_INLINE std::vector<LayerDeviation> verify(const Model& model,
   for (int i = 0; i < static_cast<int>(nodes.size()); ++i) {
     auto& node = nodes[static_cast<std::size_t>(i)];
     if (node.inputs.empty())
-      node.layer = std::make_shared<InputImpl<float>>(InputOptions{.shape = x.shape().without_batch()});
+      node.layer = std::make_shared<InputImpl<T>>(InputOptions{.shape = x.shape().without_batch()});
     for (const Json& layer : probe.at("layers").as_array())
       if (layer.get<std::string>("name") == node.layer->name()) {
         expected.push_back(&layer);
@@ -65,25 +69,27 @@ STRATA_COLD STRATA_INLINE std::vector<LayerDeviation> verify(const Model& model,
   }
   require<WeightError>(!outputs.empty(), "[verify] model '", model.name(), "' has none of the layers of '",
                        path, "'");
-  const Graph<float> graph(std::move(nodes), model.model().graph().inputs(), outputs);
-  std::vector<Tensor<float>> results;
-  std::vector<TensorView<float>> views;
+  const Graph<T> graph(std::move(nodes), model.model().graph().inputs(), outputs);
+  std::vector<Tensor<T>> results;
+  std::vector<TensorView<T>> views;
   for (const int output : outputs) {
+    const Json& wanted = *expected[results.size()];
     const Shape shape = graph.nodes()[static_cast<std::size_t>(output)].shape.with_batch(x.shape()[0]);
-    require<WeightError>(shape == expected[results.size()]->get<Shape>("shape"), "[verify] layer '",
-                         expected[results.size()]->get<std::string>("name"), "': expected a result of shape ",
-                         expected[results.size()]->get<Shape>("shape"), ", found ", shape);
-    results.push_back(Tensor<float>::uninitialized(shape, model.device()));
+    require<WeightError>(shape == wanted.get<Shape>("shape"), "[verify] layer '",
+                         wanted.get<std::string>("name"), "': expected a result of shape ",
+                         wanted.get<Shape>("shape"), ", found ", shape);
+    results.push_back(Tensor<T>::uninitialized(shape, model.device()));
   }
   for (auto& result : results) views.push_back(result);
-  Session<float> session(model.device());
-  const TensorView<const float> input = x;
+  Session<T> session(model.device());
+  const TensorView<const T> input = x;
   graph.forward({&input, 1}, views, session.begin({}));
 
   std::vector<LayerDeviation> out;
   for (std::size_t i = 0; i < results.size(); ++i) {
-    const std::string name = expected[i]->get<std::string>("name");
-    const double relative = detail::deviation(*expected[i], results[i].to(nullptr));
+    const Json& wanted = *expected[i];
+    const std::string name = wanted.get<std::string>("name");
+    const double relative = detail::deviation(wanted, results[i].to(nullptr));
     require<WeightError>(relative <= tolerance, "[verify] layer '", name,
                          "' is the first that differs from the probe '", path, "': by ", relative,
                          " of the size of its values, allowed ", tolerance);
@@ -91,5 +97,10 @@ STRATA_COLD STRATA_INLINE std::vector<LayerDeviation> verify(const Model& model,
   }
   return out;
 }
+
+#if !STRATA_HEADER_ONLY
+template std::vector<LayerDeviation> verify(const BasicModel<float>&, const std::string&, double);
+template std::vector<LayerDeviation> verify(const BasicModel<double>&, const std::string&, double);
+#endif
 
 }  // namespace strata::inline STRATA_ABI::applications
