@@ -11,3 +11,8 @@
 #include <strata/layers/pooling.hpp>
 #include <strata/layers/rescaling.hpp>
 #include <strata/layers/zero_padding2d.hpp>
+
+#if !STRATA_HEADER_ONLY
+#define STRATA_INSTANCE extern template class
+#include <strata/layers/instances.ipp>
+#endif
