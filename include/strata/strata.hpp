@@ -13,4 +13,6 @@
 #include <strata/layers/registry.hpp>
 #include <strata/model/weights.hpp>
 #include <strata/training/fit.hpp>
+#include <strata/training/logging.hpp>
+#include <strata/training/monitoring.hpp>
 #include <strata/training/saving.hpp>

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include <strata/model/model.hpp>
 #include <strata/training/history.hpp>
@@ -14,6 +15,9 @@ struct BasicFitState {
   int epochs = 0;
   std::int64_t steps_per_epoch = 0;
   bool stop_training = false;  ///< set it, and `fit` ends after this step (a batch hook) or epoch
+  /// What the logs of an epoch will hold. A callback that adds to the logs adds the name here when training
+  /// begins.
+  std::vector<Figure> figures = {};
 };
 using FitState = BasicFitState<float>;
 
@@ -47,5 +51,14 @@ class BasicCallback {
   std::shared_ptr<BasicCallbackImpl<T>> impl_;
 };
 using Callback = BasicCallback<float>;
+
+/// `EarlyStopping({.patience = 5})`.
+template <class Impl, class Options, class T>
+class CallbackHandle : public BasicCallback<T> {
+ public:
+  explicit CallbackHandle(Options options = {})
+      : BasicCallback<T>(std::make_shared<Impl>(std::move(options))) {}
+  Impl& impl() const { return static_cast<Impl&>(BasicCallback<T>::impl()); }
+};
 
 }  // namespace strata::inline STRATA_ABI

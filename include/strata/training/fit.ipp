@@ -114,7 +114,10 @@ STRATA_COLD History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> o
   detail::build_for(*this, data);
 
   const std::int64_t steps = options.steps_per_epoch > 0 ? options.steps_per_epoch : data.batches();
-  BasicFitState<T> state{*this, options.epochs, steps, false};
+  BasicFitState<T> state{*this, options.epochs, steps, false, trainer.figures()};
+  if (options.validation_data)
+    for (const Figure& figure : trainer.figures())
+      state.figures.push_back({"val_" + figure.name, figure.mode});
   History history;
   bool warned = false;
   for (auto& callback : options.callbacks) callback.impl().on_train_begin(state);

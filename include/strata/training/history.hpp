@@ -43,6 +43,15 @@ class Logs {
   std::vector<Entry> entries_;
 };
 
+/// Whether training is to lower a figure or to raise it; automatic: as the figure itself says.
+enum class MonitorMode { automatic, min, max };
+
+/// A figure that the logs of an epoch will hold, and which way it is to go where that is known.
+struct Figure {
+  std::string name;
+  MonitorMode mode = MonitorMode::automatic;
+};
+
 /// What `fit` returns: the figures of every epoch it ran.
 class History {
  public:

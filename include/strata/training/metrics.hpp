@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <strata/tensor/tensor.hpp>
+#include <strata/training/history.hpp>
 
 namespace strata::inline STRATA_ABI {
 
@@ -22,6 +23,8 @@ class BasicMetricImpl {
   /// prediction [n,...,classes], target as the loss takes it, weight per row or null.
   virtual void update(View prediction, View target, const T* weight) = 0;
   virtual double result() const = 0;
+  /// For callbacks that monitor it; automatic: they must be told.
+  virtual MonitorMode mode() const { return MonitorMode::automatic; }
   virtual std::shared_ptr<BasicMetricImpl> copy() const = 0;
 };
 using MetricImpl = BasicMetricImpl<float>;
@@ -90,6 +93,7 @@ class AccuracyImpl final : public MetricBase<AccuracyImpl<T>, T> {
     }
   }
   double result() const override { return total_ > 0 ? right_ / total_ : 0; }
+  MonitorMode mode() const override { return MonitorMode::max; }
 
  private:
   AccuracyOptions options_;
@@ -144,6 +148,7 @@ template <class Derived, class T>
 class ConfusionMetric : public MetricBase<Derived, T> {
  public:
   std::string name() const override { return name_; }
+  MonitorMode mode() const override { return MonitorMode::max; }
   void reset() override { confusion_.reset(); }
   void update(TensorView<const T> prediction, TensorView<const T> target, const T* weight) override {
     require<ShapeError>(prediction.size() == target.size(), "[", name_, "] expected a target of shape ",

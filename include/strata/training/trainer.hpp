@@ -42,7 +42,8 @@ class Trainer final : public GradientSink<T> {
   void reset_metrics();
   /// Metrics gathered since the last reset.
   void add_metrics_to(Logs& logs, const std::string& prefix = "") const;
-  std::vector<std::string> metric_names() const;
+  /// The loss and the metrics.
+  std::vector<Figure> figures() const;
 
   Optimizer& optimizer() { return options_.optimizer; }
   const BasicLoss<T>& loss() const { return options_.loss; }

@@ -29,9 +29,9 @@ STRATA_COLD void Trainer<T>::add_metrics_to(Logs& logs, const std::string& prefi
 }
 
 template <class T>
-STRATA_COLD std::vector<std::string> Trainer<T>::metric_names() const {
-  std::vector<std::string> out;
-  for (const auto& metric : options_.metrics) out.push_back(metric.impl().name());
+STRATA_COLD std::vector<Figure> Trainer<T>::figures() const {
+  std::vector<Figure> out{{"loss", MonitorMode::min}};
+  for (const auto& metric : options_.metrics) out.push_back({metric.impl().name(), metric.impl().mode()});
   return out;
 }
 
