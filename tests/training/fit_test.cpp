@@ -7,6 +7,8 @@
 #include <strata/layers/layers.hpp>
 #include <strata/training/fit.hpp>
 
+#include "support/reference/reference.hpp"
+
 using namespace strata;
 using Catch::Contains;
 
@@ -75,6 +77,50 @@ TEST_CASE("Training gives the same bits for any number of threads and loaders") 
       results.push_back(model.get_weights());
     }
   for (const auto& result : results) CHECK(result == results[0]);
+}
+
+TEST_CASE("A device with memory of its own trains, evaluates and predicts the same") {
+  Sequential here = network(0.2), there = network(0.2);
+  there.to(strata_test::reference_device({.host_accessible = false}));
+  const FitOptions options{.epochs = 2, .validation_split = 0.25, .verbose = 0};
+  const History a = here.fit(points.x, points.y, options), b = there.fit(points.x, points.y, options);
+  for (const auto& name : a.names())
+    for (std::size_t epoch = 0; epoch < 2; ++epoch)
+      CHECK(a[name][epoch] == Approx(b[name][epoch]).epsilon(1e-3));
+  const Tensor<float> p = here.predict(points.x), q = there.predict(points.x);
+  for (std::int64_t i = 0; i < p.size(); ++i) CHECK(p.data()[i] == Approx(q.data()[i]).margin(1e-4));
+  CHECK(there.evaluate(points.x, points.y, {.verbose = 0})["loss"] ==
+        Approx(here.evaluate(points.x, points.y, {.verbose = 0})["loss"]).epsilon(1e-3));
+}
+
+TEST_CASE("Pixels are scaled on the device, behind a frozen base too") {
+  Tensor<std::uint8_t> pixels({12, 6, 6, 3});
+  Tensor<float> scaled(pixels.shape()), labels({12, 1});
+  const PixelScaling scaling{.scale = 0.5F, .mean = {10, 20, 30}, .reverse_channels = true};
+  const RandomStream random(3, Purpose::user);
+  for (std::int64_t i = 0; i < pixels.size(); ++i) {
+    const std::int64_t from = i - i % 3 + 2 - i % 3;
+    pixels.data()[i] = static_cast<std::uint8_t>(random.bits(static_cast<std::uint64_t>(i)));
+    scaled.data()[from] = 0.5F * static_cast<float>(pixels.data()[i]) - scaling.mean[from % 3];
+  }
+  for (std::int64_t i = 0; i < 12; ++i) labels(i, 0) = static_cast<float>(i % 2);
+  const auto trained = [&](const Dataset& data) {
+    Sequential base({Input({.shape = {6, 6, 3}}),
+                     Conv2D({.filters = 4, .kernel_size = 3, .activation = Activation::relu}),
+                     BatchNormalization(), MaxPooling2D(2)},
+                    {.seed = 1});
+    base.set_trainable(false);
+    const auto frozen = base.get_weights();
+    Sequential model({base, Flatten(), Dropout(0.3), Dense({.units = 1, .activation = Activation::sigmoid})},
+                     {.seed = 2});
+    model.compile({.optimizer = RMSprop(), .loss = BinaryCrossentropy()});
+    model.fit(data, {.epochs = 2, .verbose = 0});
+    CHECK(base.get_weights() == frozen);
+    return model.get_weights();
+  };
+  CHECK(
+      trained(dataset_from_tensors(pixels, labels, {.batch_size = 5, .shuffle = true, .scaling = scaling})) ==
+      trained(dataset_from_tensors(scaled, labels, {.batch_size = 5, .shuffle = true})));
 }
 
 TEST_CASE("Dropout draws anew at each step, from the model's seed") {
