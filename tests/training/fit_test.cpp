@@ -81,13 +81,15 @@ TEST_CASE("Training gives the same bits for any number of threads and loaders") 
 
 TEST_CASE("A device with memory of its own trains, evaluates and predicts the same") {
   Sequential here = network(0.2), there = network(0.2);
-  there.to(strata_test::reference_device({.host_accessible = false}));
+  const DevicePtr apart = strata_test::reference_device({.host_accessible = false});
+  there.to(apart);
   const FitOptions options{.epochs = 2, .validation_split = 0.25, .verbose = 0};
-  const History a = here.fit(points.x, points.y, options), b = there.fit(points.x, points.y, options);
+  const History a = here.fit(points.x, points.y, options),
+                b = there.fit(points.x.to(apart), points.y.to(apart), options);
   for (const auto& name : a.names())
     for (std::size_t epoch = 0; epoch < 2; ++epoch)
       CHECK(a[name][epoch] == Approx(b[name][epoch]).epsilon(1e-3));
-  const Tensor<float> p = here.predict(points.x), q = there.predict(points.x);
+  const Tensor<float> p = here.predict(points.x), q = there.predict(points.x.to(apart));
   for (std::int64_t i = 0; i < p.size(); ++i) CHECK(p.data()[i] == Approx(q.data()[i]).margin(1e-4));
   CHECK(there.evaluate(points.x, points.y, {.verbose = 0})["loss"] ==
         Approx(here.evaluate(points.x, points.y, {.verbose = 0})["loss"]).epsilon(1e-3));

@@ -102,6 +102,22 @@ TEST_CASE("What is frozen stays frozen in the file") {
   CHECK(again.trainable_weights().size() == 4);
 }
 
+TEST_CASE("A file holds optimizer state of what was trained, not of what was frozen") {
+  const TemporaryDirectory folder;
+  const std::string file = folder.path() + "/model.safetensors";
+  Model model = network(1);
+  model.layer("base").set_trainable(false);
+  model.compile({.optimizer = Adam(), .loss = SparseCategoricalCrossentropy()});
+  train(model, 1);
+  save_model(model, file);
+  std::size_t slots = 0;
+  for (const std::string& name : SafetensorsFile(file).names()) {
+    slots += name.starts_with("optimizer/");
+    CHECK_FALSE((name.starts_with("optimizer/") && name.find("base") != std::string::npos));
+  }
+  CHECK(slots == 2 * model.trainable_weights().size());
+}
+
 TEST_CASE("A layer of one's own comes back through registration") {
   const TemporaryDirectory folder;
   const std::string file = folder.path() + "/model.safetensors";

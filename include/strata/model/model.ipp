@@ -358,6 +358,11 @@ STRATA_COLD std::vector<Tensor<T>> BasicModel<T>::predict(const std::vector<Tens
     const Shape shapes[] = {x[0].shape().without_batch()};
     model().build_root(shapes);
   }
+  if (std::any_of(x.begin(), x.end(), [](const Tensor<T>& input) { return input.device() != nullptr; })) {
+    std::vector<Tensor<T>> on_host;
+    for (const Tensor<T>& input : x) on_host.push_back(input.to(nullptr));
+    return predict(on_host, batch_size);
+  }
   const Graph<T>& graph = model().graph();
   const auto expected = graph.input_shapes();
   require<ShapeError>(x.size() == expected.size(), this->impl_->who(), "expected ", expected.size(),

@@ -172,6 +172,7 @@ STRATA_COLD Tensor<float> as_float(const Tensor<T>& tensor) {
 }
 template <class T>
 STRATA_COLD Tensor<float> rows_of(const Tensor<T>& tensor, std::int64_t begin, std::int64_t end) {
+  if (tensor.device()) return rows_of(tensor.to(nullptr), begin, end);
   const auto slice = tensor.slice(begin, end);
   return as_float(
       Tensor<T>(slice.shape(), std::span<const T>(slice.data(), static_cast<std::size_t>(slice.size()))));

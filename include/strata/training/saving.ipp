@@ -105,9 +105,9 @@ STRATA_COLD void save_model(const BasicModel<T>& model, const std::string& path)
         Json::object({{"config", optimizer.config()}, {"iterations", impl.trainer->iterations()}}).dump();
     for (const auto& [name, weight] : weights)
       for (int slot = 0; slot < 3; ++slot)
-        if (optimizer.uses_slot(slot) && weight->trainable())
-          tensors.emplace_back(concat("optimizer/", slot, "/", name),
-                               impl.trainer->slot(weight, slot).to(nullptr));
+        if (const Tensor<T>* values =
+                optimizer.uses_slot(slot) ? impl.trainer->find_slot(weight, slot) : nullptr)
+          tensors.emplace_back(concat("optimizer/", slot, "/", name), values->to(nullptr));
   }
   std::vector<SafetensorsEntry> entries;
   for (const auto& [name, tensor] : tensors) entries.emplace_back(name, tensor);

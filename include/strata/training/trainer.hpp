@@ -52,6 +52,8 @@ class Trainer final : public GradientSink<T> {
   void set_iterations(std::int64_t iterations) { iterations_ = iterations; }
   /// State of the optimizer for a weight (see OptimizerUpdate); made, as zeros, where there is none.
   Tensor<T>& slot(const ParameterPtr<T>& parameter, int number);
+  /// The same, or null for a weight that was never trained.
+  const Tensor<T>* find_slot(const ParameterPtr<T>& parameter, int number) const;
 
   /// Where the first loss that was not finite showed: "layer 'dense'" or "the loss". Empty while all were
   /// finite.
@@ -83,7 +85,7 @@ class Trainer final : public GradientSink<T> {
   DevicePtr device_;
   std::vector<Trained> trained_;  // sorted as the model lists its weights
   Tensor<T> gradients_;           // all of them, one after the other
-  std::vector<std::pair<const BasicParameter<T>*, Slots>> slots_;
+  std::vector<Slots> slots_;
 };
 
 }  // namespace strata::inline STRATA_ABI

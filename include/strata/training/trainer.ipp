@@ -45,7 +45,7 @@ STRATA_COLD void Trainer<T>::plan(ModelImpl<T>& model) {
                  [](const auto& parameter, const Trained& t) { return parameter == t.parameter; });
   if (!same) {
     if (device_ != model.device())
-      for (auto& [key, slots] : slots_)
+      for (Slots& slots : slots_)
         for (Tensor<T>& values : slots.values)
           if (!values.empty()) values = values.to(model.device());
     device_ = model.device();
@@ -70,14 +70,21 @@ STRATA_COLD Gradient<T> Trainer<T>::gradient(const BasicParameter<T>& parameter)
 }
 
 template <class T>
+STRATA_COLD const Tensor<T>* Trainer<T>::find_slot(const ParameterPtr<T>& parameter, int number) const {
+  for (const Slots& slots : slots_)
+    if (slots.owner.lock() == parameter && !slots.values[number].empty()) return &slots.values[number];
+  return nullptr;
+}
+
+template <class T>
 STRATA_COLD Tensor<T>& Trainer<T>::slot(const ParameterPtr<T>& parameter, int number) {
   auto found = std::find_if(slots_.begin(), slots_.end(),
-                            [&](const auto& entry) { return entry.first == parameter.get(); });
+                            [&](const Slots& slots) { return slots.owner.lock() == parameter; });
   if (found == slots_.end()) {
-    std::erase_if(slots_, [](const auto& entry) { return entry.second.owner.expired(); });
-    found = slots_.insert(slots_.end(), {parameter.get(), {parameter, {}}});
+    std::erase_if(slots_, [](const Slots& slots) { return slots.owner.expired(); });
+    found = slots_.insert(slots_.end(), {parameter, {}});
   }
-  Tensor<T>& values = found->second.values[number];
+  Tensor<T>& values = found->values[number];
   if (values.shape() != parameter->shape())
     values = Tensor<T>(parameter->shape(), parameter->value().device());
   return values;
