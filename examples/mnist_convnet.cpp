@@ -1,0 +1,126 @@
+// Handwritten digits: a small convolutional network, trained from scratch on MNIST.
+//
+// Section 8.1 of Chollet, "Deep Learning with Python", 2nd edition: the functional API, labels as class
+// numbers.
+
+#include <algorithm>
+
+#include <strata/data/mnist.hpp>
+#include <strata/strata.hpp>
+
+#include "common/run_directory.hpp"
+#include "common/training.hpp"
+
+using namespace strata;
+
+namespace {
+
+// The book has no validation set; here the last training pictures are one.
+constexpr std::int64_t validated = 5000;
+
+Dataset digits(const MNIST& mnist, std::int64_t begin, std::int64_t end,
+               const examples::TrainingOptions& options, bool shuffle = false) {
+  const auto rows = [&]<class T>(const Tensor<T>& tensor) {
+    const auto slice = tensor.slice(begin, end);
+    return Tensor<T>(slice.shape(), std::span(slice.data(), static_cast<std::size_t>(slice.size())));
+  };
+  return dataset_from_tensors(rows(mnist.pixels), rows(mnist.labels),
+                              {.batch_size = options.batch_size,
+                               .shuffle = shuffle,
+                               .seed = options.seed,
+                               .scaling = options.scaling()});
+}
+
+Model network(std::uint64_t seed) {
+  const auto inputs = Input({.shape = {28, 28, 1}});
+  auto x = Conv2D({.filters = 32, .kernel_size = 3, .activation = Activation::relu})(inputs);
+  x = MaxPooling2D(2)(x);
+  x = Conv2D({.filters = 64, .kernel_size = 3, .activation = Activation::relu})(x);
+  x = MaxPooling2D(2)(x);
+  x = Conv2D({.filters = 128, .kernel_size = 3, .activation = Activation::relu})(x);
+  x = Flatten()(x);
+  const auto outputs = Dense({.units = 10, .activation = Activation::softmax})(x);
+  return Model({.inputs = {inputs}, .outputs = {outputs}, .name = "mnist_convnet", .seed = seed});
+}
+
+void mnist_convnet(int argc, char** argv) {
+  examples::TrainingOptions options;
+  options.run_dir = "runs/mnist_convnet";
+  options.epochs = 5;
+  options.batch_size = 64;
+  options.learning_rate = 1e-3;
+  std::vector<examples::Flag> shared = options.flags(), chosen;
+  for (examples::Flag& flag : shared) {
+    if (flag.name == "--data") flag.help = "the four official files of MNIST, gzipped or not (needed)";
+    if (flag.name == "--learning-rate") flag.help = "of RMSprop";
+    if (flag.name == "--limit") flag.help = "only the first N training and test pictures; 0: all";
+    const auto is = [&](const char* name) { return flag.name == name; };
+    const char* others[] = {"--weights", "--base", "--preprocess", "--input-size"};
+    if (std::none_of(std::begin(others), std::end(others), is)) chosen.push_back(flag);
+  }
+  examples::Flags flags("mnist_convnet", "Trains a small convolutional network on MNIST's digits.", chosen);
+  if (!flags.parse(argc, argv)) return flags.print_help();
+  if (options.data.empty())
+    throw examples::UsageError(
+        "--data is needed: a folder with train-images-idx3-ubyte, train-labels-idx1-ubyte,\n"
+        "t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each as it is or with .gz");
+
+  const MNIST train = load_mnist(options.data, MNISTSubset::train);
+  const MNIST test = load_mnist(options.data, MNISTSubset::test);
+  const auto count = [&](const MNIST& set) {
+    const std::int64_t all = set.labels.shape()[0];
+    return options.limit > 0 ? std::min(all, options.limit) : all;
+  };
+  // A small --limit leaves a tenth to validate.
+  const std::int64_t held = std::min(validated, count(train) / 10), trained = count(train) - held;
+  require<DataError>(held > 0, "[mnist_convnet] expected at least 10 training pictures, found ",
+                     count(train));
+
+  examples::RunDirectory run(options.run_dir);
+  const DevicePtr device = options.make_device();
+  std::printf("Strata " STRATA_VERSION ", MNIST on %s\n", device->description().c_str());
+  std::printf("%lld digits to train, %lld to validate, %lld to test\n", static_cast<long long>(trained),
+              static_cast<long long>(held), static_cast<long long>(count(test)));
+  Json config = Json::object();
+  for (const char* name : {"data", "epochs", "batch_size", "learning_rate", "seed", "threads", "device",
+                           "limit", "run_dir", "version"})
+    config[name] = options.json().at(name);
+  run.write_config(config);
+
+  Model model = network(options.seed);
+  model.to(device);
+  model.summary();
+  model.compile({.optimizer = RMSprop({.learning_rate = options.learning_rate}),
+                 .loss = SparseCategoricalCrossentropy(),
+                 .metrics = {Accuracy()}});
+
+  const Dataset validation_data = digits(train, trained, trained + held, options);
+  History history;
+  run.phase("training", trained * options.epochs, [&] {
+    history = model.fit(digits(train, 0, trained, options, true),
+                        {.epochs = static_cast<int>(options.epochs),
+                         .validation_data = validation_data,
+                         .callbacks = {TerminateOnNaN({.raise_error = true})},
+                         .verbose = examples::verbosity()});
+  });
+  Logs validation, tested;
+  run.phase("evaluation", held + count(test), [&] {
+    validation = model.evaluate(validation_data);
+    tested = model.evaluate(digits(test, 0, count(test), options));
+  });
+
+  save_model(model, run.file("model.safetensors"));
+  run.write_history(history);
+  run.write_curves(history);
+  run.write_metrics(history.at(history.size() - 1), validation, tested, count(test));
+  std::printf(
+      "\nIn %s: curves.svg, metrics.json, history.csv, config.json and the trained "
+      "model\n(model.safetensors)\n",
+      options.run_dir.c_str());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return examples::run("mnist_convnet", [&] { mnist_convnet(argc, argv); });
+}
