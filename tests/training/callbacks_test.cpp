@@ -88,7 +88,7 @@ TEST_CASE("EarlyStopping stops and restores where Keras does") {
     EarlyStoppingOptions options;
     int last_epoch, restored_epoch;
   };
-  const std::vector<Row> rows{
+  const Row rows[] = {
       {falls, {.monitor = "loss"}, 2, 1},
       {falls, {.monitor = "loss", .patience = 2}, 5, 3},
       {falls, {.monitor = "loss", .patience = 3}, 6, 3},
@@ -127,7 +127,7 @@ TEST_CASE("ReduceLROnPlateau sets Keras's learning rates") {
     ReduceLROnPlateauOptions options;
     Values rates;
   };
-  const std::vector<Row> rows{
+  const Row rows[] = {
       {falls,
        {.monitor = "loss", .patience = 2},
        {0.1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.01, 0.001, 0.001, 0.0001}},
@@ -175,7 +175,7 @@ TEST_CASE("ModelCheckpoint saves the epochs that Keras saves") {
     ModelCheckpointOptions options;
     std::string names;
   };
-  const std::vector<Row> rows{
+  const Row rows[] = {
       {falls,
        {.monitor = "loss"},
        "01-0.90 02-0.70 03-0.71 04-0.69 05-0.70 06-0.70 07-0.70 08-0.65 09-0.66 10-0.66 11-0.66 12-0.66"},
