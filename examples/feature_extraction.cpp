@@ -94,11 +94,10 @@ void feature_extraction(int argc, char** argv) {
 
   History history;
   run.phase("training", pictures[0].samples() * options.epochs, [&] {
-    history = classifier.fit(features("train", true),
-                             {.epochs = static_cast<int>(options.epochs),
-                              .validation_data = features("validation", false),
-                              .callbacks = {std::make_shared<examples::StopAtNonFiniteLoss>()},
-                              .verbose = examples::verbosity()});
+    history = classifier.fit(features("train", true), {.epochs = static_cast<int>(options.epochs),
+                                                       .validation_data = features("validation", false),
+                                                       .callbacks = {TerminateOnNaN({.raise_error = true})},
+                                                       .verbose = examples::verbosity()});
   });
   Logs validation, test;
   run.phase("evaluation", pictures[1].samples() + pictures[2].samples(), [&] {

@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -16,8 +15,7 @@
 
 #include "flags.hpp"
 
-/// What every training example has: its flags, the pretrained base, the pictures, and a stop where the loss
-/// is no number.
+/// What every training example has: its flags, the pretrained base and the pictures.
 namespace examples {
 
 struct TrainingOptions {
@@ -121,21 +119,6 @@ inline strata::DirectoryDataset pictures(const TrainingOptions& options, const s
                             .seed = options.seed,
                             .limit = options.limit});
 }
-
-/// Ends training, with an error, at the first loss that is not finite.
-class StopAtNonFiniteLoss final : public strata::CallbackImpl {
- public:
-  void on_epoch_begin(strata::FitState&, int epoch) override { epoch_ = epoch; }
-  void on_train_batch_end(strata::FitState& state, std::int64_t batch, const strata::Logs& logs) override {
-    strata::require<strata::Error>(std::isfinite(logs["loss"]),
-                                   "training stopped: the loss is not finite at epoch ", epoch_ + 1,
-                                   ", step ", batch + 1, "; the first that was not is ",
-                                   state.model.model().trainer->first_non_finite());
-  }
-
- private:
-  int epoch_ = 0;
-};
 
 /// A progress bar on a terminal, a line per epoch elsewhere.
 inline int verbosity() {

@@ -8,6 +8,7 @@
 #include <strata/applications/vgg.hpp>
 #include <strata/cpu/device.hpp>
 #include <strata/data/directory.hpp>
+#include <strata/data/mnist.hpp>
 #include <strata/data/prefetch.hpp>
 #include <strata/io/npy.hpp>
 #include <strata/layers/registry.hpp>

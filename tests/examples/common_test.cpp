@@ -4,8 +4,6 @@
 
 #include <catch2/catch.hpp>
 
-#include <strata/layers/layers.hpp>
-
 #include <support/temporary_directory.hpp>
 
 using namespace examples;
@@ -123,15 +121,4 @@ TEST_CASE("drawn pictures are two classes that the examples can read") {
   CHECK(train.batch(0).pixels.shape() == strata::Shape{16, 32, 32, 3});
   options.limit = 3;
   CHECK(pictures(options, "train").samples() == 6);
-}
-
-TEST_CASE("training stops at a loss that is not finite") {
-  strata::Sequential model{strata::Input({.shape = {2}}), strata::Dense({.units = 1})};
-  model.compile({.optimizer = strata::SGD({.learning_rate = 1e30}), .loss = strata::MeanSquaredError()});
-  const auto data =
-      strata::dataset_from_tensors(strata::Tensor<float>({4, 2}, {1, 2, 3, 4, 5, 6, 7, 8}),
-                                   strata::Tensor<float>({4, 1}, {1, 2, 3, 4}), {.batch_size = 2});
-  CHECK_THROWS_WITH(
-      model.fit(data, {.epochs = 50, .callbacks = {std::make_shared<StopAtNonFiniteLoss>()}, .verbose = 0}),
-      Catch::Contains("the loss is not finite at epoch"));
 }
