@@ -23,12 +23,12 @@ const std::string gzip_header = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03"s,
                   gzip_end = "\x48\x94\x3e\xe5\x12\x00\x00\x00"s;
 const Tensor<std::uint8_t> six({2, 3}, {1, 2, 3, 4, 5, 6});
 
-std::string images(int count) {
-  return "\0\0\x08\x03\0\0\0"s + static_cast<char>(count) + "\0\0\0\x1c\0\0\0\x1c"s +
-         std::string(static_cast<std::size_t>(784 * count), '\x07');
+std::string images(char count) {
+  return concat("\0\0\x08\x03\0\0\0"s, std::string(1, count), "\0\0\0\x1c\0\0\0\x1c"s,
+                std::string(784 * static_cast<std::size_t>(count), '\x07'));
 }
 std::string labels(const std::string& values) {
-  return "\0\0\x08\x01\0\0\0"s + static_cast<char>(values.size()) + values;
+  return concat("\0\0\x08\x01\0\0\0"s, std::string(1, static_cast<char>(values.size())), values);
 }
 
 }  // namespace
