@@ -28,7 +28,6 @@ class DropoutImpl final : public LayerBase<DropoutImpl<T>, T, DropoutOptions> {
 
   Shape output_shape(typename Base::Shapes inputs) const override { return this->single(inputs); }
   bool passes_through(bool training) const override { return !training || this->options().rate == 0; }
-  bool is_random() const override { return this->options().rate > 0; }
   void forward(typename Base::Inputs x, typename Base::Output y,
                typename Base::Context& context) const override {
     apply(x[0], y, context);

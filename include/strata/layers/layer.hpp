@@ -59,8 +59,6 @@ class BasicLayerImpl {
 
   /// The output is the input under another shape: nothing to compute, nothing to copy.
   virtual bool passes_through(bool training) const { return (void)training, false; }
-  /// Draws random numbers in training.
-  virtual bool is_random() const { return false; }
   /// The activation that `context.linear_output()` leaves out.
   virtual Activation final_activation() const { return Activation::linear; }
   /// Can append a 2x2 max-pooling (`context.pooled_output()`) / is exactly one.

@@ -87,7 +87,6 @@ class ModelImpl final : public BasicLayerImpl<T> {
     graph_.backward(x, y, dy, dx, context);
   }
   Activation final_activation() const override;
-  bool is_random() const override;
   std::vector<LayerPtr<T>> sublayers() const override;
   void set_trainable(bool trainable) override;
   void move_to(const DevicePtr& device) override;

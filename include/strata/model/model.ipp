@@ -146,12 +146,6 @@ STRATA_COLD Activation ModelImpl<T>::final_activation() const {
 }
 
 template <class T>
-STRATA_COLD bool ModelImpl<T>::is_random() const {
-  const auto all = sublayers();
-  return std::any_of(all.begin(), all.end(), [](const auto& layer) { return layer->is_random(); });
-}
-
-template <class T>
 STRATA_COLD std::vector<LayerPtr<T>> ModelImpl<T>::sublayers() const {
   if (!sequential_) return graph_.layers();
   std::vector<LayerPtr<T>> out;  // a layer that appears twice counts once
