@@ -54,7 +54,9 @@ class Graph {
   struct State;
   State& prepare(Context& context) const;
   void evaluate(int node, std::span<const View> x, std::span<const Output> y, State& state) const;
-  int output_number(int node) const;
+  int input_number(int node) const { return number_in(inputs_, node); }
+  int output_number(int node) const { return number_in(outputs_, node); }
+  static int number_in(const std::vector<int>& nodes, int node);  // -1: not among them
   void finish();
 
   std::vector<Node> nodes_;

@@ -89,7 +89,7 @@ STRATA_COLD Graph<T>::Graph(std::vector<Node> nodes, std::vector<int> inputs, st
       "[model] inputs and outputs are not nodes of the graph");
   for (int i = 0; i < count; ++i) {
     Node& node = nodes_[static_cast<std::size_t>(i)];
-    const bool is_input = std::find(inputs_.begin(), inputs_.end(), i) != inputs_.end();
+    const bool is_input = input_number(i) >= 0;
     require<DataError>(is_input == node.inputs.empty() && inside(node.inputs, i), "[model] node ", i, " ('",
                        node.layer->name(), "') is not fed by earlier nodes");
     std::vector<Shape> shapes;
@@ -123,9 +123,9 @@ STRATA_COLD std::vector<LayerPtr<T>> Graph<T>::layers() const {
 }
 
 template <class T>
-STRATA_COLD int Graph<T>::output_number(int node) const {
-  const auto found = std::find(outputs_.begin(), outputs_.end(), node);
-  return found == outputs_.end() ? -1 : static_cast<int>(found - outputs_.begin());
+STRATA_COLD int Graph<T>::number_in(const std::vector<int>& nodes, int node) {
+  const auto found = std::find(nodes.begin(), nodes.end(), node);
+  return found == nodes.end() ? -1 : static_cast<int>(found - nodes.begin());
 }
 
 template <class T>
@@ -201,8 +201,7 @@ STRATA_COLD void Graph<T>::evaluate(int number, std::span<const View> x, std::sp
   const auto i = static_cast<std::size_t>(number);
   const Node& node = nodes_[i];
   if (node.inputs.empty()) {
-    s.values[i] =
-        x[static_cast<std::size_t>(std::find(inputs_.begin(), inputs_.end(), number) - inputs_.begin())];
+    s.values[i] = x[static_cast<std::size_t>(input_number(number))];
     return;
   }
   if (s.values[i]) return;  // a pooling that its convolution did
@@ -284,8 +283,7 @@ STRATA_COLD void Graph<T>::backward(std::span<const View> x, View y, View dy, st
         wanted.push_back(more.back().second);
       } else {
         if (nodes_[from].inputs.empty()) {
-          gradient[from] = dx[static_cast<std::size_t>(std::find(inputs_.begin(), inputs_.end(), input) -
-                                                       inputs_.begin())];
+          gradient[from] = dx[static_cast<std::size_t>(input_number(input))];
           wanted.push_back(gradient[from]);
           continue;
         }

@@ -225,25 +225,30 @@ STRATA_COLD Logs BasicModel<T>::evaluate(const Tensor<T>& x, const Tensor<T>& y)
   return evaluate(x, y, BasicEvaluateOptions<T>{});
 }
 
+namespace detail {
+template <class T>
+STRATA_COLD Logs on_batch(BasicModel<T>& model,
+                          double (Trainer<T>::*step)(ModelImpl<T>&, const DeviceBatch<T>&),
+                          const Tensor<T>& x, const Tensor<T>& y, const Tensor<T>& sample_weight) {
+  Trainer<T>& trainer = trainer_of(model);
+  if (model.model().graph().empty() && x.rank() > 0) model.build(x.shape().without_batch());
+  const DevicePtr& device = model.device();
+  trainer.reset_metrics();
+  LossMean loss;
+  loss.add((trainer.*step)(model.model(), {x.to(device), y.to(device), sample_weight.to(device)}), 1);
+  return current_logs(trainer, loss);
+}
+}  // namespace detail
+
 template <class T>
 STRATA_COLD Logs BasicModel<T>::train_on_batch(const Tensor<T>& x, const Tensor<T>& y,
                                                const Tensor<T>& sample_weight) {
-  Trainer<T>& trainer = detail::trainer_of(*this);
-  if (model().graph().empty() && x.rank() > 0) build(x.shape().without_batch());
-  trainer.reset_metrics();
-  detail::LossMean loss;
-  loss.add(trainer.train_step(model(), {x.to(device()), y.to(device()), sample_weight.to(device())}), 1);
-  return detail::current_logs(trainer, loss);
+  return detail::on_batch(*this, &Trainer<T>::train_step, x, y, sample_weight);
 }
 template <class T>
 STRATA_COLD Logs BasicModel<T>::test_on_batch(const Tensor<T>& x, const Tensor<T>& y,
                                               const Tensor<T>& sample_weight) {
-  Trainer<T>& trainer = detail::trainer_of(*this);
-  if (model().graph().empty() && x.rank() > 0) build(x.shape().without_batch());
-  trainer.reset_metrics();
-  detail::LossMean loss;
-  loss.add(trainer.test_step(model(), {x.to(device()), y.to(device()), sample_weight.to(device())}), 1);
-  return detail::current_logs(trainer, loss);
+  return detail::on_batch(*this, &Trainer<T>::test_step, x, y, sample_weight);
 }
 
 template <class T>

@@ -132,9 +132,12 @@ STRATA_COLD double Trainer<T>::evaluate_loss(ModelImpl<T>& model, const DeviceBa
   for (const T loss : on_host.values()) sum += static_cast<double>(loss);
 
   if (!options_.metrics.empty()) {
-    Tensor<T> output = prediction;
-    if (logits) backend.activation(model.final_activation(), rows, classes, prediction.data(), output.data());
-    output = output.to(nullptr);
+    Tensor<T> activated;
+    if (logits) {
+      activated = Tensor<T>::uninitialized(prediction.shape(), device);
+      backend.activation(model.final_activation(), rows, classes, prediction.data(), activated.data());
+    }
+    const Tensor<T> output = (logits ? activated : prediction).to(nullptr);
     const Tensor<T> target = batch.y.to(nullptr), weight = batch.sample_weight.to(nullptr);
     for (auto& metric : options_.metrics)
       metric.impl().update(output, target, weight.empty() ? nullptr : weight.data());
