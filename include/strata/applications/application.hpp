@@ -5,7 +5,7 @@
 
 #include <strata/model/weights.hpp>
 
-namespace strata::inline STRATA_ABI::applications {
+namespace strata { inline namespace STRATA_ABI { namespace applications {
 
 /// Options of all pretrained networks.
 struct ApplicationOptions {
@@ -36,7 +36,7 @@ BasicModel<T> make_application(const ApplicationOptions& options, const Applicat
                                std::vector<BasicLayer<T>> layers);
 }  // namespace detail
 
-}  // namespace strata::inline STRATA_ABI::applications
+}}}  // namespace strata::STRATA_ABI::applications
 
 #if STRATA_HEADER_ONLY
 #include <strata/applications/application.ipp>

@@ -6,7 +6,7 @@
 
 #include <strata/applications/application.hpp>
 
-namespace strata::inline STRATA_ABI::applications::detail {
+namespace strata { inline namespace STRATA_ABI { namespace applications { namespace detail {
 
 STRATA_COLD STRATA_INLINE std::string weights_file(const std::string& weights, const std::string& name) {
   if (weights != "imagenet") return weights;
@@ -47,4 +47,4 @@ template BasicModel<double> make_application(const ApplicationOptions&, const Ap
                                              std::vector<BasicLayer<double>>);
 #endif
 
-}  // namespace strata::inline STRATA_ABI::applications::detail
+}}}}  // namespace strata::STRATA_ABI::applications::detail

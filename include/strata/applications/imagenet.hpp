@@ -2,7 +2,7 @@
 
 #include <strata/tensor/pixel_scaling.hpp>
 
-namespace strata::inline STRATA_ABI::applications {
+namespace strata { inline namespace STRATA_ABI { namespace applications {
 
 /// Pixels to [0,1]: the book's first edition, and what Tiny Darknet was trained on.
 inline constexpr PixelScaling rescale_scaling{.scale = 1.0F / 255};
@@ -12,4 +12,4 @@ inline constexpr PixelScaling rescale_scaling{.scale = 1.0F / 255};
 inline constexpr PixelScaling caffe_scaling{.mean = {103.939F, 116.779F, 123.68F, 0},
                                             .reverse_channels = true};
 
-}  // namespace strata::inline STRATA_ABI::applications
+}}}  // namespace strata::STRATA_ABI::applications

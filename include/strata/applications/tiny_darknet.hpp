@@ -2,7 +2,7 @@
 
 #include <strata/applications/application.hpp>
 
-namespace strata::inline STRATA_ABI::applications {
+namespace strata { inline namespace STRATA_ABI { namespace applications {
 
 /// A complete ImageNet network in 4 MB: 16 convolutions (batch normalization folded in), LeakyReLU 0.1;
 /// 224x224, pixels in [0,1] (`rescale_scaling`), smallest input 16x16. Without the top the result of conv15,
@@ -10,7 +10,7 @@ namespace strata::inline STRATA_ABI::applications {
 template <class T = float>
 BasicModel<T> TinyDarknet(const ApplicationOptions& options = {});
 
-}  // namespace strata::inline STRATA_ABI::applications
+}}}  // namespace strata::STRATA_ABI::applications
 
 #if STRATA_HEADER_ONLY
 #include <strata/applications/tiny_darknet.ipp>

@@ -3,7 +3,7 @@
 #include <strata/applications/tiny_darknet.hpp>
 #include <strata/layers/layers.hpp>
 
-namespace strata::inline STRATA_ABI::applications {
+namespace strata { inline namespace STRATA_ABI { namespace applications {
 
 template <class T>
 STRATA_COLD BasicModel<T> TinyDarknet(const ApplicationOptions& options) {
@@ -44,4 +44,4 @@ template BasicModel<float> TinyDarknet(const ApplicationOptions&);
 template BasicModel<double> TinyDarknet(const ApplicationOptions&);
 #endif
 
-}  // namespace strata::inline STRATA_ABI::applications
+}}}  // namespace strata::STRATA_ABI::applications

@@ -5,7 +5,7 @@
 
 #include <strata/model/model.hpp>
 
-namespace strata::inline STRATA_ABI::applications {
+namespace strata { inline namespace STRATA_ABI { namespace applications {
 
 /// How far one layer's result is from what its probe says, relative to the size (root mean square) of the
 /// layer's values.
@@ -22,7 +22,7 @@ template <class T>
 std::vector<LayerDeviation> verify(const BasicModel<T>& model, const std::string& probe,
                                    double tolerance = 1e-4);
 
-}  // namespace strata::inline STRATA_ABI::applications
+}}}  // namespace strata::STRATA_ABI::applications
 
 #if STRATA_HEADER_ONLY
 #include <strata/applications/verify.ipp>

@@ -6,7 +6,7 @@
 #include <strata/applications/verify.hpp>
 #include <strata/io/file.hpp>
 
-namespace strata::inline STRATA_ABI::applications {
+namespace strata { inline namespace STRATA_ABI { namespace applications {
 
 namespace detail {
 // The input that weights/convert feeds: element i is low + (high - low) * frac(i * 2654435761 / 2^32).
@@ -103,4 +103,4 @@ template std::vector<LayerDeviation> verify(const BasicModel<float>&, const std:
 template std::vector<LayerDeviation> verify(const BasicModel<double>&, const std::string&, double);
 #endif
 
-}  // namespace strata::inline STRATA_ABI::applications
+}}}  // namespace strata::STRATA_ABI::applications

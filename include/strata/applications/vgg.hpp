@@ -2,7 +2,7 @@
 
 #include <strata/applications/application.hpp>
 
-namespace strata::inline STRATA_ABI::applications {
+namespace strata { inline namespace STRATA_ABI { namespace applications {
 
 /// 13 convolutions of 3x3 in five blocks, 14,714,688 parameters without the top; 224x224, `caffe_scaling`,
 /// smallest input 32x32. Source: Simonyan and Zisserman, ICLR 2015; Keras's VGG16, layer by layer.
@@ -12,7 +12,7 @@ BasicModel<T> VGG16(const ApplicationOptions& options = {});
 template <class T = float>
 BasicModel<T> VGG19(const ApplicationOptions& options = {});
 
-}  // namespace strata::inline STRATA_ABI::applications
+}}}  // namespace strata::STRATA_ABI::applications
 
 #if STRATA_HEADER_ONLY
 #include <strata/applications/vgg.ipp>

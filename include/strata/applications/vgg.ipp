@@ -3,7 +3,7 @@
 #include <strata/applications/vgg.hpp>
 #include <strata/layers/layers.hpp>
 
-namespace strata::inline STRATA_ABI::applications {
+namespace strata { inline namespace STRATA_ABI { namespace applications {
 
 namespace detail {
 template <class T>
@@ -50,4 +50,4 @@ template BasicModel<float> VGG19(const ApplicationOptions&);
 template BasicModel<double> VGG19(const ApplicationOptions&);
 #endif
 
-}  // namespace strata::inline STRATA_ABI::applications
+}}}  // namespace strata::STRATA_ABI::applications

@@ -9,7 +9,7 @@
 
 #include <strata/core/config.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// Base of every exception the library throws. Messages say what was expected, what was found, and where.
 class Error : public std::runtime_error {
@@ -127,4 +127,4 @@ constexpr void require(bool condition, const Parts&... parts) {
     detail::raise<E>({parts...});
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -5,7 +5,7 @@
 
 #include <strata/core/function_ref.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// Number of CPUs this process may run on (its affinity mask), at least 1.
 int available_cpus();
@@ -49,7 +49,7 @@ class ThreadPool {
   std::unique_ptr<State> state_;
 };
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/core/parallel.ipp>

@@ -11,7 +11,7 @@
 #include <strata/core/error.hpp>
 #include <strata/core/parallel.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 STRATA_INLINE int available_cpus() {
   cpu_set_t allowed;
@@ -107,4 +107,4 @@ STRATA_INLINE void ThreadPool::run(std::int64_t tasks, FunctionRef<void(std::int
   if (error) std::rethrow_exception(error);
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -6,7 +6,7 @@
 
 #include <strata/core/error.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// Extents of a tensor, outermost first (NHWC for images). At most eight axes, held inline; {} is a scalar.
 class Shape {
@@ -82,4 +82,4 @@ class Shape {
   int rank_ = 0;
 };
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -6,7 +6,7 @@
 #include <strata/cpu/workspace.hpp>
 #include <strata/tensor/backend.hpp>
 
-namespace strata::inline STRATA_ABI::cpu {
+namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 /// Backend<float> on the CPU: splits the work into tasks of fixed size, which the pool's threads take, and
 /// calls kernels for them. What belongs together is defined together: convolution.ipp, elementwise.ipp,
@@ -86,7 +86,7 @@ class CpuBackend final : public Backend<float> {
   Workspace workspace_;
 };
 
-}  // namespace strata::inline STRATA_ABI::cpu
+}}}  // namespace strata::STRATA_ABI::cpu
 
 #if STRATA_HEADER_ONLY
 #include <strata/cpu/convolution.ipp>

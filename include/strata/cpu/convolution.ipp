@@ -9,7 +9,7 @@
 #include <strata/cpu/tasks.hpp>
 #include <strata/cpu/winograd.hpp>
 
-namespace strata::inline STRATA_ABI::cpu {
+namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 /// Ways of packing a weight: part of the key under which PackedWeights keeps the result.
 enum class Packing : std::uint64_t { forward = 1, backward_input, winograd, winograd_flipped };
@@ -227,4 +227,4 @@ STRATA_INLINE void CpuBackend::dense_backward_kernel(std::int64_t rows, std::int
   conv2d_backward_kernel(dense_geometry(rows, in, out), x, dy, dkernel);
 }
 
-}  // namespace strata::inline STRATA_ABI::cpu
+}}}  // namespace strata::STRATA_ABI::cpu

@@ -5,7 +5,7 @@
 #include <strata/cpu/planner.hpp>
 #include <strata/tensor/device.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 namespace cpu {
 
@@ -28,7 +28,7 @@ DevicePtr device(const DeviceOptions& options = {});
 /// The device of models that name none: the CPU, made on first use.
 const DevicePtr& default_device();
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/cpu/device.ipp>

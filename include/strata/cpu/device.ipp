@@ -7,7 +7,7 @@
 #include <strata/cpu/backend.hpp>
 #include <strata/cpu/device.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 namespace cpu {
 
@@ -63,4 +63,4 @@ STRATA_INLINE const DevicePtr& default_device() {
   return device;
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -5,7 +5,7 @@
 
 #include <strata/cpu/kernel_table.hpp>
 
-namespace strata::inline STRATA_ABI::cpu {
+namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 /// The kernels that this processor runs, best first. Header-only use has those of the compiler's flags, the
 /// compiled library all.
@@ -27,7 +27,7 @@ extern const KernelTable table;
 }
 #endif
 
-}  // namespace strata::inline STRATA_ABI::cpu
+}}}  // namespace strata::STRATA_ABI::cpu
 
 #if STRATA_HEADER_ONLY
 #include <strata/cpu/dispatch.ipp>

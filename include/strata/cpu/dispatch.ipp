@@ -7,7 +7,7 @@
 #include <strata/cpu/kernels.hpp>
 #endif
 
-namespace strata::inline STRATA_ABI::cpu {
+namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 STRATA_INLINE std::span<const KernelTable* const> available_kernels() {
 #if STRATA_HEADER_ONLY
@@ -38,4 +38,4 @@ STRATA_INLINE const KernelTable& kernels(std::string_view name) {
       concat("[cpu] expected one of the instruction sets available here (", names, "), found '", name, "'"));
 }
 
-}  // namespace strata::inline STRATA_ABI::cpu
+}}}  // namespace strata::STRATA_ABI::cpu

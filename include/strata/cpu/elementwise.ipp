@@ -7,7 +7,7 @@
 #include <strata/cpu/backend.hpp>
 #include <strata/cpu/tasks.hpp>
 
-namespace strata::inline STRATA_ABI::cpu {
+namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 STRATA_INLINE std::vector<double> CpuBackend::reduce_rows(
     std::int64_t rows, std::int64_t channels, FunctionRef<void(std::int64_t, std::int64_t, double*)> block) {
@@ -140,4 +140,4 @@ STRATA_INLINE void CpuBackend::dropout(std::int64_t count, double rate, const Ra
   });
 }
 
-}  // namespace strata::inline STRATA_ABI::cpu
+}}}  // namespace strata::STRATA_ABI::cpu

@@ -3,7 +3,7 @@
 #include <strata/cpu/kernel_table.hpp>
 #include <strata/cpu/simd.hpp>
 
-namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA {
+namespace strata { inline namespace STRATA_ABI { namespace cpu { namespace STRATA_CPU_ISA {
 
 /// Calls `use` with the function as a callable of a vector, so that loops are built once per function.
 template <class Use>
@@ -171,4 +171,4 @@ inline void dropout(long first_block, long count, float rate, float scale, const
   }
 }
 
-}  // namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA
+}}}}  // namespace strata::STRATA_ABI::cpu::STRATA_CPU_ISA

@@ -8,7 +8,7 @@
 #include <strata/cpu/tasks.hpp>
 #include <strata/cpu/workspace.hpp>
 
-namespace strata::inline STRATA_ABI::cpu {
+namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 /// The left factor of a convolution written as a matrix product, never stored as a whole: one row per
 /// position of a grid, holding the channels of the source under every tap of the kernel. A dense product is
@@ -64,7 +64,7 @@ void multiply_transposed(ThreadPool& pool, Workspace& workspace, const KernelTab
                          const PatchMatrix& patches, const float* b, std::int64_t columns, float* c,
                          bool accumulate);
 
-}  // namespace strata::inline STRATA_ABI::cpu
+}}}  // namespace strata::STRATA_ABI::cpu
 
 #if STRATA_HEADER_ONLY
 #include <strata/cpu/implicit_product.ipp>

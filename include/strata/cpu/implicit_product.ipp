@@ -6,7 +6,7 @@
 #include <strata/cpu/implicit_product.hpp>
 #include <strata/cpu/planner.hpp>
 
-namespace strata::inline STRATA_ABI::cpu {
+namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 inline constexpr std::int64_t max_panel = 32, max_block_rows = 16;  // of any instruction set
 inline constexpr std::int64_t wanted_tasks = 16;                    // enough to balance a few threads
@@ -185,4 +185,4 @@ STRATA_INLINE void multiply_transposed(ThreadPool& pool, Workspace& workspace, c
   });
 }
 
-}  // namespace strata::inline STRATA_ABI::cpu
+}}}  // namespace strata::STRATA_ABI::cpu

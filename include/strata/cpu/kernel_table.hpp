@@ -4,7 +4,7 @@
 
 #include <strata/core/config.hpp>
 
-namespace strata::inline STRATA_ABI::cpu {
+namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 /// Elementwise functions as the kernels know them; softmax has kernels of its own.
 enum class Function : int { linear, relu, leaky_relu, elu, sigmoid, tanh };
@@ -122,4 +122,4 @@ struct KernelTable {
   int panel() const { return 2 * width; }
 };
 
-}  // namespace strata::inline STRATA_ABI::cpu
+}}}  // namespace strata::STRATA_ABI::cpu

@@ -12,7 +12,7 @@
 #define STRATA_STRING_OF(name) #name
 #define STRATA_STRING(name) STRATA_STRING_OF(name)
 
-namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA {
+namespace strata { inline namespace STRATA_ABI { namespace cpu { namespace STRATA_CPU_ISA {
 
 template <int Rows>
 constexpr KernelTable::MultiplyRows rows_kernel() {
@@ -73,4 +73,4 @@ extern const KernelTable table;
         .adam = adam,
 };
 
-}  // namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA
+}}}}  // namespace strata::STRATA_ABI::cpu::STRATA_CPU_ISA

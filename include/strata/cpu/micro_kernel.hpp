@@ -2,7 +2,7 @@
 
 #include <strata/cpu/simd.hpp>
 
-namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA {
+namespace strata { inline namespace STRATA_ABI { namespace cpu { namespace STRATA_CPU_ISA {
 
 /// The one loop that dense products and convolutions live in: c [Rows,panel] (+)= a [Rows,k] b [k,panel].
 /// All sums stay in registers; each step broadcasts one number of a per row and multiplies a row of b.
@@ -66,4 +66,4 @@ inline void multiply_transposed(long k, const float* a, long a_stride, const flo
   }
 }
 
-}  // namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA
+}}}}  // namespace strata::STRATA_ABI::cpu::STRATA_CPU_ISA

@@ -5,7 +5,7 @@
 #include <strata/cpu/backend.hpp>
 #include <strata/cpu/tasks.hpp>
 
-namespace strata::inline STRATA_ABI::cpu {
+namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 STRATA_INLINE void CpuBackend::batch_norm(std::int64_t rows, std::int64_t channels, double epsilon,
                                           const float* x, const float* gamma, const float* beta, float* mean,
@@ -82,4 +82,4 @@ STRATA_INLINE void CpuBackend::batch_norm_backward(std::int64_t rows, std::int64
   });
 }
 
-}  // namespace strata::inline STRATA_ABI::cpu
+}}}  // namespace strata::STRATA_ABI::cpu

@@ -3,7 +3,7 @@
 #include <strata/cpu/kernel_table.hpp>
 #include <strata/cpu/simd.hpp>
 
-namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA {
+namespace strata { inline namespace STRATA_ABI { namespace cpu { namespace STRATA_CPU_ISA {
 
 /// Calls step(w, g, s) for vectors of weights, of gradients (scaled and clipped), and of the slots, and
 /// writes w and the slots back. Weights decay before the step, as in Keras. Slots may be null.
@@ -72,4 +72,4 @@ inline void adam(const OptimizerCoefficients& c, long count, const float* gradie
   });
 }
 
-}  // namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA
+}}}}  // namespace strata::STRATA_ABI::cpu::STRATA_CPU_ISA

@@ -2,7 +2,7 @@
 
 #include <strata/cpu/simd.hpp>
 
-namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA {
+namespace strata { inline namespace STRATA_ABI { namespace cpu { namespace STRATA_CPU_ISA {
 
 /// Copies a few floats, without a call and without reading or writing beyond them.
 STRATA_ALWAYS_INLINE void copy(long count, const float* from, float* to) {
@@ -67,4 +67,4 @@ inline void pack_panels_transposed(long k, long columns, const float* b, long b_
   }
 }
 
-}  // namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA
+}}}}  // namespace strata::STRATA_ABI::cpu::STRATA_CPU_ISA

@@ -6,7 +6,7 @@
 #include <strata/cpu/kernel_table.hpp>
 #include <strata/tensor/geometry.hpp>
 
-namespace strata::inline STRATA_ABI::cpu {
+namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 /// How much rounding a convolution may add for speed. Relative errors of one layer against double precision:
 /// `exact` 3e-7 (direct sums only), `balanced` 1e-6 (Winograd tiles up to 4), `fast` 5e-6 (up to 6).
@@ -54,7 +54,7 @@ Conv2DGeometry transposed(const Conv2DGeometry& g);
 /// not be half empty.
 int choose_block_rows(const KernelTable& kernels, std::int64_t rows);
 
-}  // namespace strata::inline STRATA_ABI::cpu
+}}}  // namespace strata::STRATA_ABI::cpu
 
 #if STRATA_HEADER_ONLY
 #include <strata/cpu/planner.ipp>

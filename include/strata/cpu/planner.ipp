@@ -6,7 +6,7 @@
 #include <strata/cpu/planner.hpp>
 #include <strata/cpu/tasks.hpp>
 
-namespace strata::inline STRATA_ABI::cpu {
+namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 // The cost model counts in vector multiply-adds. Its constants were fitted to measurements of VGG16's layers;
 // docs/cpu-engine.md tells how.
@@ -190,4 +190,4 @@ STRATA_INLINE ConvolutionPlan plan_kernel_gradient(const Conv2DGeometry& g, cons
   return best;
 }
 
-}  // namespace strata::inline STRATA_ABI::cpu
+}}}  // namespace strata::STRATA_ABI::cpu

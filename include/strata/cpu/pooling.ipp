@@ -5,7 +5,7 @@
 #include <strata/cpu/backend.hpp>
 #include <strata/cpu/tasks.hpp>
 
-namespace strata::inline STRATA_ABI::cpu {
+namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 /// The part of a window that lies inside the image, for one output row.
 struct PoolWindow {
@@ -50,4 +50,4 @@ STRATA_INLINE void CpuBackend::pool2d_backward(const Pool2DGeometry& g, PoolKind
   });
 }
 
-}  // namespace strata::inline STRATA_ABI::cpu
+}}}  // namespace strata::STRATA_ABI::cpu

@@ -3,7 +3,7 @@
 #include <strata/cpu/kernel_table.hpp>
 #include <strata/cpu/simd.hpp>
 
-namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA {
+namespace strata { inline namespace STRATA_ABI { namespace cpu { namespace STRATA_CPU_ISA {
 
 /// Calls visit(begin, end, offset of the output pixel) for the windows of one output row; [begin, end) are
 /// the input columns of the window inside the image.
@@ -89,4 +89,4 @@ inline void average_pool_backward(const PoolRow& row, const float* dy, float* dx
   });
 }
 
-}  // namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA
+}}}}  // namespace strata::STRATA_ABI::cpu::STRATA_CPU_ISA

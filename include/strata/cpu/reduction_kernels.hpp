@@ -2,7 +2,7 @@
 
 #include <strata/cpu/simd.hpp>
 
-namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA {
+namespace strata { inline namespace STRATA_ABI { namespace cpu { namespace STRATA_CPU_ISA {
 
 /// sums[c] = sum over rows of term(row, c); `term(offset, c, rest)` returns a vector, `rest` > 0 for the
 /// last, incomplete one. A few rows are added in float, those sums in double: a gradient is often the small
@@ -70,4 +70,4 @@ inline double l1_l2(long count, double l1, double l2, const float* w, float* gra
   return l1 * absolute + l2 * squares;
 }
 
-}  // namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA
+}}}}  // namespace strata::STRATA_ABI::cpu::STRATA_CPU_ISA

@@ -32,7 +32,7 @@
 #endif
 #define STRATA_ALWAYS_INLINE [[gnu::always_inline]] inline
 
-namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA {
+namespace strata { inline namespace STRATA_ABI { namespace cpu { namespace STRATA_CPU_ISA {
 
 #if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512VL__) && defined(__AVX512BW__)
 inline constexpr int width = 16;     // floats in a vector
@@ -176,4 +176,4 @@ STRATA_ALWAYS_INLINE void map(long count, const float* a, const float* b, float*
     store_part(y + i, f(load_part(a + i, rest), load_part(b + i, rest)), rest);
 }
 
-}  // namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA
+}}}}  // namespace strata::STRATA_ABI::cpu::STRATA_CPU_ISA

@@ -6,7 +6,7 @@
 #include <strata/cpu/kernel_table.hpp>
 #include <strata/tensor/activation.hpp>
 
-namespace strata::inline STRATA_ABI::cpu {
+namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 /// a / b, rounded up.
 constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) {
@@ -25,4 +25,4 @@ inline std::int64_t row_grain(std::int64_t columns) {
   return std::max<std::int64_t>(1, elementwise_grain / std::max<std::int64_t>(1, columns));
 }
 
-}  // namespace strata::inline STRATA_ABI::cpu
+}}}  // namespace strata::STRATA_ABI::cpu

@@ -7,7 +7,7 @@
 #include <strata/cpu/backend.hpp>
 #include <strata/cpu/tasks.hpp>
 
-namespace strata::inline STRATA_ABI::cpu {
+namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 // Losses are a vanishing part of the work: plain double arithmetic, exactness first. They follow
 // keras.losses: probabilities are clipped as Keras clips them, in float, and nothing flows back through what
@@ -220,4 +220,4 @@ STRATA_INLINE void CpuBackend::optimizer_step(const OptimizerSpec& spec,
   });
 }
 
-}  // namespace strata::inline STRATA_ABI::cpu
+}}}  // namespace strata::STRATA_ABI::cpu

@@ -4,7 +4,7 @@
 #include <strata/cpu/planner.hpp>
 #include <strata/cpu/workspace.hpp>
 
-namespace strata::inline STRATA_ABI::cpu {
+namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 /// What a Winograd convolution works with.
 struct WinogradEngine {
@@ -28,7 +28,7 @@ void winograd_kernel_gradient(const WinogradEngine& engine, const ConvolutionPla
                               const Conv2DGeometry& g, const float* x, const float* dy, float* dkernel,
                               bool accumulate);
 
-}  // namespace strata::inline STRATA_ABI::cpu
+}}}  // namespace strata::STRATA_ABI::cpu
 
 #if STRATA_HEADER_ONLY
 #include <strata/cpu/winograd.ipp>

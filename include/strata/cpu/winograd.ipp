@@ -5,7 +5,7 @@
 #include <strata/cpu/tasks.hpp>
 #include <strata/cpu/winograd.hpp>
 
-namespace strata::inline STRATA_ABI::cpu {
+namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 /// Distance between the points of a transform of `size` floats. The extra vectors keep the points of one
 /// tile, written together, out of each other's cache sets.
@@ -165,4 +165,4 @@ STRATA_INLINE void winograd_kernel_gradient(const WinogradEngine& engine, const 
   });
 }
 
-}  // namespace strata::inline STRATA_ABI::cpu
+}}}  // namespace strata::STRATA_ABI::cpu

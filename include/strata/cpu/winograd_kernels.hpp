@@ -3,7 +3,7 @@
 #include <strata/cpu/kernel_table.hpp>
 #include <strata/cpu/winograd_transform.hpp>
 
-namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA {
+namespace strata { inline namespace STRATA_ABI { namespace cpu { namespace STRATA_CPU_ISA {
 
 STRATA_ALWAYS_INLINE long least(long a, long b) {
   return a < b ? a : b;
@@ -220,4 +220,4 @@ constexpr WinogradKernels winograd_kernels() {
           winograd_kernel_gradient<Tile>};
 }
 
-}  // namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA
+}}}}  // namespace strata::STRATA_ABI::cpu::STRATA_CPU_ISA

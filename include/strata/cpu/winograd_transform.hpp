@@ -13,7 +13,7 @@
 // Here the matrices follow from a list of points at compile time, and multiplying by them is unrolled:
 // zeros vanish, ones are additions, and rows of opposite points share their even and odd halves.
 
-namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA {
+namespace strata { inline namespace STRATA_ABI { namespace cpu { namespace STRATA_CPU_ISA {
 
 /// The n - 1 finite points for n evaluations (the last is infinity); opposite points stand side by side.
 /// Small points of similar size keep rounding errors low: those of n = 6 err 40 % less than 1, -1, 2, -2.
@@ -192,4 +192,4 @@ inline constexpr Matrix<N, Taps> kernel_transform = kernel_matrix<N, Taps>();
 template <int N, int Outputs>
 inline constexpr Matrix<Outputs, N> output_transform = output_matrix<N, Outputs>();
 
-}  // namespace strata::inline STRATA_ABI::cpu::STRATA_CPU_ISA
+}}}}  // namespace strata::STRATA_ABI::cpu::STRATA_CPU_ISA

@@ -9,7 +9,7 @@
 
 #include <strata/core/config.hpp>
 
-namespace strata::inline STRATA_ABI::cpu {
+namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 /// Uninitialised floats, aligned to a cache line, or to a huge page where there are enough of them.
 class Buffer {
@@ -60,7 +60,7 @@ class Workspace {
   std::vector<Buffer> free_;
 };
 
-}  // namespace strata::inline STRATA_ABI::cpu
+}}}  // namespace strata::STRATA_ABI::cpu
 
 #if STRATA_HEADER_ONLY
 #include <strata/cpu/workspace.ipp>

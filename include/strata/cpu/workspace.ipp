@@ -9,7 +9,7 @@
 #include <strata/core/error.hpp>
 #include <strata/cpu/workspace.hpp>
 
-namespace strata::inline STRATA_ABI::cpu {
+namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 STRATA_INLINE void Buffer::Free::operator()(float* memory) const {
   std::free(memory);
@@ -59,4 +59,4 @@ STRATA_INLINE std::size_t Workspace::bytes() const {
   return total;
 }
 
-}  // namespace strata::inline STRATA_ABI::cpu
+}}}  // namespace strata::STRATA_ABI::cpu

@@ -10,7 +10,7 @@
 #include <strata/tensor/pixel_scaling.hpp>
 #include <strata/tensor/tensor.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// What one training step sees. Exactly one of `pixels` and `x` is set; `y` and `sample_weight` may be empty.
 struct Batch {
@@ -112,7 +112,7 @@ Dataset dataset_from_npy(const std::string& x_path, const std::string& y_path = 
 /// The batch's input as floats on the host: `x`, or its pixels scaled.
 Tensor<float> network_input(const Batch& batch);
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/data/dataset.ipp>

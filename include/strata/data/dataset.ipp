@@ -4,7 +4,7 @@
 #include <strata/data/dataset.hpp>
 #include <strata/io/npy.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 STRATA_COLD STRATA_INLINE DrawOrder::DrawOrder(std::int64_t samples, std::int64_t batch_size, bool shuffle,
                                                std::uint64_t seed)
@@ -168,4 +168,4 @@ STRATA_COLD STRATA_INLINE Tensor<float> network_input(const Batch& batch) {
   return out;
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -12,7 +12,7 @@
 #include <strata/data/image.hpp>
 #include <strata/data/resize.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// Labels from class folders: [n,1] of 0 and 1, [n,classes] one-hot, [n] class numbers (Keras's "int" or
 /// "sparse"), or none.
@@ -121,7 +121,7 @@ class ImageDataGenerator {
   double validation_split_;
 };
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/data/directory.ipp>

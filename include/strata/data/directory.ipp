@@ -12,7 +12,7 @@
 #include <strata/core/random.hpp>
 #include <strata/data/directory.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 namespace detail {
 
 /// What both loaders have in common.
@@ -478,4 +478,4 @@ STRATA_COLD STRATA_INLINE DirectoryDataset ImageDataGenerator::flow_from_directo
                                                        .scaling = scaling_});
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

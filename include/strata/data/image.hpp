@@ -7,7 +7,7 @@
 
 #include <strata/tensor/tensor.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// Channels of a decoded picture: 3, 4 (opaque where the file has no alpha) or 1.
 enum class ColorMode { rgb, rgba, grayscale };
@@ -41,7 +41,7 @@ std::string encode_jpeg(TensorView<const std::uint8_t> pixels, int quality = 90)
 void write_png(const std::string& path, TensorView<const std::uint8_t> pixels);
 void write_jpeg(const std::string& path, TensorView<const std::uint8_t> pixels, int quality = 90);
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/data/image.ipp>

@@ -7,7 +7,7 @@
 #include <strata/data/stb.ipp>
 #include <strata/io/file.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 namespace detail {
 
 inline constexpr std::int64_t max_pixels = 89'478'485;
@@ -279,4 +279,4 @@ STRATA_INLINE void write_jpeg(const std::string& path, TensorView<const std::uin
   write_file_atomically(path, encode_jpeg(pixels, quality));
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -5,7 +5,7 @@
 
 #include <strata/tensor/tensor.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// An IDX file of unsigned bytes, gzipped or not (its content tells). Throws DataError naming the file where
 /// it is something else, damaged, or shorter or longer than it says, and above 1 GiB.
@@ -23,7 +23,7 @@ struct MNIST {
 /// it is or with `.gz`. Throws DataError.
 MNIST load_mnist(const std::string& folder, MNISTSubset subset);
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/data/mnist.ipp>

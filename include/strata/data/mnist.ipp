@@ -7,7 +7,7 @@
 #include <strata/data/image.ipp>
 #include <strata/data/mnist.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 namespace detail {
 
@@ -102,4 +102,4 @@ STRATA_COLD STRATA_INLINE MNIST load_mnist(const std::string& folder, MNISTSubse
   return {Tensor<std::uint8_t>({count, 28, 28, 1}, images.values()), labels.cast<float>()};
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -6,7 +6,7 @@
 
 #include <strata/data/dataset.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// Loads batches ahead of their use on threads of its own and hands them out in order: the same batches for
 /// any number of threads.
@@ -29,7 +29,7 @@ class PrefetchQueue {
   std::unique_ptr<State> state_;
 };
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/data/prefetch.ipp>

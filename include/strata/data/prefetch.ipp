@@ -9,7 +9,7 @@
 
 #include <strata/data/prefetch.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 struct PrefetchQueue::State {
   struct Slot {
@@ -99,4 +99,4 @@ STRATA_COLD STRATA_INLINE std::optional<Batch> PrefetchQueue::next() {
   return std::move(out.batch);
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

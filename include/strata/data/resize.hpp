@@ -4,7 +4,7 @@
 
 #include <strata/tensor/tensor.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// The filters of Pillow's Image.resize, which keras.utils.load_img and ImageDataGenerator use.
 enum class PillowFilter { nearest, bilinear, bicubic, lanczos, box, hamming };
@@ -33,7 +33,7 @@ Tensor<float> resize_tf(TensorView<const float> pixels, std::int64_t height, std
                         TfInterpolation interpolation = TfInterpolation::bilinear, bool antialias = false,
                         AspectRatio aspect_ratio = AspectRatio::stretch);
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/data/resize.ipp>

@@ -8,7 +8,7 @@
 
 #include <strata/data/resize.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 namespace detail {
 
 /// For each output position along one axis the input positions it reads, first[i] to first[i] + count[i], and
@@ -513,4 +513,4 @@ STRATA_INLINE Tensor<float> resize_tf(TensorView<const float> pixels, std::int64
   return detail::tf_resize(pixels, height, width, interpolation, antialias, aspect_ratio);
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -15,8 +15,7 @@
 #include <strata/core/config.hpp>
 
 // stb's decoders and encoders, private to this library: a program may use its own stb beside them.
-namespace strata::inline STRATA_ABI {
-namespace detail::stb {
+namespace strata { inline namespace STRATA_ABI { namespace detail::stb {
 
 // The largest single allocation a decoder may make, so that a small file cannot unpack without end.
 inline thread_local size_t allocation_limit = 0;
@@ -128,5 +127,4 @@ inline void* reallocate(void* memory, size_t bytes) {
 #pragma pop_macro("STBIWDEF")
 #pragma pop_macro("STBIDEF")
 
-}  // namespace detail::stb
-}  // namespace strata::inline STRATA_ABI
+}}}  // namespace strata::STRATA_ABI::detail::stb

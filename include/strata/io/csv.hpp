@@ -8,7 +8,7 @@
 
 #include <strata/core/error.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// One field: text, or a number as the shortest text that reads back equal.
 struct CsvField {
@@ -51,7 +51,7 @@ class CsvTable {
   std::vector<std::vector<std::string>> rows_;
 };
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/io/csv.ipp>

@@ -8,7 +8,7 @@
 
 #include <strata/io/csv.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 namespace detail {
 
@@ -134,4 +134,4 @@ STRATA_COLD STRATA_INLINE std::string CsvTable::to_string() const {
   return out;
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -8,7 +8,7 @@
 #include <strata/core/shape.hpp>
 #include <strata/io/file.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// Element types of the tensors in files.
 enum class DType { boolean, uint8, int32, int64, float16, bfloat16, float32, float64 };
@@ -55,7 +55,7 @@ bool is_convertible(DType from, DType to);
 void read_elements(const InputFile& file, std::uint64_t offset, DType from, bool big_endian,
                    std::uint64_t count, DType to, void* out);
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/io/dtype.ipp>

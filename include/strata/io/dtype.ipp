@@ -7,7 +7,7 @@
 
 #include <strata/io/dtype.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 static_assert(std::endian::native == std::endian::little,
               "files are little-endian, as is every supported CPU");
@@ -121,4 +121,4 @@ STRATA_INLINE void read_elements(const InputFile& file, std::uint64_t offset, DT
   }
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -7,7 +7,7 @@
 
 #include <strata/core/error.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// A regular file open for reading at any position; several threads may read at once. Throws DataError that
 /// names the file and the cause: absent, a directory, unreadable, cut short.
@@ -69,7 +69,7 @@ void write_file_atomically(const std::string& path, std::string_view bytes);
 /// Makes the directory and its parents; no error where it exists. Throws DataError.
 void make_directories(const std::string& path);
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/io/file.ipp>

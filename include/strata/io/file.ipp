@@ -14,7 +14,7 @@
 
 #include <strata/io/file.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 namespace detail {
 
@@ -184,4 +184,4 @@ STRATA_COLD STRATA_INLINE void make_directories(const std::string& path) {
   }
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -14,7 +14,7 @@
 
 #include <strata/core/error.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// A JSON value (RFC 8259). Objects keep the order in which their members were added.
 ///
@@ -159,7 +159,7 @@ T Json::as() const {
   }
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/io/json.ipp>

@@ -8,7 +8,7 @@
 #include <strata/io/json.hpp>
 #include <strata/io/utf8.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// Recursive descent over the text.
 class Json::Parser {
@@ -410,4 +410,4 @@ STRATA_COLD STRATA_INLINE void Json::push_back(Json item) {
   std::get<Array>(value_).push_back(std::move(item));
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -8,7 +8,7 @@
 #include <strata/io/file.hpp>
 #include <strata/tensor/tensor.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// Reads a NumPy `.npy` file, format 1.0 to 3.0: bool, uint8, int32, int64, float16, float32 and float64,
 /// little- or big-endian, in C or Fortran order. The header is checked against the file's size at once; rows
@@ -110,7 +110,7 @@ void save_npy(const std::string& path, const Tensor<T>& array) {
   detail::save_npy(path, dtype_of<T>(), array.shape(), array.values().data());
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/io/npy.ipp>

@@ -8,7 +8,7 @@
 
 #include <strata/io/npy.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 namespace detail {
 
@@ -244,4 +244,4 @@ STRATA_COLD STRATA_INLINE void detail::save_npy(const std::string& path, DType d
   file.commit();
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

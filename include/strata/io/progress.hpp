@@ -6,7 +6,7 @@
 
 #include <strata/core/config.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// A progress bar on stderr, redrawn at most ten times a second. Silent where stderr is not a terminal.
 class ProgressBar {
@@ -33,7 +33,7 @@ class ProgressBar {
 /// "0.9s", "12s", "3m05s", "2h10m".
 std::string duration_text(double seconds);
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/io/progress.ipp>

@@ -8,7 +8,7 @@
 
 #include <strata/io/progress.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 STRATA_COLD STRATA_INLINE std::string duration_text(double seconds) {
   char text[32];
@@ -69,4 +69,4 @@ STRATA_COLD STRATA_INLINE void ProgressBar::draw(const std::string& note) {
   drawn_ = true;
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -13,7 +13,7 @@
 #include <strata/io/file.hpp>
 #include <strata/tensor/tensor.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// What a safetensors file says about one tensor.
 struct SafetensorsInfo {
@@ -97,7 +97,7 @@ inline void write_safetensors(const std::string& path, std::initializer_list<Saf
   write_safetensors(path, std::span(entries.begin(), entries.size()), metadata);
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/io/safetensors.ipp>

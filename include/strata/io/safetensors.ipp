@@ -6,7 +6,7 @@
 #include <strata/io/json.hpp>
 #include <strata/io/safetensors.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 namespace detail {
 
@@ -165,4 +165,4 @@ STRATA_COLD STRATA_INLINE void write_safetensors(const std::string& path,
   file.commit();
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -6,7 +6,7 @@
 
 #include <strata/core/error.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 enum class SeriesStyle { line, dots };
 
@@ -42,7 +42,7 @@ std::string svg(std::span<const Chart> charts, const SvgOptions& options = {});
 /// NaN stays where it is and does not enter the average.
 std::vector<double> ema(std::span<const double> values, double factor = 0.8);
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/io/svg.ipp>

@@ -10,7 +10,7 @@
 #include <strata/io/svg.hpp>
 #include <strata/io/utf8.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 namespace detail {
 
@@ -298,4 +298,4 @@ STRATA_COLD STRATA_INLINE std::vector<double> ema(std::span<const double> values
   return out;
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

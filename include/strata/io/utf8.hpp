@@ -5,7 +5,7 @@
 
 #include <strata/core/config.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// Length of the UTF-8 sequence that begins at text[at], 0 where there is none (RFC 3629: no overlong forms,
 /// no surrogates, nothing above U+10FFFF).
@@ -24,4 +24,4 @@ constexpr std::size_t utf8_length(std::string_view text, std::size_t at) {
   return outside ? 0 : length;
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -2,7 +2,7 @@
 
 #include <strata/layers/layer.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 struct ActivationOptions {
   Activation activation = Activation::linear;
@@ -107,4 +107,4 @@ template <class T>
 using BasicSoftmax = LayerHandle<ActivationImpl<T, SoftmaxOptions>>;
 using Softmax = BasicSoftmax<float>;
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -2,7 +2,7 @@
 
 #include <strata/layers/layer.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 struct BatchNormalizationOptions {
   double momentum = 0.99;
@@ -90,4 +90,4 @@ template <class T>
 using BasicBatchNormalization = LayerHandle<BatchNormalizationImpl<T>>;
 using BatchNormalization = BasicBatchNormalization<float>;
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -9,7 +9,7 @@
 #include <strata/ops/geometry.hpp>
 #include <strata/tensor/activation.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// Turns options into JSON (Keras's `get_config` keys) and back. An options struct names its fields once:
 ///
@@ -131,4 +131,4 @@ class ConfigReader {
   std::vector<std::string_view> known_;
 };
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

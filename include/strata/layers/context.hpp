@@ -8,7 +8,7 @@
 #include <strata/layers/parameter.hpp>
 #include <strata/tensor/backend.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// Buffers that come and go during a run and are kept for the next one.
 template <class T>
@@ -119,4 +119,4 @@ class BasicContext {
 };
 using Context = BasicContext<float>;
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -2,7 +2,7 @@
 
 #include <strata/layers/layer.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 struct Conv2DOptions {
   std::int64_t filters = 0;
@@ -94,4 +94,4 @@ template <class T>
 using BasicConv2D = LayerHandle<Conv2DImpl<T>>;
 using Conv2D = BasicConv2D<float>;
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -2,7 +2,7 @@
 
 #include <strata/layers/layer.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 struct DenseOptions {
   std::int64_t units = 0;
@@ -86,4 +86,4 @@ template <class T>
 using BasicDense = LayerHandle<DenseImpl<T>>;
 using Dense = BasicDense<float>;
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -2,7 +2,7 @@
 
 #include <strata/layers/layer.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 struct DropoutOptions {
   double rate = 0;  ///< fraction of inputs that become 0, in [0, 1)
@@ -49,4 +49,4 @@ template <class T>
 using BasicDropout = LayerHandle<DropoutImpl<T>>;
 using Dropout = BasicDropout<float>;
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

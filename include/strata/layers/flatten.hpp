@@ -2,7 +2,7 @@
 
 #include <strata/layers/layer.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 struct FlattenOptions {
   std::string name = {};
@@ -36,4 +36,4 @@ template <class T>
 using BasicFlatten = LayerHandle<FlattenImpl<T>>;
 using Flatten = BasicFlatten<float>;
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

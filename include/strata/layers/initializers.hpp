@@ -8,7 +8,7 @@
 #include <strata/core/random.hpp>
 #include <strata/core/shape.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// How a new weight gets its values. The functions below are Keras's, with Keras's scales; the numbers
 /// themselves come from the model's seed, so they are Strata's own.
@@ -149,4 +149,4 @@ void initialize(const Initializer& how, const Shape& shape, const RandomStream& 
   }
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -2,7 +2,7 @@
 
 #include <strata/layers/layer.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 struct InputOptions {
   Shape shape;  ///< of one sample, {150, 150, 3}
@@ -44,4 +44,4 @@ class BasicInput : public LayerHandle<InputImpl<T>> {
 };
 using Input = BasicInput<float>;
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

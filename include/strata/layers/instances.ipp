@@ -8,7 +8,7 @@
 #define STRATA_INSTANCE template class
 #endif
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 STRATA_INSTANCE BasicLayerImpl<float>;
 STRATA_INSTANCE LayerBase<ActivationImpl<float, ActivationOptions>, float, ActivationOptions>;
@@ -46,7 +46,7 @@ STRATA_INSTANCE RescalingImpl<float>;
 STRATA_INSTANCE LayerBase<ZeroPadding2DImpl<float>, float, ZeroPadding2DOptions>;
 STRATA_INSTANCE ZeroPadding2DImpl<float>;
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
 
 #undef STRATA_INSTANCE
 #endif

@@ -10,7 +10,7 @@
 #include <strata/layers/config.hpp>
 #include <strata/layers/context.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 template <class T>
 class BasicSymbol;
@@ -341,4 +341,4 @@ BasicSymbol<T> BasicLayer<T>::operator()(std::initializer_list<BasicSymbol<T>> i
       typename BasicSymbol<T>::Node{impl_, inputs, shape}));
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

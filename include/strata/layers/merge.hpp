@@ -2,7 +2,7 @@
 
 #include <strata/layers/layer.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 struct AddOptions {
   std::string name = {};
@@ -116,4 +116,4 @@ template <class T>
 using BasicConcatenate = LayerHandle<ConcatenateImpl<T>>;
 using Concatenate = BasicConcatenate<float>;
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -7,7 +7,7 @@
 #include <strata/tensor/packed_weights.hpp>
 #include <strata/tensor/tensor.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// Penalty on a weight, added to the loss: l1 * sum|w| + l2 * sum w^2.
 struct Regularizer {
@@ -62,4 +62,4 @@ class BasicParameter {
 template <class T>
 using ParameterPtr = std::shared_ptr<BasicParameter<T>>;
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -2,7 +2,7 @@
 
 #include <strata/layers/layer.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 struct Pooling2DOptions {
   Size2D pool_size = 2;
@@ -109,4 +109,4 @@ template <class T>
 using BasicGlobalAveragePooling2D = LayerHandle<GlobalAveragePooling2DImpl<T>>;
 using GlobalAveragePooling2D = BasicGlobalAveragePooling2D<float>;
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -6,7 +6,7 @@
 
 #include <strata/layers/layers.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// How a layer of one class comes back from its config.
 template <class T>
@@ -57,4 +57,4 @@ LayerPtr<T> layer_from_config(const Json& json, std::span<const BasicLayerFactor
                          "'; a class of your own is passed in with register_layer"));
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -2,7 +2,7 @@
 
 #include <strata/layers/layer.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 struct RescalingOptions {
   double scale = 1;
@@ -41,4 +41,4 @@ template <class T>
 using BasicRescaling = LayerHandle<RescalingImpl<T>>;
 using Rescaling = BasicRescaling<float>;
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

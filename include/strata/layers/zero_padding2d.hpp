@@ -2,7 +2,7 @@
 
 #include <strata/layers/layer.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// Rows and columns of zeros on each side. Converts from one number and from {height, width}, as in Keras.
 struct Pad2D {
@@ -73,4 +73,4 @@ template <class T>
 using BasicZeroPadding2D = LayerHandle<ZeroPadding2DImpl<T>>;
 using ZeroPadding2D = BasicZeroPadding2D<float>;
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

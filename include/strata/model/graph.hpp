@@ -6,7 +6,7 @@
 
 #include <strata/layers/input.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// Layers and how they feed each other: a directed acyclic graph in an order in which it can be computed. A
 /// layer may appear more than once; its calls share weights.
@@ -63,7 +63,7 @@ class Graph {
   std::vector<int> inputs_, outputs_;
 };
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/model/graph.ipp>

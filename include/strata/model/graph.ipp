@@ -6,7 +6,7 @@
 
 #include <strata/model/graph.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 // What a run of a graph keeps in its context. `root` of a node is the node in whose buffer its result lies.
 template <class T>
@@ -332,4 +332,4 @@ template class Graph<float>;
 template class Graph<double>;
 #endif
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -10,7 +10,7 @@
 #include <strata/data/dataset.hpp>
 #include <strata/model/graph.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 template <class T>
 class Trainer;
@@ -213,7 +213,7 @@ class BasicSequential : public BasicModel<T> {
 };
 using Sequential = BasicSequential<float>;
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/model/model.ipp>

@@ -8,7 +8,7 @@
 #include <strata/model/model.hpp>
 #include <strata/model/summary.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 template <class T>
 STRATA_COLD ModelImpl<T>::ModelImpl(std::vector<LayerPtr<T>> sequence, std::string name, std::uint64_t seed)
@@ -428,4 +428,4 @@ template class BasicSequential<float>;
 template class BasicSequential<double>;
 #endif
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

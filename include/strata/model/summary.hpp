@@ -4,7 +4,7 @@
 
 #include <strata/core/config.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 template <class T>
 class BasicModel;
@@ -16,7 +16,7 @@ template <class T>
 std::string summary_text(const BasicModel<T>& model);
 
 }  // namespace detail
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/model/summary.ipp>

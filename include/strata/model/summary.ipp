@@ -7,7 +7,7 @@
 #include <strata/model/model.hpp>
 #include <strata/model/summary.hpp>
 
-namespace strata::inline STRATA_ABI::detail {
+namespace strata { inline namespace STRATA_ABI { namespace detail {
 
 STRATA_COLD inline std::string with_commas(std::int64_t number) {
   std::string digits = std::to_string(number);
@@ -79,4 +79,4 @@ template std::string summary_text(const BasicModel<float>&);
 template std::string summary_text(const BasicModel<double>&);
 #endif
 
-}  // namespace strata::inline STRATA_ABI::detail
+}}}  // namespace strata::STRATA_ABI::detail

@@ -7,7 +7,7 @@
 #include <strata/io/safetensors.hpp>
 #include <strata/model/model.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// Every weight of a model with its path: "block1_conv1/kernel", "vgg16/block1_conv1/kernel" in a nested
 /// model. A shared weight comes once.
@@ -36,7 +36,7 @@ void load_weights(const BasicModel<T>& model, const std::string& path,
   load_weights(model, SafetensorsFile(path), options);
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/model/weights.ipp>

@@ -5,7 +5,7 @@
 
 #include <strata/model/weights.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 namespace detail {
 template <class T>
@@ -93,4 +93,4 @@ template void load_weights(const BasicModel<float>&, const SafetensorsFile&, con
 template void load_weights(const BasicModel<double>&, const SafetensorsFile&, const LoadWeightsOptions&);
 #endif
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -6,7 +6,7 @@
 #include <strata/core/shape.hpp>
 #include <strata/tensor/geometry.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// Height and width. Converts from one number: `.kernel_size = 3` is `{3, 3}`.
 struct Size2D {
@@ -105,4 +105,4 @@ inline Pool2DGeometry pool2d_geometry(const std::string& who, const Shape& input
 }
 
 }  // namespace ops
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

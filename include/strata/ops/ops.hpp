@@ -7,7 +7,7 @@
 /// Functions on tensors, for work that needs no model. Each checks its shapes and computes on `device`, where
 /// its tensors must be (host memory for the CPU); the layers of the same names do the same work through the
 /// same backend.
-namespace strata::inline STRATA_ABI::ops {
+namespace strata { inline namespace STRATA_ABI { namespace ops {
 
 struct Conv2DOptions {
   Size2D strides = 1;
@@ -82,4 +82,4 @@ Tensor<T> activate(const DevicePtr& device, const Activation& activation, const 
   return y;
 }
 
-}  // namespace strata::inline STRATA_ABI::ops
+}}}  // namespace strata::STRATA_ABI::ops

@@ -4,7 +4,7 @@
 
 #include <strata/core/error.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// An activation function. Every one of them has a derivative that follows from its output, so that nothing
 /// but the output is kept for the backward pass.
@@ -41,4 +41,4 @@ constexpr std::string_view name_of(const Activation& activation) {
   return activation_names[static_cast<int>(activation.kind)];
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -9,7 +9,7 @@
 #include <strata/tensor/packed_weights.hpp>
 #include <strata/tensor/pixel_scaling.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// Where a gradient goes: written over, or added to what earlier uses of the same weight left.
 template <class T>
@@ -149,4 +149,4 @@ class Backend {
   virtual void optimizer_step(const OptimizerSpec& spec, std::span<const OptimizerUpdate<T>> updates) = 0;
 };
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

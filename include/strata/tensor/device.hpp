@@ -7,7 +7,7 @@
 
 #include <strata/core/error.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 template <class T>
 class Backend;
@@ -62,4 +62,4 @@ inline Backend<double>& Device::backend<double>() {
   return *found;
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

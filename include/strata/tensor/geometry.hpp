@@ -4,7 +4,7 @@
 
 #include <strata/core/config.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// Everything a convolution needs to know. x is [batch,in_h,in_w,in_c], the kernel
 /// [kernel_h,kernel_w,in_c,out_c], y [batch,out_h,out_w,out_c]; output (oy, ox) reads input row oy * stride_h
@@ -43,4 +43,4 @@ struct Pad2DGeometry {
   std::int64_t top = 0, bottom = 0, left = 0, right = 0;
 };
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

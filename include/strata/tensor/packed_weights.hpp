@@ -8,7 +8,7 @@
 
 #include <strata/core/function_ref.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// What a backend derived from one weight (packed panels, transformed kernels), kept until the weight
 /// changes. Made once for a frozen layer, after every update for a trained one. Safe to use from several
@@ -53,4 +53,4 @@ struct WeightView {
   PackedWeights* packed = nullptr;
 };
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -2,7 +2,7 @@
 
 #include <strata/core/config.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// How uint8 pixels become numbers: y[c] = scale * x[reverse_channels ? channels-1-c : c] - mean[c], channels
 /// <= 4.
@@ -12,4 +12,4 @@ struct PixelScaling {
   bool reverse_channels = false;
 };
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -11,7 +11,7 @@
 #include <strata/core/shape.hpp>
 #include <strata/tensor/device.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// A shaped window on memory somebody else owns; `TensorView<const T>` only reads. Copying it copies no data.
 template <class T>
@@ -228,4 +228,4 @@ class Tensor {
   DevicePtr device_;
 };
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

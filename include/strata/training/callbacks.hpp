@@ -6,7 +6,7 @@
 #include <strata/model/model.hpp>
 #include <strata/training/history.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// What a callback sees of a running `fit` and can change.
 template <class T>
@@ -61,4 +61,4 @@ class CallbackHandle : public BasicCallback<T> {
   Impl& impl() const { return static_cast<Impl&>(BasicCallback<T>::impl()); }
 };
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -7,7 +7,7 @@
 #include <strata/training/callbacks.hpp>
 #include <strata/training/trainer.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 template <class T>
 struct BasicFitOptions {
@@ -42,7 +42,7 @@ using EvaluateOptions = BasicEvaluateOptions<float>;
 template <class T>
 DeviceBatch<T> to_device(Batch batch, const DevicePtr& device);
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/training/fit.ipp>

@@ -7,7 +7,7 @@
 #include <strata/io/progress.hpp>
 #include <strata/training/fit.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 template <class T>
 STRATA_COLD DeviceBatch<T> to_device(Batch batch, const DevicePtr& device) {
@@ -275,4 +275,4 @@ template DeviceBatch<float> to_device(Batch, const DevicePtr&);
 template DeviceBatch<double> to_device(Batch, const DevicePtr&);
 #endif
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

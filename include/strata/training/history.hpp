@@ -7,7 +7,7 @@
 
 #include <strata/core/error.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// Named figures in the order in which they were added: {"loss": 0.31, "accuracy": 0.87, "val_loss": ...}.
 class Logs {
@@ -84,4 +84,4 @@ class History {
   std::vector<Logs> logs_;
 };
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -9,7 +9,7 @@
 
 #include <strata/training/callbacks.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 struct CSVLoggerOptions {
   std::string filename = {};
@@ -118,7 +118,7 @@ template <class T>
 using BasicLambdaCallback = CallbackHandle<LambdaCallbackImpl<T>, BasicLambdaCallbackOptions<T>, T>;
 using LambdaCallback = BasicLambdaCallback<float>;
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/training/logging.ipp>

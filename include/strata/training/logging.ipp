@@ -10,7 +10,7 @@
 #include <strata/training/fit.hpp>
 #include <strata/training/logging.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 namespace detail {
 
@@ -160,4 +160,4 @@ template class LambdaCallbackImpl<float>;
 template class LambdaCallbackImpl<double>;
 #endif
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -6,7 +6,7 @@
 #include <strata/tensor/backend.hpp>
 #include <strata/tensor/tensor.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// What a loss is computed from and where it goes; all pointers are memory of the backend's device.
 template <class T>
@@ -136,4 +136,4 @@ BasicLoss<T>::BasicLoss(const char* name) {
                        "sparse_categorical_crossentropy, mean_squared_error");
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

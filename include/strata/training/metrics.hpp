@@ -10,7 +10,7 @@
 #include <strata/tensor/tensor.hpp>
 #include <strata/training/history.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// A figure gathered over batches. Derive from `MetricBase` to write one. All tensors are on the host.
 template <class T>
@@ -271,4 +271,4 @@ BasicMetric<T>::BasicMetric(const char* name) {
   }
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -7,7 +7,7 @@
 
 #include <strata/training/callbacks.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// The best value of one figure so far: what the callbacks of this file share. Source: Keras's
 /// MonitorCallback.
@@ -125,7 +125,7 @@ template <class T>
 using BasicModelCheckpoint = CallbackHandle<ModelCheckpointImpl<T>, ModelCheckpointOptions, T>;
 using ModelCheckpoint = BasicModelCheckpoint<float>;
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/training/monitoring.ipp>

@@ -10,7 +10,7 @@
 #include <strata/training/monitoring.hpp>
 #include <strata/training/saving.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 namespace detail {
 
@@ -237,4 +237,4 @@ template class ModelCheckpointImpl<float>;
 template class ModelCheckpointImpl<double>;
 #endif
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

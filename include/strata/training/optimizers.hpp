@@ -5,7 +5,7 @@
 #include <strata/io/json.hpp>
 #include <strata/tensor/backend.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// How weights follow gradients: hyper-parameters only. The state (moments) belongs to the model that was
 /// compiled with it.
@@ -171,4 +171,4 @@ inline Optimizer AdamW(const AdamWOptions& o = {}) {
   return {"adamw", adam.spec(), adam.clipping()};
 }
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -7,7 +7,7 @@
 #include <strata/model/weights.hpp>
 #include <strata/training/fit.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 /// Saves a model to one safetensors file, atomically: weights ("weights/..."), and in the metadata its
 /// config, Strata's version and, where it is compiled, the optimizer, whose state goes beside the weights
@@ -36,7 +36,7 @@ BasicModel<T> load_model(const std::string& path, BasicLoadOptions<T> options = 
 template <class T = float>
 BasicModel<T> model_from_config(const Json& json, std::span<const BasicLayerFactory<T>> custom = {});
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/training/saving.ipp>

@@ -5,7 +5,7 @@
 
 #include <strata/training/saving.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 namespace detail {
 template <class T>
@@ -158,4 +158,4 @@ template BasicModel<float> load_model(const std::string&, BasicLoadOptions<float
 template BasicModel<double> load_model(const std::string&, BasicLoadOptions<double>);
 #endif
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI

@@ -10,7 +10,7 @@
 #include <strata/training/metrics.hpp>
 #include <strata/training/optimizers.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 template <class T>
 struct BasicCompileOptions {
@@ -88,7 +88,7 @@ class Trainer final : public GradientSink<T> {
   std::vector<Slots> slots_;
 };
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/training/trainer.ipp>

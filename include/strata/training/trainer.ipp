@@ -5,7 +5,7 @@
 
 #include <strata/training/trainer.hpp>
 
-namespace strata::inline STRATA_ABI {
+namespace strata { inline namespace STRATA_ABI {
 
 template <class T>
 STRATA_COLD Trainer<T>::Trainer(BasicCompileOptions<T> options) : options_(std::move(options)) {
@@ -261,4 +261,4 @@ template class Trainer<float>;
 template class Trainer<double>;
 #endif
 
-}  // namespace strata::inline STRATA_ABI
+}}  // namespace strata::STRATA_ABI
