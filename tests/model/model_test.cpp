@@ -133,7 +133,12 @@ TEST_CASE("Graphs that cannot be computed are refused when they are made") {
       Conv2D({.filters = 1, .kernel_size = 3, .name = "c"})(a),
       Contains("[conv2d] layer 'c': expected images of shape [height,width,channels], found [3]"));
   CHECK_THROWS_WITH(Dense({.name = "d"})(a), Contains("expected units of at least 1, found 0"));
-  CHECK_THROWS_WITH(Dropout(1.0), Contains("[dropout] expected a rate in [0, 1), found 1"));
+  CHECK_THROWS_WITH(Dropout(1.5), Contains("[dropout] expected a rate in [0, 1], found 1.5"));
+  auto none = Input({.shape = {0}}), colourless = Input({.shape = {4, 4, 0}});
+  CHECK_THROWS_WITH(Dense({.units = 1, .name = "d"})(none),
+                    Contains("[dense] layer 'd': expected one or more features, found [0]"));
+  CHECK_THROWS_WITH(Conv2D({.filters = 1, .kernel_size = 3, .name = "c"})(colourless),
+                    Contains("[conv2d] layer 'c': expected images of one or more channels, found [4,4,0]"));
 }
 
 TEST_CASE("A layer that was built for other channels is refused") {

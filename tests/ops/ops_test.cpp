@@ -37,6 +37,7 @@ TEST_CASE("Shapes that do not fit are named") {
   CHECK_THROWS_WITH(ops::conv2d(device, x, Tensor<float>({1, 1, 2, 8}), Tensor<float>({2})),
                     Contains("expected a bias of shape [8], found [2]"));
   CHECK_THROWS_AS(ops::pool2d(device, PoolKind::max, x, 2, {.strides = {1, 0}}), ConfigError);
+  CHECK_THROWS_AS(ops::matmul(device, Tensor<float>({2, 0}), Tensor<float>({0, 3})), ShapeError);
   CHECK_THROWS_WITH(ops::matmul(device, Tensor<float>({2, 3}), Tensor<float>({2, 3})),
                     Contains("found [2,3] and [2,3]"));
 }

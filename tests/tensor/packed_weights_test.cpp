@@ -65,7 +65,9 @@ TEST_CASE("Activations compare by kind and slope and carry Keras's names") {
   CHECK(Activation{} == Activation::linear);
   CHECK(Activation::leaky_relu(0.1) != Activation::leaky_relu(0.2));
   CHECK(Activation::leaky_relu().negative_slope == 0.2);
-  CHECK_THROWS_WITH(Activation::leaky_relu(0), "[leaky_relu] expected a negative_slope above 0, found 0");
+  CHECK(Activation::leaky_relu(0) == Activation::relu);
+  CHECK_THROWS_WITH(Activation::leaky_relu(-1),
+                    "[leaky_relu] expected a negative_slope of 0 or more, found -1");
   CHECK(name_of(Activation::relu) == "relu");
   CHECK(name_of(Activation::leaky_relu(0.3)) == "leaky_relu");
   CHECK(name_of(Activation::softmax) == "softmax");

@@ -95,6 +95,39 @@ TEST_CASE("A device with memory of its own trains, evaluates and predicts the sa
         Approx(here.evaluate(points.x, points.y, {.verbose = 0})["loss"]).epsilon(1e-3));
 }
 
+TEST_CASE("validation_split trains on the first floor(n (1 - split)) samples, as Keras does") {
+  const auto trained = [](std::int64_t count, double split) {
+    Sequential model = network();
+    auto recorder = std::make_shared<Recorder>();
+    model.fit(Tensor<float>({count, 2}), Tensor<float>({count, 1}),
+              {.batch_size = 1, .validation_split = split, .callbacks = {recorder}, .verbose = 0});
+    return std::count(recorder->events.begin(), recorder->events.end(), '[');
+  };
+  CHECK(trained(10, 0.25) == 7);
+  CHECK(trained(3, 0.5) == 1);
+  CHECK(trained(4, 0.25) == 3);
+  CHECK(trained(5, 0) == 5);
+}
+
+TEST_CASE("Targets [n] belong to one output per sample") {
+  Tensor<float> flat = points.y;
+  flat.reshape({200});
+  for (const char* loss : {"binary_crossentropy", "mse"}) {
+    Sequential a = network(), b = network();
+    for (Sequential* model : {&a, &b})
+      model->compile({.loss = loss, .metrics = {Accuracy(), Precision(), Recall(), AUC()}});
+    const FitOptions options{.epochs = 2, .validation_split = 0.25, .verbose = 0};
+    const History column = a.fit(points.x, points.y, options), row = b.fit(points.x, flat, options);
+    for (const auto& name : column.names()) CHECK(column[name] == row[name]);
+    CHECK(b.train_on_batch(points.x, flat)["loss"] == a.train_on_batch(points.x, points.y)["loss"]);
+    CHECK(b.evaluate(points.x, flat, {.verbose = 0})["auc"] ==
+          a.evaluate(points.x, points.y, {.verbose = 0})["auc"]);
+  }
+  Sequential three{Input({.shape = {2}}), Dense({.units = 3})};
+  three.compile({.loss = MeanSquaredError()});
+  CHECK_THROWS_AS(three.train_on_batch(points.x, flat), ShapeError);
+}
+
 TEST_CASE("Pixels are scaled on the device, behind a frozen base too") {
   Tensor<std::uint8_t> pixels({12, 6, 6, 3});
   Tensor<float> scaled(pixels.shape()), labels({12, 1});
@@ -138,6 +171,37 @@ TEST_CASE("Dropout draws anew at each step, from the model's seed") {
   CHECK(loss_of(1, 1) == loss_of(1, 1));
   CHECK(loss_of(1, 2) != loss_of(1, 1));
   CHECK(loss_of(2, 1) != loss_of(1, 1));
+}
+
+TEST_CASE("Dropout(1) trains the biases alone, LeakyReLU(0) is a ReLU") {
+  Sequential model{Input({.shape = {2}}), Dropout(1), Dense({.units = 1})};
+  model.compile({.optimizer = SGD(), .loss = MeanSquaredError()});
+  const auto before = model.get_weights();
+  model.train_on_batch(points.x, points.y);
+  CHECK(model.get_weights()[0] == before[0]);
+  CHECK(model.get_weights()[1] != before[1]);
+  Sequential slope{Input({.shape = {2}}), LeakyReLU(0)};
+  CHECK(slope.predict(Tensor<float>({1, 2}, {-3, 4})) == Tensor<float>({1, 2}, {0, 4}));
+}
+
+TEST_CASE("A label that is no class is refused before it trains") {
+  Sequential model{Input({.shape = {2}}), Dense({.units = 3, .activation = Activation::softmax})};
+  model.compile({.loss = SparseCategoricalCrossentropy()});
+  const Tensor<float> x({4, 2});
+  const auto before = model.get_weights();
+  for (const float wrong : {3.F, -1.F, std::numeric_limits<float>::quiet_NaN()})
+    for (const Shape& shape : {Shape{4}, Shape{4, 1}}) {
+      const Tensor<float> y(shape, {0, 2, wrong, 1});
+      const auto message =
+          Contains(concat("[sparse_categorical_crossentropy] sample 2 of the batch has the "
+                          "label ",
+                          static_cast<double>(wrong), ", expected one of 3 classes"));
+      CHECK_THROWS_WITH(model.train_on_batch(x, y), message);
+      CHECK_THROWS_WITH(model.evaluate(x, y, {.verbose = 0}), message);
+      CHECK_THROWS_AS(model.fit(x, y, {.verbose = 0}), DataError);
+    }
+  CHECK(model.get_weights() == before);
+  CHECK(std::isfinite(model.train_on_batch(x, Tensor<float>({4}, {0, 2, 2, 1}))["loss"]));
 }
 
 TEST_CASE("Callbacks see every epoch and batch, add to the history and stop training") {
@@ -222,6 +286,9 @@ TEST_CASE("What cannot be trained says why") {
                     Contains("expected an input of shape [4,2], found [4,5]"));
   CHECK_THROWS_AS(model.fit(points.x, Tensor<float>({3, 1}), {}), ShapeError);
   CHECK_THROWS_AS(model.fit(points.x, points.y, {.validation_split = 1}), ConfigError);
+  CHECK_THROWS_WITH(model.fit(points.x, points.y, {.validation_split = 1e-17}),
+                    Contains("a validation_split of 1e-17 leaves one side of 200 samples empty"));
+  CHECK_THROWS_AS(model.fit(points.x, points.y, {.validation_split = 0.999}), ConfigError);
   CHECK_THROWS_AS(SGD({.learning_rate = -1}), ConfigError);
   CHECK_THROWS_WITH(Adam({.clipnorm = 1, .clipvalue = 1}),
                     Contains("only one of clipnorm, clipvalue and global_clipnorm"));

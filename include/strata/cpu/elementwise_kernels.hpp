@@ -120,13 +120,15 @@ inline void normalize(long rows, long channels, const float* mean, const float* 
     }
 }
 
+/// dx = a (dy - d) + b (x - mean). The mean d of dy goes first: it must cancel exactly where all dy are
+/// equal.
 inline void normalize_backward(long rows, long channels, const float* mean, const float* a, const float* b,
                                const float* d, const float* dy, const float* x, float* dx) {
   for (long r = 0; r < rows; ++r, x += channels, dy += channels, dx += channels)
     for (long c = 0; c < channels; c += width) {
       const long rest = channels - c < width ? channels - c : 0;
       const auto read = [&](const float* p) { return rest ? load_part(p + c, rest) : load(p + c); };
-      const Vec v = fma(read(dy), read(a), fma(read(x) - read(mean), read(b), read(d)));
+      const Vec v = fma(read(dy) - read(d), read(a), (read(x) - read(mean)) * read(b));
       rest ? store_part(dx + c, v, rest) : store(dx + c, v);
     }
 }

@@ -73,7 +73,7 @@ STRATA_INLINE void CpuBackend::batch_norm_backward(std::int64_t rows, std::int64
     const double slope = fixed_statistics ? 0 : -scale * inverse * gamma_gradient / count;
     a[c] = static_cast<float>(scale);
     b[c] = static_cast<float>(slope);
-    d[c] = static_cast<float>(fixed_statistics ? 0 : -scale * beta_sums[i] / count);
+    d[c] = static_cast<float>(fixed_statistics ? 0 : beta_sums[i] / count);
   }
   if (!dx) return;
   pool_.for_range(rows, row_grain(channels), [&](std::int64_t begin, std::int64_t end) {

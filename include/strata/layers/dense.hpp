@@ -39,6 +39,7 @@ class DenseImpl final : public LayerBase<DenseImpl<T>, T, DenseOptions> {
                          this->options().units);
     require<ShapeError>(out.rank() > 0, this->who(),
                         "expected an input of shape [...,features], found a scalar");
+    require<ShapeError>(out.back() > 0, this->who(), "expected one or more features, found ", out);
     out[-1] = this->options().units;
     return out;
   }

@@ -5,7 +5,7 @@
 namespace strata { inline namespace STRATA_ABI {
 
 struct DropoutOptions {
-  double rate = 0;  ///< fraction of inputs that become 0, in [0, 1)
+  double rate = 0;  ///< fraction of inputs that become 0, in [0, 1]
   std::string name = {};
 
   template <class Fields>
@@ -23,7 +23,7 @@ class DropoutImpl final : public LayerBase<DropoutImpl<T>, T, DropoutOptions> {
   static constexpr const char* type = "Dropout";
   explicit DropoutImpl(DropoutOptions options) : Base(std::move(options)) {
     const double rate = this->options().rate;
-    require<ConfigError>(rate >= 0 && rate < 1, this->who(), "expected a rate in [0, 1), found ", rate);
+    require<ConfigError>(rate >= 0 && rate <= 1, this->who(), "expected a rate in [0, 1], found ", rate);
   }
 
   Shape output_shape(typename Base::Shapes inputs) const override { return this->single(inputs); }
@@ -41,6 +41,8 @@ class DropoutImpl final : public LayerBase<DropoutImpl<T>, T, DropoutOptions> {
  private:
   void apply(typename Base::View x, typename Base::Output y, typename Base::Context& context) const {
     const double rate = passes_through(context.training()) ? 0 : this->options().rate;
+    if (rate == 1)
+      return context.device()->fill_zero(y.data(), static_cast<std::size_t>(y.size()) * sizeof(T));
     context.backend().dropout(x.size(), rate, context.random(), x.data(), y.data());
   }
 };

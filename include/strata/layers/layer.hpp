@@ -299,6 +299,12 @@ class LayerHandle : public BasicLayer<typename Impl::Scalar> {
            !std::is_same_v<std::remove_cvref_t<First>, Options> &&
            requires(First first) { Options{static_cast<First>(first)}; }) explicit LayerHandle(First first)
       : LayerHandle(Options{first}) {}
+  /// A whole number where the first option is a real one: `Dropout(1)`.
+  template <std::integral First>
+  requires(
+      !requires(First first) { Options{static_cast<First>(first)}; } &&
+      requires { Options{double()}; }) explicit LayerHandle(First first)
+      : LayerHandle(Options{static_cast<double>(first)}) {}
 };
 
 /// A symbolic tensor: the result of a call in the functional API.

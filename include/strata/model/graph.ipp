@@ -52,6 +52,38 @@ STRATA_COLD void visit(const BasicSymbol<T>& symbol, const std::vector<BasicSymb
     }
   }
 }
+
+// Nodes by falling distance from the outputs, as Keras runs and lists them: moving statistics of a layer that
+// appears more than once depend on the order. Returns the new number of each node. Source: Keras's map_graph.
+template <class T>
+STRATA_COLD std::vector<int> sort_by_depth(std::vector<typename Graph<T>::Node>& nodes) {
+  std::vector<int> depth(nodes.size(), -1), order, number(nodes.size());
+  std::map<const void*, int> of_layer;
+  const auto deepen = [&](int node, int to) {
+    int& now = depth[static_cast<std::size_t>(node)];
+    if (now < 0) order.push_back(node);
+    now = std::max(now, to);
+  };
+  for (int i = static_cast<int>(nodes.size()); i-- > 0;) {
+    const auto& node = nodes[static_cast<std::size_t>(i)];
+    int& deepest = of_layer[node.layer.get()];
+    deepen(i, deepest);
+    deepest = depth[static_cast<std::size_t>(i)];
+    for (const int input : node.inputs) deepen(input, deepest + 1);
+  }
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
+    return depth[static_cast<std::size_t>(a)] > depth[static_cast<std::size_t>(b)];
+  });
+  std::vector<typename Graph<T>::Node> sorted;
+  for (const int old : order) {
+    number[static_cast<std::size_t>(old)] = static_cast<int>(sorted.size());
+    sorted.push_back(std::move(nodes[static_cast<std::size_t>(old)]));
+  }
+  nodes = std::move(sorted);
+  for (auto& node : nodes)
+    for (int& input : node.inputs) input = number[static_cast<std::size_t>(input)];
+  return number;
+}
 }  // namespace detail
 
 template <class T>
@@ -63,8 +95,10 @@ STRATA_COLD Graph<T>::Graph(const std::vector<BasicSymbol<T>>& inputs,
   for (const auto& output : outputs) {
     require<ConfigError>(static_cast<bool>(output), "[model] an output was never made");
     detail::visit(output, inputs, numbers, nodes_);
-    outputs_.push_back(numbers.at(&output.node()));
   }
+  const std::vector<int> sorted = detail::sort_by_depth<T>(nodes_);
+  for (auto& [node, number] : numbers) number = sorted[static_cast<std::size_t>(number)];
+  for (const auto& output : outputs) outputs_.push_back(numbers.at(&output.node()));
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     require<ConfigError>(static_cast<bool>(inputs[i]) && numbers.contains(&inputs[i].node()),
                          "[model] input ", i, " leads to no output");

@@ -60,6 +60,7 @@ inline Conv2DGeometry conv2d_geometry(const std::string& who, const Shape& input
                                       const Window& window, std::int64_t batch = 1) {
   detail::require_images(who, input);
   require<ConfigError>(filters > 0, who, "expected filters of at least 1, found ", filters);
+  require<ShapeError>(input[2] > 0, who, "expected images of one or more channels, found ", input);
   const auto [out_h, top] =
       detail::window_extent(who, "height", input[0], window.size.height, window.strides.height,
                             window.dilation.height, window.padding);

@@ -64,6 +64,8 @@ template <class T>
 Tensor<T> matmul(const DevicePtr& device, const Tensor<T>& a, const Tensor<T>& b) {
   require<ShapeError>(a.rank() == 2 && b.rank() == 2 && a.shape()[1] == b.shape()[0],
                       "[matmul] expected shapes [m,k] and [k,n], found ", a.shape(), " and ", b.shape());
+  require<ShapeError>(a.shape()[1] > 0, "[matmul] expected shapes with one or more elements to sum, found ",
+                      a.shape(), " and ", b.shape());
   auto y = Tensor<T>::uninitialized({a.shape()[0], b.shape()[1]}, device);
   device->backend<T>().dense(a.shape()[0], a.shape()[1], b.shape()[1], a.data(), {.data = b.data()}, {},
                              y.data());

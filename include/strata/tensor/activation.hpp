@@ -18,9 +18,10 @@ struct Activation {
   /// x for x >= 0, else `negative_slope` * x. Keras's `leaky_relu` activation has 0.2, its LeakyReLU layer
   /// 0.3.
   static constexpr Activation leaky_relu(double negative_slope = 0.2) {
-    require<ConfigError>(negative_slope > 0, "[leaky_relu] expected a negative_slope above 0, found ",
+    require<ConfigError>(negative_slope >= 0, "[leaky_relu] expected a negative_slope of 0 or more, found ",
                          negative_slope);
-    return {Kind::leaky_relu, negative_slope};
+    // With a slope of 0 the derivative would not follow from the output.
+    return negative_slope > 0 ? Activation{Kind::leaky_relu, negative_slope} : Activation{Kind::relu};
   }
 
   friend constexpr bool operator==(const Activation&, const Activation&) = default;

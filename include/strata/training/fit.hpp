@@ -17,7 +17,7 @@ struct BasicFitOptions {
   int initial_epoch = 0;
   Dataset validation_data = {};
   std::int64_t validation_steps = 0;  ///< 0: one pass
-  double validation_split = 0;        ///< for tensors: the last fraction of them validates
+  double validation_split = 0;        ///< for tensors: the last count - floor(count * (1 - split)) validate
   bool shuffle = true;                ///< for tensors
   std::uint64_t seed = 0;             ///< of the shuffling
   Tensor<float> sample_weight = {};   ///< for tensors: [n]

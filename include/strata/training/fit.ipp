@@ -40,6 +40,23 @@ STRATA_COLD Trainer<T>& trainer_of(const BasicModel<T>& model) {
   return *model.model().trainer;
 }
 
+/// Throws DataError for targets that the loss cannot take; what does not fit by shape is left to the step.
+template <class T>
+STRATA_COLD void check_target(const BasicModel<T>& model, std::int64_t rows, TensorView<const float> target) {
+  const Graph<T>& graph = model.model().graph();
+  const Shape prediction = graph.nodes()[static_cast<std::size_t>(graph.outputs()[0])].shape.with_batch(rows);
+  const BasicLossImpl<T>& loss = trainer_of(model).loss().impl();
+  if (loss.accepts(prediction, target.shape())) loss.check(prediction, target);
+}
+
+/// The next batch, checked, on the model's device.
+template <class T>
+STRATA_COLD DeviceBatch<T> next_batch(const BasicModel<T>& model, PrefetchQueue& queue) {
+  Batch batch = queue.next().value();
+  check_target(model, batch.size(), batch.y);
+  return to_device<T>(std::move(batch), model.device());
+}
+
 /// Mean loss over batches, each counted with its size, and the trainer's metrics.
 class LossMean {
  public:
@@ -90,7 +107,7 @@ STRATA_COLD Logs evaluate(const BasicModel<T>& model, const Dataset& data,
   LossMean loss;
   trainer.reset_metrics();
   for (std::int64_t step = 0; step < steps; ++step) {
-    const DeviceBatch<T> batch = to_device<T>(queue.next().value(), model.device());
+    const DeviceBatch<T> batch = next_batch(model, queue);
     loss.add(trainer.test_step(model.model(), batch), batch.size());
     progress.update(step + 1);
   }
@@ -132,7 +149,7 @@ STRATA_COLD History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> o
     ProgressBar progress(steps, concat("Epoch ", epoch + 1, "/", options.epochs, " "), options.verbose == 1);
     for (std::int64_t step = 0; step < steps && !state.stop_training; ++step) {
       for (auto& callback : options.callbacks) callback.impl().on_train_batch_begin(state, step);
-      const DeviceBatch<T> batch = to_device<T>(queue.next().value(), device());
+      const DeviceBatch<T> batch = detail::next_batch(*this, queue);
       const double batch_loss = trainer.train_step(model(), batch);
       loss.add(batch_loss, batch.size());
       logs = detail::current_logs(trainer, loss);
@@ -187,8 +204,9 @@ STRATA_COLD History BasicModel<T>::fit(const Tensor<T>& x, const Tensor<T>& y, B
   const double split = options.validation_split;
   require<ConfigError>(split >= 0 && split < 1, who, "expected a validation_split in [0, 1), found ", split);
   const std::int64_t count = x.shape()[0];
-  const std::int64_t trained =
-      count - static_cast<std::int64_t>(std::floor(static_cast<double>(count) * split));
+  const auto trained = static_cast<std::int64_t>(std::floor(static_cast<double>(count) * (1 - split)));
+  require<ConfigError>(split == 0 || (trained > 0 && trained < count), who, "a validation_split of ", split,
+                       " leaves one side of ", count, " samples empty");
   const auto weights = [&](std::int64_t begin, std::int64_t end) {
     return options.sample_weight.empty() ? Tensor<float>()
                                          : detail::rows_of(options.sample_weight, begin, end);
@@ -233,6 +251,7 @@ STRATA_COLD Logs on_batch(BasicModel<T>& model,
   Trainer<T>& trainer = trainer_of(model);
   if (model.model().graph().empty() && x.rank() > 0) model.build(x.shape().without_batch());
   const DevicePtr& device = model.device();
+  if (x.rank() > 0) check_target(model, x.shape()[0], as_float(y));
   trainer.reset_metrics();
   LossMean loss;
   loss.add((trainer.*step)(model.model(), {x.to(device), y.to(device), sample_weight.to(device)}), 1);

@@ -12,8 +12,8 @@ namespace strata { inline namespace STRATA_ABI {
 template <class T>
 struct BasicLossArguments {
   Backend<T>& backend;
-  TensorView<const T> prediction;    ///< [n,...,classes]
-  TensorView<const T> target;        ///< of the same shape, or without the last axis for class numbers
+  TensorView<const T> prediction;  ///< [n,...,classes]
+  TensorView<const T> target;  ///< of the same shape, but see `accepts`; class numbers have no classes axis
   const T* sample_weight = nullptr;  ///< per row, or null
   bool logits = false;               ///< the prediction lacks its final activation (see `takes_logits_of`)
   double gradient_scale = 1;
@@ -31,8 +31,19 @@ class BasicLossImpl {
   virtual void compute(const BasicLossArguments<T>& arguments) const = 0;
   /// True where the loss can do without that final activation and be exact for extreme logits.
   virtual bool takes_logits_of(const Activation& activation) const { return (void)activation, false; }
-  /// Whether a target of that shape belongs to a prediction of this one (batch axes included).
-  virtual bool accepts(const Shape& prediction, const Shape& target) const { return prediction == target; }
+  /// Whether a target of that shape belongs to a prediction of this one (batch axes included). As in Keras,
+  /// [n] belongs to [n,1].
+  virtual bool accepts(const Shape& prediction, const Shape& target) const {
+    return prediction == target || (prediction.back() == 1 && target == rows_of(prediction));
+  }
+  /// Throws DataError for targets of an accepted shape that the loss cannot take; they are on the host.
+  virtual void check(const Shape& prediction, TensorView<const float> target) const {
+    (void)prediction, (void)target;
+  }
+
+ protected:
+  /// The shape without the last axis.
+  static Shape rows_of(const Shape& prediction) { return {prediction.begin(), prediction.end() - 1}; }
 };
 using LossImpl = BasicLossImpl<float>;
 
@@ -79,10 +90,21 @@ class BackendLoss final : public BasicLossImpl<T> {
            (spec_.kind == LossKind::binary_crossentropy ? Activation::sigmoid : Activation::softmax);
   }
   bool accepts(const Shape& prediction, const Shape& target) const override {
-    if (spec_.kind != LossKind::sparse_categorical_crossentropy) return prediction == target;
-    Shape rows(prediction.begin(), prediction.end() - 1), column = rows;
-    column.append(1);
-    return target == rows || target == column;
+    if (spec_.kind != LossKind::sparse_categorical_crossentropy)
+      return BasicLossImpl<T>::accepts(prediction, target);
+    Shape column = prediction;
+    column[-1] = 1;
+    return target == column || target == this->rows_of(prediction);
+  }
+  void check(const Shape& prediction, TensorView<const float> target) const override {
+    if (spec_.kind != LossKind::sparse_categorical_crossentropy) return;
+    const std::int64_t classes = prediction.back();
+    for (std::int64_t i = 0; i < target.size(); ++i) {
+      const float label = target.data()[i];
+      require<DataError>(label >= 0 && label < static_cast<float>(classes), "[", name(), "] sample ",
+                         i / (target.size() / target.shape()[0]), " of the batch has the label ",
+                         static_cast<double>(label), ", expected one of ", classes, " classes, from 0 on");
+    }
   }
 
  private:

@@ -20,7 +20,8 @@ class BasicMetricImpl {
   virtual ~BasicMetricImpl() = default;
   virtual std::string name() const = 0;
   virtual void reset() = 0;
-  /// prediction [n,...,classes], target as the loss takes it, weight per row or null.
+  /// prediction [n,...,classes], target as the loss takes it ([n] where it takes that for [n,1]), weight per
+  /// row or null.
   virtual void update(View prediction, View target, const T* weight) = 0;
   virtual double result() const = 0;
   /// For callbacks that monitor it; automatic: they must be told.
@@ -73,19 +74,19 @@ class AccuracyImpl final : public MetricBase<AccuracyImpl<T>, T> {
     const std::int64_t classes = prediction.shape().back(), rows = classes ? prediction.size() / classes : 0;
     const bool same = prediction.size() == target.size();
     const bool binary = same && (classes == 1 || options_.threshold != 0.5);
+    const auto threshold = static_cast<T>(options_.threshold);
     for (std::int64_t row = 0; row < rows; ++row) {
       const T* p = prediction.data() + row * classes;
       double right = 0;
       if (binary) {
         for (std::int64_t c = 0; c < classes; ++c)
-          right += (p[c] > static_cast<T>(options_.threshold)) == (target.data()[row * classes + c] > T(0.5));
+          right += static_cast<T>(p[c] > threshold) == target.data()[row * classes + c];
         right /= static_cast<double>(classes);
       } else {
-        const auto expected =
-            same ? std::max_element(target.data() + row * classes, target.data() + (row + 1) * classes) -
-                       (target.data() + row * classes)
-                 : static_cast<std::ptrdiff_t>(target.data()[row]);
-        right = std::max_element(p, p + classes) - p == expected;
+        const T* t = target.data() + row * classes;
+        const auto guess = std::max_element(p, p + classes) - p;
+        right = same ? guess == std::max_element(t, t + classes) - t
+                     : static_cast<T>(guess) == target.data()[row];
       }
       const double w = weight ? static_cast<double>(weight[row]) : 1;
       right_ += w * right;
@@ -115,19 +116,15 @@ struct ThresholdOptions {
 /// share.
 class ConfusionCounts {
  public:
-  explicit ConfusionCounts(std::vector<double> thresholds) : thresholds_(std::move(thresholds)) { reset(); }
-  void reset() { positives_.assign(thresholds_.size() + 1, {}); }
-  void add(double prediction, bool positive, double weight) {
-    // How many thresholds the prediction is above; the counts are summed up when asked for.
-    const auto above =
-        std::lower_bound(thresholds_.begin(), thresholds_.end(), prediction) - thresholds_.begin();
-    positives_[static_cast<std::size_t>(above)][positive] += weight;
-  }
+  explicit ConfusionCounts(std::size_t thresholds) : positives_(thresholds + 1) {}
+  void reset() { std::fill(positives_.begin(), positives_.end(), std::array<double, 2>{}); }
+  /// A prediction that is above so many of the thresholds.
+  void add(std::size_t above, bool positive, double weight) { positives_[above][positive] += weight; }
   struct Counts {
     double true_positives = 0, false_positives = 0, true_negatives = 0, false_negatives = 0;
   };
   std::vector<Counts> counts() const {
-    std::vector<Counts> out(thresholds_.size());
+    std::vector<Counts> out(positives_.size() - 1);
     for (std::size_t i = 0; i < out.size(); ++i)
       for (std::size_t k = 0; k < positives_.size(); ++k) {
         const auto& [negative, positive] = positives_[k];
@@ -138,12 +135,12 @@ class ConfusionCounts {
   }
 
  private:
-  std::vector<double> thresholds_;
-  std::vector<std::array<double, 2>>
-      positives_;  // by number of thresholds below: weights of negatives and positives
+  // By number of thresholds below: weights of negatives and positives, summed up when asked for.
+  std::vector<std::array<double, 2>> positives_;
 };
 
-/// Base of metrics over yes-or-no outputs.
+/// Base of metrics over yes-or-no outputs; `Derived::above` says how many thresholds a prediction exceeds.
+/// Comparisons are in T and every target but 0 is a yes, as in Keras.
 template <class Derived, class T>
 class ConfusionMetric : public MetricBase<Derived, T> {
  public:
@@ -155,13 +152,13 @@ class ConfusionMetric : public MetricBase<Derived, T> {
                         prediction.shape(), ", found ", target.shape());
     const std::int64_t classes = prediction.shape().back();
     for (std::int64_t i = 0; i < prediction.size(); ++i)
-      confusion_.add(static_cast<double>(prediction.data()[i]), target.data()[i] > T(0.5),
+      confusion_.add(static_cast<const Derived&>(*this).above(prediction.data()[i]), target.data()[i] != T(0),
                      weight ? static_cast<double>(weight[i / classes]) : 1);
   }
 
  protected:
-  ConfusionMetric(std::string name, std::vector<double> thresholds)
-      : confusion_(std::move(thresholds)), name_(std::move(name)) {}
+  ConfusionMetric(std::string name, std::size_t thresholds)
+      : confusion_(thresholds), name_(std::move(name)) {}
   static double ratio(double a, double b) { return b > 0 ? a / b : 0; }
   ConfusionCounts confusion_;
 
@@ -174,22 +171,32 @@ template <class T>
 class PrecisionImpl final : public ConfusionMetric<PrecisionImpl<T>, T> {
  public:
   explicit PrecisionImpl(const ThresholdOptions& o)
-      : ConfusionMetric<PrecisionImpl<T>, T>(o.name.empty() ? "precision" : o.name, {o.threshold}) {}
+      : ConfusionMetric<PrecisionImpl<T>, T>(o.name.empty() ? "precision" : o.name, 1),
+        threshold_(static_cast<T>(o.threshold)) {}
+  std::size_t above(T prediction) const { return prediction > threshold_; }
   double result() const override {
     const auto c = this->confusion_.counts()[0];
     return this->ratio(c.true_positives, c.true_positives + c.false_positives);
   }
+
+ private:
+  T threshold_;
 };
 /// True positives among actual positives.
 template <class T>
 class RecallImpl final : public ConfusionMetric<RecallImpl<T>, T> {
  public:
   explicit RecallImpl(const ThresholdOptions& o)
-      : ConfusionMetric<RecallImpl<T>, T>(o.name.empty() ? "recall" : o.name, {o.threshold}) {}
+      : ConfusionMetric<RecallImpl<T>, T>(o.name.empty() ? "recall" : o.name, 1),
+        threshold_(static_cast<T>(o.threshold)) {}
+  std::size_t above(T prediction) const { return prediction > threshold_; }
   double result() const override {
     const auto c = this->confusion_.counts()[0];
     return this->ratio(c.true_positives, c.true_positives + c.false_negatives);
   }
+
+ private:
+  T threshold_;
 };
 
 /// Area under the ROC or precision-recall curve from counts at evenly spread thresholds, as Keras's AUC
@@ -198,7 +205,14 @@ template <class T>
 class AUCImpl final : public ConfusionMetric<AUCImpl<T>, T> {
  public:
   explicit AUCImpl(const AUCOptions& o)
-      : ConfusionMetric<AUCImpl<T>, T>(o.name, thresholds(o.num_thresholds)), curve_(o.curve) {}
+      : ConfusionMetric<AUCImpl<T>, T>(o.name, checked(o.num_thresholds)),
+        intervals_(static_cast<T>(o.num_thresholds - 1)),
+        curve_(o.curve) {}
+  // Thresholds are i / (n - 1), the outer ones moved out of [0, 1]; the rounding of the product is Keras's.
+  std::size_t above(T prediction) const {
+    return prediction > T(0) ? static_cast<std::size_t>(std::ceil(std::min(prediction, T(1)) * intervals_))
+                             : 1;
+  }
   double result() const override {
     const auto c = this->confusion_.counts();
     double area = 0;
@@ -225,13 +239,11 @@ class AUCImpl final : public ConfusionMetric<AUCImpl<T>, T> {
   }
 
  private:
-  static std::vector<double> thresholds(int count) {
+  static std::size_t checked(int count) {
     require<ConfigError>(count >= 2, "[auc] expected num_thresholds of at least 2, found ", count);
-    std::vector<double> out{-1e-7};
-    for (int i = 1; i + 1 < count; ++i) out.push_back(static_cast<double>(i) / (count - 1));
-    out.push_back(1 + 1e-7);
-    return out;
+    return static_cast<std::size_t>(count);
   }
+  T intervals_;
   Curve curve_;
 };
 
