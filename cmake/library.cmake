@@ -1,5 +1,6 @@
 # strata::strata    header-only: the headers and what they need
 # strata::compiled  the same headers with STRATA_COMPILED, and a static library that carries the .ipp files once
+# strata::eigen     for strata/eigen.hpp, beside either of them: what Eigen needs
 find_package(Threads REQUIRED)
 find_path(STRATA_STB_INCLUDE_DIR stb/stb_image.h)
 if(NOT STRATA_STB_INCLUDE_DIR)
@@ -25,6 +26,16 @@ target_include_directories(strata INTERFACE $<BUILD_INTERFACE:${include_dir}>
 target_link_libraries(strata INTERFACE Threads::Threads)
 if(NOT STRATA_STB_INCLUDE_DIR STREQUAL /usr/include)
   target_include_directories(strata SYSTEM INTERFACE $<BUILD_INTERFACE:${STRATA_STB_INCLUDE_DIR}>)
+endif()
+
+find_package(Eigen3 3.4 QUIET NO_MODULE)
+if(TARGET Eigen3::Eigen)
+  add_library(strata_eigen INTERFACE)
+  add_library(strata::eigen ALIAS strata_eigen)
+  set_target_properties(strata_eigen PROPERTIES EXPORT_NAME eigen)
+  target_link_libraries(strata_eigen INTERFACE strata Eigen3::Eigen)
+else()
+  message(STATUS "strata::eigen and its tests are left out: Eigen 3.4 was not found (Debian: libeigen3-dev)")
 endif()
 
 if(NOT STRATA_BUILD_COMPILED)

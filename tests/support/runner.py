@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 JOBS = len(os.sched_getaffinity(0))
+EIGEN = "/usr/include/eigen3"
 THREADED = re.compile(r"parallel|pool|loader|prefetch|dataset|generator|threads")
 EPILOG = """FILTER runs only what contains this text: a test program (core/, parallel_test), a step (format, headers, docs,
 examples, packaging, weights, asan, tsan) or, where neither fits, the name or [tag] of a test case.
@@ -182,13 +183,19 @@ def step_headers():
     compilers = {"g++": ["g++", *strict], "g++, compiled": ["g++", *strict, "-DSTRATA_COMPILED"]}
     if has("clang++"):
         compilers["clang++"] = ["clang++", *strict]
-    sources = []
+    sources, eigen_sources = [], []
     for header in sorted(glob.glob("**/*.hpp", root_dir="include", recursive=True)):
         path = f"build/headers/{header}.cpp"
         # Twice, so that a missing include guard shows.
         write_changed(path, f"#include <{header}>\n#include <{header}>\n")
-        sources.append((header, path))
+        (eigen_sources if header.startswith("strata/eigen") else sources).append((header, path))
     compile_all("headers", sources, compilers)
+    # Only these get Eigen's folder: nothing else may need it.
+    if os.path.isdir(EIGEN):
+        compile_all("headers with Eigen", eigen_sources,
+                    {name: [*command, "-isystem", EIGEN] for name, command in compilers.items()})
+    else:
+        totals.skips.append(f"headers with Eigen: {EIGEN} is missing")
 
 
 def step_docs():

@@ -40,7 +40,7 @@ struct Case {
   /// Beyond the relative L2 error: |found - expected| <= tolerance * (|expected| + floor) for every element.
   bool elementwise = false;
   double floor = 1e-33;       ///< float has no relative precision below 1e-38
-  bool float_oracle = false;  ///< expected values from the float reference: where float's own limits count
+  bool float_oracle = false;  ///< expected values from the reference in float too: where its limits count
   bool large = false;         ///< takes the naive reference long
 };
 

@@ -79,8 +79,8 @@ Outcome<T> run(const Case& c, const DevicePtr& device, std::int64_t shift = 0) {
 }
 
 /// The worst relative L2 error of an output; infinite where the special values or an element disagree.
-template <class T>
-double error(const Case& c, double tolerance, const Outcome<float>& found, const Outcome<T>& expected) {
+template <class T, class Expected>
+double error(const Case& c, double tolerance, const Outcome<T>& found, const Outcome<Expected>& expected) {
   double worst = 0;
   const auto compare = [&](const auto& is, const auto& should) {
     double difference = 0, norm = 0;
@@ -106,7 +106,8 @@ template <class U>
 bool same_bits(const std::vector<U>& a, const std::vector<U>& b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(U)) == 0);
 }
-bool same_bits(const Outcome<float>& a, const Outcome<float>& b) {
+template <class T>
+bool same_bits(const Outcome<T>& a, const Outcome<T>& b) {
   bool same = same_bits(a.results, b.results);
   for (std::size_t i = 0; i < a.operands.size(); ++i) same = same && same_bits(a.operands[i], b.operands[i]);
   return same;
@@ -118,6 +119,7 @@ Operand Cases::output(std::int64_t count) {
   return {.values = std::vector<float>(static_cast<std::size_t>(count), nan), .output = true};
 }
 
+template <class T>
 void check_conformance(const DevicePtr& device, const ConformanceGroup& group,
                        const ConformanceOptions& options) {
   struct Figure {
@@ -132,19 +134,19 @@ void check_conformance(const DevicePtr& device, const ConformanceGroup& group,
     INFO(c.primitive << " " << c.description);
     double worst = 0;
     const auto compare = [&](const auto& expected) {
-      const Outcome<float> aligned = run<float>(c, device), shifted = run<float>(c, device, 1);
+      const Outcome<T> aligned = run<T>(c, device), shifted = run<T>(c, device, 1);
       worst = std::max(error(c, options.tolerance, aligned, expected),
                        error(c, options.tolerance, shifted, expected));
       CHECK(worst <= options.tolerance);
       CHECK((aligned.margins_intact && shifted.margins_intact));
-      CHECK(same_bits(run<float>(c, device), aligned));
+      CHECK(same_bits(run<T>(c, device), aligned));
       for (const DevicePtr& variant : options.variants) {
         INFO("on " << variant->description());
-        CHECK(same_bits(run<float>(c, variant), aligned));
+        CHECK(same_bits(run<T>(c, variant), aligned));
       }
     };
     if (c.float_oracle)
-      compare(run<float>(c, reference));
+      compare(run<T>(c, reference));
     else
       compare(run<double>(c, reference));
     Figure& figure = figures[c.primitive];
@@ -156,6 +158,9 @@ void check_conformance(const DevicePtr& device, const ConformanceGroup& group,
     std::printf("%-24s %4d cases, relative error at most %.1e (%s)\n", primitive.c_str(), figure.cases,
                 figure.error, figure.worst.c_str());
 }
+
+template void check_conformance<float>(const DevicePtr&, const ConformanceGroup&, const ConformanceOptions&);
+template void check_conformance<double>(const DevicePtr&, const ConformanceGroup&, const ConformanceOptions&);
 
 namespace {
 

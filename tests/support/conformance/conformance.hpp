@@ -28,9 +28,10 @@ inline constexpr ConformanceGroup conformance_groups[] = {
     {"optimizers", optimizer_cases},
 };
 
-/// Runs every case of the group on the device in float, with Catch's assertions: right values, nothing
-/// written beside the outputs, nothing read beside the inputs, the same bits again. Prints the worst error
-/// per primitive.
+/// Runs every case of the group on the device in T, float or double, with Catch's assertions: right values,
+/// nothing written beside the outputs, nothing read beside the inputs, the same bits again. Prints the worst
+/// error per primitive.
+template <class T = float>
 void check_conformance(const strata::DevicePtr& device, const ConformanceGroup& group,
                        const ConformanceOptions& options = {});
 

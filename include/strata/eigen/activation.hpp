@@ -1,0 +1,94 @@
+#pragma once
+
+#include <strata/eigen/map.hpp>
+#include <strata/tensor/backend.hpp>
+
+namespace strata { inline namespace STRATA_ABI { namespace eigen {
+
+// Eigen's min and max may drop NaN; these keep it, so that it is seen in the loss.
+
+/// The larger of two numbers each.
+template <class A, class B>
+auto maximum(const A& a, const B& b) {
+  return (a > b || a.isNaN()).select(a, b);
+}
+/// x cut to [low, high].
+template <class X, class T = typename X::Scalar>
+auto clip(const X& x, T low, T high) {
+  return (x < low).select(low, (x > high).select(high, x));
+}
+
+/// e^x / sum(e^x) of one row, in place.
+template <class RowExpression>
+void softmax(RowExpression&& row) {
+  row = (row - row.template maxCoeff<Eigen::PropagateNaN>()).exp();
+  row /= row.sum();
+}
+
+/// y = f(x), both [rows, channels]; y may be x.
+template <class T>
+void activate(const Activation& f, ArrayMap<const T> x, ArrayMap<T> y) {
+  const T slope = T(f.negative_slope);
+  switch (f.kind) {
+    case Activation::Kind::linear:
+      y = x;
+      break;
+    case Activation::Kind::relu:
+      y = (x < T(0)).select(T(0), x);
+      break;
+    case Activation::Kind::leaky_relu:
+      y = (x < T(0)).select(slope * x, x);
+      break;
+    case Activation::Kind::elu:
+      y = (x < T(0)).select(x.expm1(), x);
+      break;
+    case Activation::Kind::sigmoid:
+      y = (T(1) + (-x).exp()).inverse();  // in float, logistic() is off by 6e-4 near -9
+      break;
+    case Activation::Kind::tanh:
+      y = x.tanh();
+      break;
+    case Activation::Kind::softmax:
+      y = x;
+      for (Index r = 0; r < y.rows(); ++r) softmax(y.row(r));
+      break;
+  }
+}
+
+/// dx = f'(x) * dy, where f' follows from y = f(x); all [rows, channels], dx may be dy.
+template <class T>
+void activate_backward(const Activation& f, ArrayMap<const T> y, ArrayMap<const T> dy, ArrayMap<T> dx) {
+  const T slope = T(f.negative_slope);
+  switch (f.kind) {
+    case Activation::Kind::linear:
+      dx = dy;
+      break;
+    case Activation::Kind::relu:
+      dx = (y > T(0)).select(dy, T(0));
+      break;
+    case Activation::Kind::leaky_relu:
+      dx = (y > T(0)).select(dy, slope * dy);
+      break;
+    case Activation::Kind::elu:
+      dx = (y < T(0)).select((y + T(1)) * dy, dy);
+      break;
+    case Activation::Kind::sigmoid:
+      dx = y * (T(1) - y) * dy;
+      break;
+    case Activation::Kind::tanh:
+      dx = (T(1) - y.square()) * dy;
+      break;
+    case Activation::Kind::softmax:
+      for (Index r = 0; r < y.rows(); ++r) dx.row(r) = y.row(r) * (dy.row(r) - (y.row(r) * dy.row(r)).sum());
+      break;
+  }
+}
+
+/// Bias and activation of a product [rows, channels], in place. Pooling is the convolution's.
+template <class T>
+void finish(const Epilogue<T>& epilogue, ArrayMap<T> y) {
+  if (epilogue.bias) y.rowwise() += Eigen::Map<const Row<T>>(epilogue.bias, y.cols());
+  activate<T>(epilogue.activation, {y.data(), y.rows(), y.cols()}, y);
+}
+
+}}}  // namespace strata::STRATA_ABI::eigen

@@ -1,0 +1,165 @@
+#pragma once
+
+#include <strata/eigen/convolution.hpp>
+#include <strata/eigen/losses.hpp>
+#include <strata/eigen/normalization.hpp>
+#include <strata/eigen/optimizers.hpp>
+
+namespace strata { inline namespace STRATA_ABI { namespace eigen {
+
+/// Backend<T> in Eigen's terms: what is one expression stands here, the rest in the files beside this one.
+/// Convolutions and pooling take an image per task, everything else runs on the calling thread.
+template <class T>
+class EigenBackend final : public Backend<T> {
+  using In = ArrayMap<const T>;
+  using Out = ArrayMap<T>;
+  using MatrixIn = MatrixMap<const T>;
+  using MatrixOut = MatrixMap<T>;
+
+ public:
+  explicit EigenBackend(ThreadPool& pool) : pool_(pool) {}
+
+  // --- convolution and pooling ---
+
+  void conv2d(const Conv2DGeometry& g, const T* x, WeightView<T> kernel, const Epilogue<T>& epilogue,
+              T* y) override {
+    eigen::conv2d(pool_, g, x, kernel.data, epilogue, y);
+  }
+  void conv2d_backward_input(const Conv2DGeometry& g, const T* dy, WeightView<T> kernel, T* dx) override {
+    eigen::conv2d_backward_input(pool_, g, dy, kernel.data, dx);
+  }
+  void conv2d_backward_kernel(const Conv2DGeometry& g, const T* x, const T* dy,
+                              Gradient<T> dkernel) override {
+    eigen::conv2d_backward_kernel(pool_, g, x, dy, dkernel);
+  }
+  void pool2d(const Pool2DGeometry& g, PoolKind kind, const T* x, T* y) override {
+    const Index in = g.in_h * g.in_w * g.channels, out = g.out_h * g.out_w * g.channels;
+    pool_.run(g.batch, [&](Index n, int) { pool_image(g, kind, x + n * in, y + n * out); });
+  }
+  void pool2d_backward(const Pool2DGeometry& g, PoolKind kind, const T* x, const T* y, const T* dy,
+                       T* dx) override {
+    const Index in = g.in_h * g.in_w * g.channels, out = g.out_h * g.out_w * g.channels;
+    pool_.run(g.batch, [&](Index n, int) {
+      pool_image_backward(g, kind, x + n * in, y + n * out, dy + n * out, dx + n * in);
+    });
+  }
+
+  // --- dense ---
+
+  void dense(Index rows, Index in, Index out, const T* x, WeightView<T> kernel, const Epilogue<T>& epilogue,
+             T* y) override {
+    MatrixOut(y, rows, out).noalias() = MatrixIn(x, rows, in) * MatrixIn(kernel.data, in, out);
+    finish<T>(epilogue, {y, rows, out});
+  }
+  void dense_backward_input(Index rows, Index in, Index out, const T* dy, WeightView<T> kernel,
+                            T* dx) override {
+    MatrixOut(dx, rows, in).noalias() = MatrixIn(dy, rows, out) * MatrixIn(kernel.data, in, out).transpose();
+  }
+  void dense_backward_kernel(Index rows, Index in, Index out, const T* x, const T* dy,
+                             Gradient<T> dkernel) override {
+    MatrixOut gradient(dkernel.data, in, out);
+    if (!dkernel.accumulate) gradient.setZero();
+    gradient.noalias() += MatrixIn(x, rows, in).transpose() * MatrixIn(dy, rows, out);
+  }
+
+  // --- elementwise and data movement ---
+
+  void bias_gradient(Index rows, Index channels, const T* dy, Gradient<T> dbias) override {
+    store(column_sums<T>({dy, rows, channels}), dbias);
+  }
+  void activation(const Activation& f, Index rows, Index channels, const T* x, T* y) override {
+    activate<T>(f, {x, rows, channels}, {y, rows, channels});
+  }
+  void activation_backward(const Activation& f, Index rows, Index channels, const T* y, const T* dy,
+                           T* dx) override {
+    activate_backward<T>(f, {y, rows, channels}, {dy, rows, channels}, {dx, rows, channels});
+  }
+  void affine(Index count, T scale, T offset, const T* x, T* y) override {
+    Out(y, 1, count) = scale * In(x, 1, count) + offset;
+  }
+  void axpy(Index count, T alpha, const T* x, T* y) override { Out(y, 1, count) += alpha * In(x, 1, count); }
+  void copy_block(Index rows, Index columns, const T* x, Index x_stride, T* y, Index y_stride) override {
+    block(y, rows, columns, y_stride) = block(x, rows, columns, x_stride);
+  }
+  void pad2d(const Pad2DGeometry& g, const T* x, T* y) override {
+    const Index inner = g.in_h * g.in_w * g.channels;
+    Out(y, g.batch, padded_size(g)).setZero();
+    for (Index n = 0; n < g.batch; ++n) inside(g, y, n) = In(x + n * inner, g.in_h, g.in_w * g.channels);
+  }
+  void pad2d_backward(const Pad2DGeometry& g, const T* dy, T* dx) override {
+    const Index inner = g.in_h * g.in_w * g.channels;
+    for (Index n = 0; n < g.batch; ++n) Out(dx + n * inner, g.in_h, g.in_w * g.channels) = inside(g, dy, n);
+  }
+  void scale_pixels(Index pixels, Index channels, const PixelScaling& scaling, const std::uint8_t* x,
+                    T* y) override {
+    const ArrayMap<const std::uint8_t> from(x, pixels, channels);
+    Out to(y, pixels, channels);
+    for (Index c = 0; c < channels; ++c)
+      to.col(c) =
+          T(scaling.scale) * from.col(scaling.reverse_channels ? channels - 1 - c : c).template cast<T>() -
+          T(scaling.mean[c]);
+  }
+  void dropout(Index count, double rate, const RandomStream& random, const T* x, T* y) override {
+    const auto kept = [&](Index i) { return double(random.uniform(static_cast<std::uint64_t>(i))) >= rate; };
+    Out(y, 1, count) = Row<bool>::NullaryExpr(count, kept).select(In(x, 1, count) / T(1 - rate), T(0));
+  }
+
+  // --- batch normalization ---
+
+  void batch_norm(Index rows, Index channels, double epsilon, const T* x, const T* gamma, const T* beta,
+                  T* mean, T* variance, T* y) override {
+    eigen::batch_norm<T>(epsilon, {x, rows, channels}, gamma, beta, mean, variance, {y, rows, channels});
+  }
+  void batch_norm_inference(Index rows, Index channels, double epsilon, const T* x, const T* gamma,
+                            const T* beta, const T* mean, const T* variance, T* y) override {
+    normalize<T>(epsilon, {x, rows, channels}, gamma, beta, channel_row(mean, channels),
+                 channel_row(variance, channels), {y, rows, channels});
+  }
+  void batch_norm_backward(Index rows, Index channels, double epsilon, bool fixed_statistics, const T* x,
+                           const T* gamma, const T* mean, const T* variance, const T* dy, T* dx,
+                           Gradient<T> dgamma, Gradient<T> dbeta) override {
+    eigen::batch_norm_backward<T>(epsilon, fixed_statistics, {x, rows, channels}, gamma, mean, variance,
+                                  {dy, rows, channels}, dx, dgamma, dbeta);
+  }
+
+  // --- losses, penalties, optimizers ---
+
+  void loss(const LossSpec& spec, Index rows, Index classes, const T* prediction, const T* target,
+            const T* sample_weight, double gradient_scale, T* losses, T* gradient) override {
+    eigen::loss<T>(spec, {prediction, rows, classes}, target, sample_weight, gradient_scale, losses,
+                   gradient);
+  }
+  double l1_l2_penalty(Index count, double l1, double l2, const T* w, T* gradient) override {
+    const In weights(w, 1, count);
+    Out(gradient, 1, count) += T(l1) * weights.sign() + T(2 * l2) * weights;
+    return l1 * weights.template cast<double>().abs().sum() + l2 * sum_of_squares(count, w);
+  }
+  double sum_of_squares(Index count, const T* x) override {
+    return In(x, 1, count).template cast<double>().square().sum();
+  }
+  void optimizer_step(const OptimizerSpec& spec, std::span<const OptimizerUpdate<T>> updates) override {
+    for (const OptimizerUpdate<T>& update : updates) eigen::optimizer_step(spec, update);
+  }
+
+ private:
+  /// A block whose rows lie `stride` elements apart.
+  template <class U>
+  static auto block(U* data, Index rows, Index columns, Index stride) {
+    using Plain = std::conditional_t<std::is_const_v<U>, const Array<T>, Array<T>>;
+    return Eigen::Map<Plain, 0, Eigen::OuterStride<>>(data, rows, columns, Eigen::OuterStride<>(stride));
+  }
+  static Index padded_size(const Pad2DGeometry& g) {
+    return (g.in_h + g.top + g.bottom) * (g.in_w + g.left + g.right) * g.channels;
+  }
+  /// Image n of padded ones without its padding, [in_h, in_w * channels].
+  template <class U>
+  static auto inside(const Pad2DGeometry& g, U* padded, Index n) {
+    const Index stride = (g.in_w + g.left + g.right) * g.channels;
+    return block(padded + n * padded_size(g) + g.top * stride + g.left * g.channels, g.in_h,
+                 g.in_w * g.channels, stride);
+  }
+
+  ThreadPool& pool_;
+};
+
+}}}  // namespace strata::STRATA_ABI::eigen
