@@ -10,6 +10,8 @@
 #include <strata/core/error.hpp>
 #include <strata/core/parallel.hpp>
 
+#include "support/no_threads.hpp"
+
 using namespace strata;
 
 TEST_CASE("A pool counts its threads") {
@@ -17,6 +19,15 @@ TEST_CASE("A pool counts its threads") {
   CHECK(ThreadPool().threads() == available_cpus());
   CHECK(ThreadPool(3).threads() == 3);
   CHECK_THROWS_AS(ThreadPool(-1), ConfigError);
+}
+
+TEST_CASE("Where no thread can be started a pool works with those it has") {
+  const NoThreads none;
+  ThreadPool pool(4);
+  CHECK(pool.threads() == 1);
+  std::int64_t sum = 0;
+  pool.run(10, [&](std::int64_t task, int) { sum += task; });
+  CHECK(sum == 45);
 }
 
 TEST_CASE("Every task runs once, with a worker number in range") {

@@ -6,6 +6,8 @@
 
 #include <strata/data/prefetch.hpp>
 
+#include "support/no_threads.hpp"
+
 using namespace strata;
 
 namespace {
@@ -37,6 +39,12 @@ class Counter final : public BatchSource {
 };
 
 }  // namespace
+
+TEST_CASE("Where no thread can be started batches are loaded when asked for", "[data][prefetch]") {
+  const NoThreads none;
+  PrefetchQueue queue(Dataset(std::make_shared<Counter>()), 0, 3, 2, 4);
+  for (int i = 0; i < 3; ++i) CHECK(queue.next().value().x(0) == static_cast<float>(i));
+}
 
 TEST_CASE("batches arrive in order for any number of threads", "[data][prefetch]") {
   for (const int threads : {0, 1, 4}) {

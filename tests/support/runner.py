@@ -270,12 +270,12 @@ def step_weights():
 def step_asan():
     programs = configure("build/asan", "asan")
     run_programs("build/asan", programs, "asan: ", ["~[slow]"],
-                 {"ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1", "UBSAN_OPTIONS": "print_stacktrace=1"})
+                 {"ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:allocator_may_return_null=1", "UBSAN_OPTIONS": "print_stacktrace=1"})
 
 
 def step_tsan():
     programs = [program for program in configure("build/tsan", "tsan") if THREADED.search(program)]
-    run_programs("build/tsan", programs, "tsan: ", ["~[slow]"], {"TSAN_OPTIONS": "halt_on_error=1"})
+    run_programs("build/tsan", programs, "tsan: ", ["~[slow]"], {"TSAN_OPTIONS": "halt_on_error=1:allocator_may_return_null=1"})
 
 
 # ---- the whole ------------------------------------------------------------------------------------------------

@@ -1,7 +1,10 @@
 #include <catch2/catch.hpp>
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <cmath>
+#include <csignal>
 #include <filesystem>
 #include <limits>
 
@@ -359,6 +362,29 @@ TEST_CASE("CSVLogger goes on with its own file and no other") {
   CHECK_THROWS_WITH(train(CSVLogger({.filename = folder / "none/log.csv"}), {0.5}),
                     Contains("[csv_logger] cannot write") && Contains("none/log.csv"));
   CHECK_THROWS_WITH(train(CSVLogger({.filename = "/dev/full"}), {0.5}), Contains("No space left"));
+}
+
+TEST_CASE("CSVLogger leaves no half row on a full disk, and cuts one that another left") {
+  const TemporaryDirectory folder;
+  const std::string file = folder / "log.csv";
+  const CSVLogger logger({.filename = file, .append = true});
+  train(logger, {0.5});
+  const std::string first = read_file(file);
+  {
+    // A file that may grow by four bytes stands for the disk.
+    struct rlimit before {};
+    getrlimit(RLIMIT_FSIZE, &before);
+    const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+    const struct rlimit little { first.size() + 4, before.rlim_max };
+    setrlimit(RLIMIT_FSIZE, &little);
+    CHECK_THROWS_WITH(train(logger, {0.25}), Contains("[csv_logger] cannot write"));
+    setrlimit(RLIMIT_FSIZE, &before);
+    std::signal(SIGXFSZ, handler);
+  }
+  CHECK(read_file(file) == first);
+  folder.write("log.csv", first + "1,0.2");
+  train(logger, {0.125});
+  CHECK(read_file(file) == first + "0,0.125,0.125\n");
 }
 
 TEST_CASE("A checkpoint that cannot be written is told before training; the last good file stays") {

@@ -17,7 +17,8 @@ int available_cpus();
 /// number.
 class ThreadPool {
  public:
-  /// `threads` = 0 takes every CPU the process may use. Throws ConfigError for a negative count.
+  /// `threads` = 0 takes every CPU the process may use. There are fewer threads where the system starts no
+  /// more. Throws ConfigError for a negative count.
   explicit ThreadPool(int threads = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

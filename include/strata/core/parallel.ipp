@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <exception>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -75,8 +76,13 @@ STRATA_INLINE ThreadPool::ThreadPool(int threads)
     : threads_(threads == 0 ? available_cpus() : threads), state_(std::make_unique<State>()) {
   require<ConfigError>(threads >= 0, "[thread pool] expected a thread count of 0 (all CPUs) or more, found ",
                        threads);
-  for (int worker = 1; worker < threads_; ++worker)
-    state_->workers.emplace_back([state = state_.get(), worker] { state->work(worker); });
+  state_->workers.reserve(static_cast<std::size_t>(threads_ - 1));
+  try {
+    for (int worker = 1; worker < threads_; ++worker)
+      state_->workers.emplace_back([state = state_.get(), worker] { state->work(worker); });
+  } catch (const std::system_error&) {  // results do not depend on the number of threads
+    threads_ = static_cast<int>(state_->workers.size()) + 1;
+  }
 }
 
 STRATA_INLINE ThreadPool::~ThreadPool() {

@@ -3,6 +3,7 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -75,8 +76,12 @@ STRATA_COLD STRATA_INLINE PrefetchQueue::PrefetchQueue(Dataset dataset, std::int
                        first_draw, ", ", count, ", ", threads, " and ", depth);
   dataset.source();  // an empty dataset is an error here, not on a thread
   state_ = std::make_unique<State>(std::move(dataset), first_draw, count, depth);
-  for (int i = 0; i < threads && i < count; ++i)
-    state_->workers.emplace_back([state = state_.get()] { state->work(); });
+  try {
+    for (int i = 0; i < threads && i < count; ++i)
+      state_->workers.emplace_back([state = state_.get()] { state->work(); });
+  } catch (const std::system_error&) {
+    // The system starts no more threads; with none, batches are loaded when asked for.
+  }
 }
 STRATA_COLD STRATA_INLINE PrefetchQueue::~PrefetchQueue() = default;
 STRATA_COLD STRATA_INLINE PrefetchQueue::PrefetchQueue(PrefetchQueue&&) noexcept = default;

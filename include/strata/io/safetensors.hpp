@@ -28,7 +28,8 @@ using SafetensorsMetadata = std::map<std::string, std::string>;
 
 /// Reads a safetensors file (the format of the PyPI package `safetensors`). The constructor checks the whole
 /// header: sizes, types, offsets that neither overlap nor leave holes, names that differ. Tensors are read
-/// from disk when asked for, by any number of threads. Throws DataError naming file and tensor.
+/// from disk when asked for, by any number of threads, and compared with their checksums where the file has
+/// some (see `add_checksums`). Throws DataError naming file and tensor.
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(const std::string& path);
@@ -70,6 +71,7 @@ class SafetensorsFile {
   SafetensorsMetadata metadata_;
   std::vector<SafetensorsInfo> tensors_;
   std::map<std::string, std::size_t, std::less<>> index_;
+  std::map<std::string, std::uint32_t, std::less<>> checksums_;
 };
 
 /// A named tensor to write; its memory must live until it is written.
@@ -87,6 +89,10 @@ struct SafetensorsEntry {
   SafetensorsEntry(std::string name, const Tensor<T>& tensor)
       : name(std::move(name)), dtype(dtype_of<T>()), shape(tensor.shape()), data(tensor.values().data()) {}
 };
+
+/// Adds "crc32c" to the metadata: a JSON object of the CRC-32C of each tensor's bytes by name and, as
+/// "__metadata__", of the texts that are in the metadata already.
+void add_checksums(SafetensorsMetadata& metadata, std::span<const SafetensorsEntry> entries);
 
 /// Writes the file atomically, straight from the tensors' memory. The same entries give the same bytes:
 /// wider types first (so that all are aligned), otherwise in the order given. Throws DataError.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include <strata/io/checksum.hpp>
 #include <strata/io/json.hpp>
 #include <strata/io/safetensors.hpp>
 
@@ -50,6 +51,17 @@ STRATA_COLD STRATA_INLINE SafetensorsInfo safetensors_info(const std::string& na
   return out;
 }
 
+inline constexpr std::string_view checksums_key = "crc32c";
+
+/// Of all texts but the checksums, lengths included.
+STRATA_COLD STRATA_INLINE std::uint32_t checksum_of(const SafetensorsMetadata& metadata) {
+  std::uint32_t crc = 0;
+  for (const auto& [key, text] : metadata)
+    if (key != checksums_key)
+      for (const std::string* part : {&key, &text}) crc = crc32c(part->c_str(), part->size() + 1, crc);
+  return crc;
+}
+
 }  // namespace detail
 
 STRATA_COLD STRATA_INLINE SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path) {
@@ -94,6 +106,14 @@ STRATA_COLD STRATA_INLINE SafetensorsFile::SafetensorsFile(const std::string& pa
   }
   require<DataError>(expected == file_.size(), where, "the tensors end ", file_.size() - expected,
                      " bytes before the file does");
+  const auto found = metadata_.find(std::string(detail::checksums_key));
+  if (found == metadata_.end()) return;
+  const Json checksums = Json::parse(found->second, path);
+  for (const auto& [name, crc] : checksums.as_object())
+    checksums_.emplace(name, static_cast<std::uint32_t>(crc.as_int()));
+  const auto texts = checksums_.find("__metadata__");
+  require<DataError>(texts == checksums_.end() || texts->second == detail::checksum_of(metadata_), where,
+                     "the metadata is damaged: it does not have its checksum");
 }
 
 STRATA_COLD STRATA_INLINE std::vector<std::string> SafetensorsFile::names() const {
@@ -125,6 +145,29 @@ STRATA_COLD STRATA_INLINE void SafetensorsFile::check_convertible(const Safetens
 STRATA_COLD STRATA_INLINE void SafetensorsFile::read_into(const SafetensorsInfo& tensor, DType to,
                                                           void* out) const {
   read_elements(file_, tensor.offset, tensor.dtype, false, tensor.bytes / size_of(tensor.dtype), to, out);
+  const auto expected = checksums_.find(tensor.name);
+  if (expected == checksums_.end()) return;
+  std::uint32_t crc = 0;
+  if (to == tensor.dtype) {
+    crc = crc32c(out, static_cast<std::size_t>(tensor.bytes));
+  } else {
+    std::vector<char> chunk(std::min<std::uint64_t>(tensor.bytes, 1 << 20));
+    for (std::uint64_t at = 0; at < tensor.bytes; at += chunk.size()) {
+      const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(chunk.size(), tensor.bytes - at));
+      file_.read(tensor.offset + at, chunk.data(), count);
+      crc = crc32c(chunk.data(), count, crc);
+    }
+  }
+  require<DataError>(crc == expected->second, "[safetensors] '", path(), "': tensor '", tensor.name,
+                     "' is damaged: it does not have its checksum");
+}
+
+STRATA_COLD STRATA_INLINE void add_checksums(SafetensorsMetadata& metadata,
+                                             std::span<const SafetensorsEntry> entries) {
+  Json checksums = Json::object({{"__metadata__", detail::checksum_of(metadata)}});
+  for (const SafetensorsEntry& entry : entries)
+    checksums[entry.name] = crc32c(entry.data, static_cast<std::size_t>(bytes_of(entry.dtype, entry.shape)));
+  metadata[std::string(detail::checksums_key)] = checksums.dump();
 }
 
 STRATA_COLD STRATA_INLINE void write_safetensors(const std::string& path,

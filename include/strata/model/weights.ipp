@@ -37,7 +37,9 @@ STRATA_COLD void save_weights(const BasicModel<T>& model, const std::string& pat
   values.reserve(weights.size());
   for (const auto& [name, weight] : weights)
     entries.emplace_back(name, values.emplace_back(weight->value().to(nullptr)));
-  write_safetensors(path, entries, {{"format", "strata-weights/1"}, {"model", model.name()}});
+  SafetensorsMetadata metadata{{"format", "strata-weights/1"}, {"model", model.name()}};
+  add_checksums(metadata, entries);
+  write_safetensors(path, entries, metadata);
 }
 
 template <class T>

@@ -14,7 +14,7 @@ namespace strata { inline namespace STRATA_ABI {
 struct CSVLoggerOptions {
   std::string filename = {};
   char separator = ',';
-  bool append = false;  ///< go on with the file of an earlier training
+  bool append = false;  ///< go on with the file of an earlier training; half a row at its end is cut off
 };
 
 /// Writes the figures of each epoch (numbered from 0) to a file at once, so that nothing is lost where
@@ -35,10 +35,12 @@ class CSVLoggerImpl final : public BasicCallbackImpl<T> {
     void operator()(std::FILE* file) const { std::fclose(file); }
   };
   void write(const std::string& text);
+  void cut();  // to whole rows
 
   CSVLoggerOptions options_;
   std::unique_ptr<std::FILE, Close> file_;
-  std::string header_;  // of the file that is appended to
+  std::string header_;         // of the file that is appended to
+  std::int64_t complete_ = 0;  // bytes of whole rows
   std::vector<std::string> columns_;
 };
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
@@ -44,10 +46,13 @@ STRATA_COLD void CSVLoggerImpl<T>::on_train_begin(BasicFitState<T>&) {
   file_.reset(std::fopen(options_.filename.c_str(), options_.append ? "a" : "w"));
   require<DataError>(file_ != nullptr, "[csv_logger] cannot write '", options_.filename,
                      "': ", std::generic_category().message(errno));
+  std::setvbuf(file_.get(), nullptr, _IONBF, 0);  // nothing may be left that close would write
+  complete_ = 0;
   if (!options_.append) return;
   const std::string text = read_file(options_.filename);
   header_ = text.substr(0, text.find('\n') + 1);
-  require<DataError>(text.empty() || text.back() == '\n', "[csv_logger] '", options_.filename,
+  complete_ = static_cast<std::int64_t>(text.rfind('\n') + 1);
+  require<DataError>(text.empty() || complete_ > 0, "[csv_logger] '", options_.filename,
                      "' ends in the middle of a line");
 }
 
@@ -61,7 +66,10 @@ STRATA_COLD void CSVLoggerImpl<T>::on_epoch_end(BasicFitState<T>&, int epoch, Lo
     const std::string header = detail::csv_row(names, options_.separator);
     require<DataError>(header_.empty() || header_ == header, "[csv_logger] '", options_.filename,
                        "' has other columns: expected ", header, "found ", header_);
-    if (header_.empty()) write(header);
+    if (header_.empty())
+      write(header);
+    else
+      cut();
   }
   std::vector<std::string> row{std::to_string(epoch)};
   for (const std::string& name : columns_) {
@@ -78,10 +86,20 @@ STRATA_COLD void CSVLoggerImpl<T>::on_train_end(BasicFitState<T>&) {
 
 template <class T>
 STRATA_COLD void CSVLoggerImpl<T>::write(const std::string& text) {
-  const bool written =
-      std::fwrite(text.data(), 1, text.size(), file_.get()) == text.size() && std::fflush(file_.get()) == 0;
-  require<DataError>(written, "[csv_logger] cannot write '", options_.filename,
-                     "': ", std::generic_category().message(errno));
+  if (std::fwrite(text.data(), 1, text.size(), file_.get()) == text.size()) {
+    complete_ += static_cast<std::int64_t>(text.size());
+    return;
+  }
+  const int error = errno;
+  cut();  // half a row
+  throw DataError(concat("[csv_logger] cannot write '", options_.filename,
+                         "': ", std::generic_category().message(error)));
+}
+
+template <class T>
+STRATA_COLD void CSVLoggerImpl<T>::cut() {
+  // A pipe or a device cannot be cut, and has nothing to cut.
+  if (ftruncate(fileno(file_.get()), complete_) != 0) return;
 }
 
 template <class T>
