@@ -66,6 +66,25 @@ TEST_CASE("verify names the first layer that differs from the probe") {
                     Contains("has none of the layers"));
 }
 
+TEST_CASE("A hostile probe is refused") {
+  const TemporaryDirectory folder;
+  const Sequential model{Input({.shape = {2}}), Dense({.units = 3, .name = "d"})};
+  const auto verify = [&](const std::string& shape, const std::string& result, const std::string& samples) {
+    const std::string probe = R"({"format":"strata-probe/1","input":{"shape":)" + shape +
+                              R"(,"low":-1,"high":1},"layers":[{"name":"d","shape":)" + result +
+                              R"(,"mean":0,"l2":1,"samples":)" + samples + "}]}";
+    return applications::verify<float>(model, folder.write("probe.json", probe), 1e9);
+  };
+  CHECK(verify("[1,2]", "[1,3]", "[0,0,0,0,0,0,0]").size() == 1);  // more samples than values
+  for (const char* shape : {"[0,2]", "[]", "[1000000000000,2]", "[9223372036854775807,9223372036854775807]"})
+    CHECK_THROWS_AS(verify(shape, "[0,3]", "[0]"), Error);
+  CHECK_THROWS_WITH(verify("[0,2]", "[0,3]", "[0]"),
+                    Contains("expected a probe input of 1 to 67108864 elements, found shape [0,2]"));
+  const Input a({.shape = {2}}), b({.shape = {2}});
+  const Model two({.inputs = {a, b}, .outputs = {Add({.name = "d"})({a, b})}});
+  CHECK_THROWS_WITH(applications::verify(two, folder / "probe.json"), Contains("models of one input"));
+}
+
 TEST_CASE("The real Tiny Darknet weights give what their committed probe says", "[slow]") {
   const char* data = std::getenv("STRATA_DATA");
   if (!data) STRATA_SKIP("STRATA_DATA is not set: no real Tiny Darknet weights");

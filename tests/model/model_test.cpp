@@ -79,6 +79,29 @@ TEST_CASE("A Sequential without an Input builds itself when it meets data") {
   CHECK_THROWS_AS(model.predict(values({4, 2, 6})), ShapeError);
 }
 
+TEST_CASE("A first predict may come from several threads at once") {
+  for (int turn = 0; turn < 20; ++turn) {
+    const Sequential model{Flatten(), Dense({.units = 3}), Dense({.units = 2})};
+    std::vector<Tensor<float>> results(4);
+    std::vector<std::thread> threads;
+    for (auto& result : results) threads.emplace_back([&] { result = model.predict(values({2, 5, 4})); });
+    for (auto& thread : threads) thread.join();
+    for (const auto& result : results) CHECK(result == results[0]);
+    CHECK(model.weights().size() == 4);
+  }
+}
+
+TEST_CASE("Memory that is not there is an error that names the layer") {
+  const std::int64_t units = std::int64_t{1} << 59;  // beyond any address space
+  CHECK_THROWS_WITH(Sequential({Input({.shape = {3}}), Dense({.units = units, .name = "wide"})}),
+                    Contains("[dense] layer 'wide': weight 'kernel': ") && Contains("there is no memory"));
+  Sequential late{Dense({.units = units})};
+  for (int turn = 0; turn < 2; ++turn) CHECK_THROWS_AS(late.predict(values({1, 3})), DeviceError);
+  const Sequential padded{Input({.shape = {1, 1, 1}}),
+                          ZeroPadding2D({.padding = {0, std::int64_t{1} << 58}, .name = "pad"}), Flatten()};
+  CHECK_THROWS_AS(padded.predict(values({1, 1, 1, 1})), Error);
+}
+
 TEST_CASE("add appends, and layers that are built keep their weights") {
   Sequential model({}, {.seed = 3});
   model.add(Input({.shape = {4}})).add(Dense({.units = 3}));

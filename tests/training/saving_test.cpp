@@ -139,7 +139,8 @@ TEST_CASE("Files that are no models are refused") {
   save_model<float>(model, file);
   CHECK_THROWS_WITH(load_model(file, {.loss = MeanSquaredError()}), Contains("no 'optimizer'"));
 
-  const std::string bytes = read_file(file);
+  std::string bytes = read_file(file);
+  bytes.replace(bytes.find("crc32c"), 6, "unread");  // whoever edits a file leaves its checksums out
   const auto damaged = [&](std::string from, const std::string& to) {
     std::string text = bytes;
     REQUIRE(text.find(from) != std::string::npos);
@@ -155,5 +156,94 @@ TEST_CASE("Files that are no models are refused") {
   for (std::size_t length = 0; length < bytes.size(); length += 7) {
     write_file_atomically(file, bytes.substr(0, length));
     CHECK_THROWS_AS(load_model(file), DataError);
+  }
+}
+
+namespace {
+/// The file with `from` in its model's config replaced; as many tensors, no checksums.
+void edit(const std::string& path, const std::string& from, const std::string& to) {
+  const SafetensorsFile file(path);
+  SafetensorsMetadata metadata = file.metadata();
+  metadata.erase("crc32c");
+  std::string& config = metadata.at("model");
+  REQUIRE(config.find(from) != std::string::npos);
+  config.replace(config.find(from), from.size(), to);
+  std::vector<Tensor<float>> tensors;
+  for (const auto& name : file.names()) tensors.push_back(file.read<float>(name));
+  std::vector<SafetensorsEntry> entries;
+  for (std::size_t i = 0; i < tensors.size(); ++i) entries.emplace_back(file.names()[i], tensors[i]);
+  write_safetensors(path, entries, metadata);
+}
+}  // namespace
+
+TEST_CASE("Sizes in a hostile file do not wrap") {
+  const TemporaryDirectory folder;
+  const std::string file = folder.path() + "/model.safetensors";
+  const Sequential model{Input({.shape = {4, 4, 1}}), ZeroPadding2D({.padding = 1}),
+                         MaxPooling2D({.padding = Padding::same})};
+  for (const char* padding : {"[[9223372036854775807,1]", "[[4611686018427387904,4611686018427387904]"}) {
+    save_model<float>(model, file);
+    edit(file, "[[1,1]", padding);
+    CHECK_THROWS_AS(load_model(file), Error);
+  }
+  save_model<float>(model, file);
+  edit(file, "\"strides\":[0,0]", "\"strides\":[9223372036854775807,1]");
+  CHECK(load_model(file).output_shape() == Shape{1, 6, 1});
+}
+
+TEST_CASE("A file gets no memory for weights that it does not hold") {
+  const TemporaryDirectory folder;
+  const std::string file = folder.path() + "/model.safetensors";
+  const Sequential base({Input({.shape = {3}}), Dense({.units = 2, .name = "wide"})}, {.name = "base"});
+  const Sequential nested{base, Dense({.units = 1})};
+  const auto refuses = [&](const Sequential& model, const char* units, const std::string& message) {
+    save_model<float>(model, file);
+    edit(file, "\"units\":2", concat("\"units\":", units));
+    CHECK_THROWS_WITH(load_model(file), Contains(message));
+  };
+  for (const char* units : {"1000000000000", "1099511627776", "3"}) {
+    refuses(base, units, concat("expected the weight 'wide/kernel' of shape [3,", units, "], found [3,2]"));
+    refuses(nested, units, concat("expected the weight 'base/wide/kernel' of shape [3,", units, "]"));
+  }
+  save_model<float>(base, file);
+  edit(file, "\"wide\"", "\"more\"");
+  CHECK_THROWS_AS(load_model(file), Error);
+}
+
+TEST_CASE("A flipped bit anywhere in the weights is found") {
+  const TemporaryDirectory folder;
+  const std::string file = folder.path() + "/model.safetensors";
+  Sequential model{Input({.shape = {3}}), Dense({.units = 2})};
+  model.compile({.optimizer = Adam(), .loss = MeanSquaredError()});
+  model.train_on_batch(values({4, 3}), values({4, 2}));
+  for (const bool whole : {true, false}) {
+    whole ? save_model<float>(model, file) : save_weights<float>(model, file);
+    const std::string bytes = read_file(file);
+    std::uint64_t header = 0;
+    std::memcpy(&header, bytes.data(), sizeof header);
+    const auto load = [&] {
+      if (whole)
+        (void)load_model(file, {.loss = MeanSquaredError()});
+      else
+        load_weights<float>(model, file);
+    };
+    load();
+    for (std::size_t at = 8 + header; at < bytes.size(); ++at) {
+      std::string flipped = bytes;
+      flipped[at] = static_cast<char>(flipped[at] ^ 1 << at % 8);
+      write_file_atomically(file, flipped);
+      CHECK_THROWS_WITH(load(), Contains("is damaged: it does not have its checksum"));
+    }
+    std::string flipped = bytes;
+    flipped.replace(flipped.find("strata-"), 7, "stratb-");
+    write_file_atomically(file, flipped);
+    CHECK_THROWS_WITH(load(), Contains("the metadata is damaged"));
+    // A converted read is compared too.
+    flipped = bytes;
+    flipped.back() = static_cast<char>(flipped.back() ^ 1);
+    write_file_atomically(file, flipped);
+    const SafetensorsFile damaged(file);
+    CHECK_THROWS_AS(damaged.read<double>(damaged.names().back()), DataError);
+    CHECK_NOTHROW(damaged.read<double>(damaged.names().front()));
   }
 }

@@ -17,7 +17,7 @@ struct LayerDeviation {
 /// Runs a probe (a fixed input with each layer's shape, mean, norm and some values, computed in double when
 /// the weights were converted; see docs/weights.md) on the model's device and returns the deviation of every
 /// layer the model has. Throws WeightError naming the first layer beyond `tolerance`, DataError for a file
-/// that is no probe.
+/// that is no probe or has an input of more than 2^26 elements.
 template <class T>
 std::vector<LayerDeviation> verify(const BasicModel<T>& model, const std::string& probe,
                                    double tolerance = 1e-4);

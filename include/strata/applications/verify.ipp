@@ -12,7 +12,11 @@ namespace detail {
 // The input that weights/convert feeds: element i is low + (high - low) * frac(i * 2654435761 / 2^32).
 template <class T>
 STRATA_COLD Tensor<T> probe_input(const Json& input) {
-  auto x = Tensor<T>::uninitialized(input.get<Shape>("shape"));
+  constexpr std::int64_t limit = std::int64_t{1} << 26;  // four pictures of 2048 x 2048
+  const Shape shape = input.get<Shape>("shape");
+  require<DataError>(shape.rank() > 0 && shape.size() > 0 && shape.size() <= limit,
+                     "[verify] expected a probe input of 1 to ", limit, " elements, found shape ", shape);
+  auto x = Tensor<T>::uninitialized(shape);
   const double low = input.get<double>("low"), high = input.get<double>("high");
   std::uint32_t word = 0;
   for (T& value : x.values()) {
@@ -51,6 +55,8 @@ STRATA_COLD std::vector<LayerDeviation> verify(const BasicModel<T>& model, const
   const Json probe = Json::parse(read_file(path), path);
   require<DataError>(probe.get("format", "") == "strata-probe/1", "[verify] '", path,
                      "' is not a probe: expected format 'strata-probe/1'");
+  require<ConfigError>(model.model().graph().inputs().size() == 1, model.model().who(),
+                       "verification takes models of one input");
   const Tensor<T> x = detail::probe_input<T>(probe.at("input")).to(model.device());
 
   // The same layers on the probe's input, every layer the probe knows an output.
@@ -78,6 +84,8 @@ STRATA_COLD std::vector<LayerDeviation> verify(const BasicModel<T>& model, const
     require<WeightError>(shape == wanted.get<Shape>("shape"), "[verify] layer '",
                          wanted.get<std::string>("name"), "': expected a result of shape ",
                          wanted.get<Shape>("shape"), ", found ", shape);
+    require<DataError>(shape.size() > 0, "[verify] layer '", wanted.get<std::string>("name"),
+                       "': a result of shape ", shape, " has nothing to compare");
     results.push_back(Tensor<T>::uninitialized(shape, model.device()));
   }
   for (auto& result : results) views.push_back(result);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <span>
@@ -20,6 +21,9 @@ struct BuildOptions {
   std::uint64_t seed = 0;
   std::string path;  ///< of the layer in its model, "vgg16/block1_conv1"
   DevicePtr device;
+  /// Where given, the values come from elsewhere and are not initialised: called with path and shape of each
+  /// weight before there is memory for it, throws WeightError for one that is not expected.
+  std::function<void(const std::string& weight, const Shape& shape)> expect = {};
 };
 
 /// What a layer does. Derive from `LayerBase` below to write one; use it through a `Layer` handle.
@@ -97,6 +101,7 @@ class BasicLayerImpl {
       return;
     }
     build_options_ = &options;
+    parameters_.clear();  // of a build that failed
     build(inputs);
     build_options_ = nullptr;
     built_ = true;
@@ -114,12 +119,21 @@ class BasicLayerImpl {
   STRATA_COLD ParameterPtr<T> add_weight(const std::string& name, const Shape& shape,
                                          const Initializer& initializer, const Regularizer& regularizer = {},
                                          bool trainable = true) {
-    const auto path = hash_name(build_options_->path + "/" + name);
-    Tensor<T> value = Tensor<T>::uninitialized(shape);
-    initialize(initializer, shape, RandomStream(build_options_->seed, Purpose::initializer, path),
-               value.values());
+    const std::string path = build_options_->path + "/" + name;
+    if (build_options_->expect) build_options_->expect(path, shape);
+    Tensor<T> value;
+    try {
+      value = Tensor<T>::uninitialized(shape, build_options_->expect ? build_options_->device : nullptr);
+      if (!build_options_->expect) {
+        initialize(initializer, shape,
+                   RandomStream(build_options_->seed, Purpose::initializer, hash_name(path)), value.values());
+        value = value.to(build_options_->device);
+      }
+    } catch (const DeviceError& error) {
+      throw DeviceError(concat(who(), "weight '", name, "': ", error.what()));
+    }
     parameters_.push_back(
-        std::make_shared<BasicParameter<T>>(name, value.to(build_options_->device), trainable, regularizer));
+        std::make_shared<BasicParameter<T>>(name, std::move(value), trainable, regularizer));
     return parameters_.back();
   }
   const BuildOptions& build_options() const { return *build_options_; }

@@ -74,7 +74,7 @@ class ConcatenateImpl final : public LayerBase<ConcatenateImpl<T>, T, Concatenat
       rest[axis] = out[axis];
       require<ShapeError>(rest == out, this->who(), "inputs may differ in axis ", axis + 1, " only, found ",
                           inputs[0], " and ", inputs[i]);
-      out[axis] += extent;
+      out[axis] = checked_add(this->who(), out[axis], extent);
     }
     return out;
   }

@@ -51,7 +51,11 @@ class ZeroPadding2DImpl final : public LayerBase<ZeroPadding2DImpl<T>, T, ZeroPa
   Shape output_shape(typename Base::Shapes inputs) const override {
     ops::detail::require_images(this->who(), this->single(inputs));
     const Pad2D& p = this->options().padding;
-    return {inputs[0][0] + p.top + p.bottom, inputs[0][1] + p.left + p.right, inputs[0][2]};
+    const std::string who = this->who();
+    const Shape out{checked_add(who, checked_add(who, inputs[0][0], p.top), p.bottom),
+                    checked_add(who, checked_add(who, inputs[0][1], p.left), p.right), inputs[0][2]};
+    ops::detail::require_countable(who, out[0], out[1], out[2]);
+    return out;
   }
   void forward(typename Base::Inputs x, typename Base::Output y,
                typename Base::Context& context) const override {

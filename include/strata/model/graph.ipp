@@ -253,7 +253,11 @@ STRATA_COLD void Graph<T>::evaluate(int number, std::span<const View> x, std::sp
   if (const int k = output_number(writes); k >= 0) {
     out = y[static_cast<std::size_t>(k)];
   } else {
-    s.buffers[w] = s.pool->take(nodes_[w].shape.with_batch(batch));
+    try {
+      s.buffers[w] = s.pool->take(nodes_[w].shape.with_batch(batch));
+    } catch (const DeviceError& error) {
+      throw DeviceError(concat(nodes_[w].layer->who(), error.what()));
+    }
     out = s.buffers[w];
   }
   node.layer->forward(in, out, *s.contexts[i]);
@@ -296,6 +300,7 @@ STRATA_COLD void Graph<T>::backward(std::span<const View> x, View y, View dy, st
     const Node& node = nodes_[i];
     if (!s.needs[i] || node.inputs.empty()) continue;
     const View dresult = i == output ? dy : View(gradient[i]);
+    if (!dresult) continue;  // the output does not depend on it
 
     if (const auto from = static_cast<std::size_t>(node.inputs[0]);
         s.passes[i] && s.needs[from] && !gradient[from] && !nodes_[from].inputs.empty()) {
@@ -339,6 +344,9 @@ STRATA_COLD void Graph<T>::backward(std::span<const View> x, View y, View dy, st
     s.release(static_cast<int>(i));
   }
   for (std::size_t i = 0; i < nodes_.size(); ++i) s.release(static_cast<int>(i));
+  for (std::size_t k = 0; k < inputs_.size(); ++k)
+    if (const auto in = static_cast<std::size_t>(inputs_[k]); dx[k] && in != output && !gradient[in])
+      context.device()->fill_zero(dx[k].data(), static_cast<std::size_t>(dx[k].size()) * sizeof(T));
 }
 
 template <class T>

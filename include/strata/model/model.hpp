@@ -70,8 +70,10 @@ class ModelImpl final : public BasicLayerImpl<T> {
 
   /// A sequence; its graph is made when the input shape is known: from an Input or a built model in front, or
   /// at the first data.
-  ModelImpl(std::vector<LayerPtr<T>> sequence, std::string name, std::uint64_t seed);
-  ModelImpl(Graph<T> graph, std::string name, std::uint64_t seed);
+  using Expect = decltype(BuildOptions::expect);
+  ModelImpl(std::vector<LayerPtr<T>> sequence, std::string name, std::uint64_t seed,
+            const Expect& expect = {});
+  ModelImpl(Graph<T> graph, std::string name, std::uint64_t seed, const Expect& expect = {});
 
   std::string class_name() const override { return sequential_ ? "Sequential" : "Functional"; }
   Json config() const override;
@@ -98,7 +100,9 @@ class ModelImpl final : public BasicLayerImpl<T> {
   const DevicePtr& device() const { return device_; }
   void set_device(DevicePtr device);
   /// Builds a model that is no layer of another: its own seed gives the weights their first values.
-  void build_root(typename Base::Shapes inputs);
+  void build_root(typename Base::Shapes inputs, const Expect& expect = {});
+  /// The same, once, for a model without an Input that meets data. Safe to call from several threads.
+  void build_once(typename Base::Shapes inputs);
   void append(const LayerPtr<T>& layer);
   /// Throws ConfigError for a model whose input shape is not known yet.
   void require_built() const;
@@ -111,7 +115,7 @@ class ModelImpl final : public BasicLayerImpl<T> {
  private:
   using Copies = std::map<const void*, LayerPtr<T>>;
   LayerPtr<T> copy(Copies& copies) const;
-  void infer_input();
+  void infer_input(const Expect& expect = {});
   void make_graph(const Shape& input);
   void build_nodes(const BuildOptions& options);
   void name_layers();
@@ -121,6 +125,7 @@ class ModelImpl final : public BasicLayerImpl<T> {
   Graph<T> graph_;
   std::uint64_t seed_;
   DevicePtr device_;
+  std::mutex building_;
   struct Sessions {
     std::mutex mutex;
     std::vector<std::unique_ptr<Session<T>>> idle;

@@ -11,19 +11,21 @@
 namespace strata { inline namespace STRATA_ABI {
 
 template <class T>
-STRATA_COLD ModelImpl<T>::ModelImpl(std::vector<LayerPtr<T>> sequence, std::string name, std::uint64_t seed)
+STRATA_COLD ModelImpl<T>::ModelImpl(std::vector<LayerPtr<T>> sequence, std::string name, std::uint64_t seed,
+                                    const Expect& expect)
     : Base(std::move(name)), sequential_(true), sequence_(std::move(sequence)), seed_(seed) {
   for (const auto& layer : sequence_)
     require<ConfigError>(layer != nullptr, this->who(), "a layer was never made");
   name_layers();
-  infer_input();
+  infer_input(expect);
 }
 
 template <class T>
-STRATA_COLD ModelImpl<T>::ModelImpl(Graph<T> graph, std::string name, std::uint64_t seed)
+STRATA_COLD ModelImpl<T>::ModelImpl(Graph<T> graph, std::string name, std::uint64_t seed,
+                                    const Expect& expect)
     : Base(std::move(name)), sequential_(false), graph_(std::move(graph)), seed_(seed) {
   name_layers();
-  build_root(graph_.input_shapes());
+  build_root(graph_.input_shapes(), expect);
 }
 
 template <class T>
@@ -37,7 +39,7 @@ STRATA_COLD void ModelImpl<T>::append(const LayerPtr<T>& layer) {
 
 // The input shape is known from an Input in front, or from a model that has one.
 template <class T>
-STRATA_COLD void ModelImpl<T>::infer_input() {
+STRATA_COLD void ModelImpl<T>::infer_input(const Expect& expect) {
   if (sequence_.empty()) return;
   const LayerPtr<T>& front = sequence_.front();
   if (front->class_name() == InputImpl<T>::type) {
@@ -48,7 +50,7 @@ STRATA_COLD void ModelImpl<T>::infer_input() {
   } else {
     return;
   }
-  build_root(graph_.input_shapes());
+  build_root(graph_.input_shapes(), expect);
 }
 
 // For the whole sequence anew; layers that are built keep their weights.
@@ -74,7 +76,8 @@ STRATA_COLD void ModelImpl<T>::build_nodes(const BuildOptions& options) {
     for (const int input : node.inputs)
       shapes.push_back(graph_.nodes()[static_cast<std::size_t>(input)].shape);
     const std::string prefix = options.path.empty() ? "" : options.path + "/";
-    node.layer->ensure_built(shapes, {options.seed, prefix + node.layer->name(), options.device});
+    node.layer->ensure_built(shapes,
+                             {options.seed, prefix + node.layer->name(), options.device, options.expect});
   }
 }
 
@@ -88,7 +91,7 @@ STRATA_COLD void ModelImpl<T>::build(typename Base::Shapes inputs) {
 }
 
 template <class T>
-STRATA_COLD void ModelImpl<T>::build_root(typename Base::Shapes inputs) {
+STRATA_COLD void ModelImpl<T>::build_root(typename Base::Shapes inputs, const Expect& expect) {
   // Around a model that has a device already the new one joins it there.
   if (!device_)
     for (const auto& layer : sublayers())
@@ -96,9 +99,20 @@ STRATA_COLD void ModelImpl<T>::build_root(typename Base::Shapes inputs) {
           inner && inner->device_ && !device_)
         device_ = inner->device_;
   if (!device_) device_ = default_device();
-  const BuildOptions options{seed_, "", device_};
-  this->ensure_built(inputs, options);
-  build_nodes(options);  // of layers that were added since
+  const BuildOptions options{seed_, "", device_, expect};
+  try {
+    this->ensure_built(inputs, options);
+    build_nodes(options);  // of layers that were added since
+  } catch (...) {
+    if (sequential_) graph_ = {};  // nothing may run on layers without weights
+    throw;
+  }
+}
+
+template <class T>
+STRATA_COLD void ModelImpl<T>::build_once(typename Base::Shapes inputs) {
+  const std::lock_guard lock(building_);
+  if (graph_.empty()) build_root(inputs);
 }
 
 template <class T>
@@ -348,10 +362,8 @@ STRATA_COLD std::vector<Tensor<T>> BasicModel<T>::predict(const std::vector<Tens
   require<ConfigError>(batch_size > 0, this->impl_->who(), "expected a batch_size of at least 1, found ",
                        batch_size);
   require<ShapeError>(!x.empty() && x[0].rank() > 0, this->impl_->who(), "expected inputs with a batch axis");
-  if (model().graph().empty()) {
-    const Shape shapes[] = {x[0].shape().without_batch()};
-    model().build_root(shapes);
-  }
+  const Shape shapes[] = {x[0].shape().without_batch()};
+  model().build_once(shapes);
   if (std::any_of(x.begin(), x.end(), [](const Tensor<T>& input) { return input.device() != nullptr; })) {
     std::vector<Tensor<T>> on_host;
     for (const Tensor<T>& input : x) on_host.push_back(input.to(nullptr));

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 
+#include <strata/core/checked.hpp>
 #include <strata/core/shape.hpp>
 #include <strata/tensor/geometry.hpp>
 
@@ -31,22 +32,27 @@ struct Window {
 
 namespace detail {
 struct Extent {
-  std::int64_t out, pad_before;
+  std::int64_t out, pad_before, padded;
 };
 inline Extent window_extent(const std::string& who, const char* axis, std::int64_t in, std::int64_t size,
                             std::int64_t stride, std::int64_t dilation, Padding padding) {
   require<ConfigError>(size > 0 && stride > 0 && dilation > 0, who,
                        "expected a window, strides and dilation of at least 1, found ", size, ", ", stride,
                        " and ", dilation);
-  const std::int64_t span = (size - 1) * dilation + 1;
+  const std::int64_t span = checked_add(who, checked_multiply(who, size - 1, dilation), 1);
   if (padding == Padding::same) {
-    const std::int64_t out = (in + stride - 1) / stride;
-    const std::int64_t total = (out - 1) * stride + span - in;
-    return {out, total > 0 ? total / 2 : 0};
+    const std::int64_t out = in / stride + (in % stride > 0);
+    const std::int64_t read = out > 0 ? checked_add(who, (out - 1) * stride, span) : 0;
+    return {out, read > in ? (read - in) / 2 : 0, read > in ? read : in};
   }
   require<ShapeError>(in >= span, who, "a window of ", span, " does not fit into an input of ", axis, " ", in,
                       " without padding");
-  return {(in - span) / stride + 1, 0};
+  return {(in - span) / stride + 1, 0, in};
+}
+// What a window runs over must be countable, so that no product of these sizes wraps.
+inline void require_countable(const std::string& who, std::int64_t height, std::int64_t width,
+                              std::int64_t channels) {
+  checked_multiply(who, checked_multiply(who, height, width), channels);
 }
 inline void require_images(const std::string& who, const Shape& input) {
   require<ShapeError>(input.rank() == 3, who, "expected images of shape [height,width,channels], found ",
@@ -61,11 +67,12 @@ inline Conv2DGeometry conv2d_geometry(const std::string& who, const Shape& input
   detail::require_images(who, input);
   require<ConfigError>(filters > 0, who, "expected filters of at least 1, found ", filters);
   require<ShapeError>(input[2] > 0, who, "expected images of one or more channels, found ", input);
-  const auto [out_h, top] =
+  const auto [out_h, top, padded_h] =
       detail::window_extent(who, "height", input[0], window.size.height, window.strides.height,
                             window.dilation.height, window.padding);
-  const auto [out_w, left] = detail::window_extent(
+  const auto [out_w, left, padded_w] = detail::window_extent(
       who, "width", input[1], window.size.width, window.strides.width, window.dilation.width, window.padding);
+  detail::require_countable(who, padded_h, padded_w, input[2]);
   return {.batch = batch,
           .in_h = input[0],
           .in_w = input[1],
@@ -87,10 +94,11 @@ inline Conv2DGeometry conv2d_geometry(const std::string& who, const Shape& input
 inline Pool2DGeometry pool2d_geometry(const std::string& who, const Shape& input, const Window& window,
                                       std::int64_t batch = 1) {
   detail::require_images(who, input);
-  const auto [out_h, top] = detail::window_extent(who, "height", input[0], window.size.height,
-                                                  window.strides.height, 1, window.padding);
-  const auto [out_w, left] = detail::window_extent(who, "width", input[1], window.size.width,
-                                                   window.strides.width, 1, window.padding);
+  const auto [out_h, top, padded_h] = detail::window_extent(who, "height", input[0], window.size.height,
+                                                            window.strides.height, 1, window.padding);
+  const auto [out_w, left, padded_w] = detail::window_extent(who, "width", input[1], window.size.width,
+                                                             window.strides.width, 1, window.padding);
+  detail::require_countable(who, padded_h, padded_w, input[2]);
   return {.batch = batch,
           .in_h = input[0],
           .in_w = input[1],

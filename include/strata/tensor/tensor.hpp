@@ -69,7 +69,8 @@ class Tensor {
   Tensor(Shape shape, std::initializer_list<T> values)
       : Tensor(shape, std::span<const T>(values.begin(), values.size())) {}
 
-  /// Memory as it comes: for buffers that are written before they are read.
+  /// Memory as it comes: for buffers that are written before they are read. Throws DeviceError where there is
+  /// none left.
   static Tensor uninitialized(Shape shape, DevicePtr device = nullptr) {
     Tensor out;
     if (device && device->host_accessible()) device = nullptr;
@@ -187,7 +188,11 @@ class Tensor {
 
   std::size_t capacity_bytes() const { return static_cast<std::size_t>(capacity_) * sizeof(T); }
   void* allocate() const {
-    return device_ ? device_->allocate(capacity_bytes()) : ::operator new(capacity_bytes(), alignment);
+    if (device_) return device_->allocate(capacity_bytes());
+    void* memory = ::operator new(capacity_bytes(), alignment, std::nothrow);
+    require<DeviceError>(memory != nullptr, "[tensor] there is no memory for the ", capacity_bytes(),
+                         " bytes of a tensor of shape ", shape_);
+    return memory;
   }
   void release() noexcept {
     if (!data_) return;

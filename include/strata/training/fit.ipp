@@ -93,7 +93,7 @@ inline std::string text_of(const Logs& logs) {
 template <class T>
 STRATA_COLD void build_for(const BasicModel<T>& model, const Dataset& data) {
   const Shape shapes[] = {data.element_shape()};
-  if (model.model().graph().empty()) model.model().build_root(shapes);
+  model.model().build_once(shapes);
 }
 
 template <class T>
@@ -249,7 +249,10 @@ STRATA_COLD Logs on_batch(BasicModel<T>& model,
                           double (Trainer<T>::*step)(ModelImpl<T>&, const DeviceBatch<T>&),
                           const Tensor<T>& x, const Tensor<T>& y, const Tensor<T>& sample_weight) {
   Trainer<T>& trainer = trainer_of(model);
-  if (model.model().graph().empty() && x.rank() > 0) model.build(x.shape().without_batch());
+  if (x.rank() > 0) {
+    const Shape shapes[] = {x.shape().without_batch()};
+    model.model().build_once(shapes);
+  }
   const DevicePtr& device = model.device();
   if (x.rank() > 0) check_target(model, x.shape()[0], as_float(y));
   trainer.reset_metrics();

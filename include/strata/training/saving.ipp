@@ -29,6 +29,7 @@ template <class T>
 STRATA_COLD std::shared_ptr<ModelImpl<T>> model_from_json(const std::string& class_name,
                                                           const std::string& name, const Json& config,
                                                           std::span<const BasicLayerFactory<T>> custom,
+                                                          const decltype(BuildOptions::expect)& expect,
                                                           int depth) {
   require<DataError>(depth < 32, "[model] models are nested too deeply");
   std::map<std::string, LayerPtr<T>> layers;
@@ -39,7 +40,12 @@ STRATA_COLD std::shared_ptr<ModelImpl<T>> model_from_json(const std::string& cla
     const std::string layer_name = layer_config.get<std::string>("name");
     LayerPtr<T> layer;
     if (kind == "Sequential" || kind == "Functional") {
-      layer = model_from_json<T>(kind, layer_name, layer_config, custom, depth + 1);
+      decltype(BuildOptions::expect) inside;
+      if (expect)
+        inside = [&](const std::string& weight, const Shape& shape) {
+          expect(layer_name + "/" + weight, shape);
+        };
+      layer = model_from_json<T>(kind, layer_name, layer_config, custom, inside, depth + 1);
       // Not set_trainable: the layers inside have their own flags.
       layer->BasicLayerImpl<T>::set_trainable(layer_config.get("trainable", true));
     } else {
@@ -59,10 +65,10 @@ STRATA_COLD std::shared_ptr<ModelImpl<T>> model_from_json(const std::string& cla
   if (class_name == "Sequential") {
     std::vector<LayerPtr<T>> sequence;
     for (const Json& layer : config.at("sequence").as_array()) sequence.push_back(named(layer.as_string()));
-    auto model = std::make_shared<ModelImpl<T>>(std::move(sequence), name, seed);
+    auto model = std::make_shared<ModelImpl<T>>(std::move(sequence), name, seed, expect);
     if (const Json* shape = config.find("input_shape"); shape && depth == 0) {
       const Shape shapes[] = {shape->as<Shape>()};
-      model->build_root(shapes);
+      model->build_root(shapes, expect);
     }
     return model;
   }
@@ -71,7 +77,19 @@ STRATA_COLD std::shared_ptr<ModelImpl<T>> model_from_json(const std::string& cla
     nodes.push_back({named(node.get<std::string>("layer")), node.at("inputs").as<std::vector<int>>(), {}});
   return std::make_shared<ModelImpl<T>>(Graph<T>(std::move(nodes), config.at("inputs").as<std::vector<int>>(),
                                                  config.at("outputs").as<std::vector<int>>()),
-                                        name, seed);
+                                        name, seed, expect);
+}
+
+template <class T>
+STRATA_COLD BasicModel<T> root_from_json(const Json& json, std::span<const BasicLayerFactory<T>> custom,
+                                         const decltype(BuildOptions::expect)& expect) {
+  const std::string class_name = json.get<std::string>("class_name");
+  require<DataError>(class_name == "Sequential" || class_name == "Functional", "[model] '", class_name,
+                     "' is not a model");
+  auto model =
+      model_from_json<T>(class_name, json.get<std::string>("name"), json.at("config"), custom, expect, 0);
+  model->BasicLayerImpl<T>::set_trainable(json.get("trainable", true));
+  return BasicModel<T>(std::move(model));
 }
 
 constexpr const char* model_format = "strata-model/1";
@@ -79,13 +97,7 @@ constexpr const char* model_format = "strata-model/1";
 
 template <class T>
 STRATA_COLD BasicModel<T> model_from_config(const Json& json, std::span<const BasicLayerFactory<T>> custom) {
-  const std::string class_name = json.get<std::string>("class_name");
-  require<DataError>(class_name == "Sequential" || class_name == "Functional", "[model] '", class_name,
-                     "' is not a model");
-  auto model =
-      detail::model_from_json<T>(class_name, json.get<std::string>("name"), json.at("config"), custom, 0);
-  model->BasicLayerImpl<T>::set_trainable(json.get("trainable", true));
-  return BasicModel<T>(std::move(model));
+  return detail::root_from_json(json, custom, {});
 }
 
 template <class T>
@@ -111,6 +123,7 @@ STRATA_COLD void save_model(const BasicModel<T>& model, const std::string& path)
   }
   std::vector<SafetensorsEntry> entries;
   for (const auto& [name, tensor] : tensors) entries.emplace_back(name, tensor);
+  add_checksums(metadata, entries);
   write_safetensors(path, entries, metadata);
 }
 
@@ -126,7 +139,16 @@ STRATA_COLD BasicModel<T> load_model(const std::string& path, BasicLoadOptions<T
   require<DataError>(entry("format") == detail::model_format, "[model] '", path,
                      "' is not a saved model: expected format '", detail::model_format, "', found '",
                      entry("format"), "'");
-  BasicModel<T> model = model_from_config<T>(Json::parse(entry("model"), path), options.custom_layers);
+  // No memory for weights that the file does not hold: a small file must not ask for a large network.
+  const auto expect = [&](const std::string& weight, const Shape& shape) {
+    const std::string key = "weights/" + weight;
+    require<WeightError>(file.contains(key), "[model] '", path, "' does not hold the weight '", weight, "' ",
+                         shape);
+    require<WeightError>(file.info(key).shape == shape, "[model] '", path, "': expected the weight '", weight,
+                         "' of shape ", shape, ", found ", file.info(key).shape);
+  };
+  BasicModel<T> model =
+      detail::root_from_json<T>(Json::parse(entry("model"), path), options.custom_layers, expect);
   if (options.device) model.to(options.device);
   load_weights(model, file, {.prefix = "weights/"});
   if (!options.loss) return model;
