@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 
+#include <cstddef>
+
 /// While it lives the system starts no thread: each would need a stack larger than the address space.
 class NoThreads {
  public:
