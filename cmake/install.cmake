@@ -1,4 +1,4 @@
-# find_package(Strata [COMPONENTS headers|compiled]) and pkg-config (strata, strata-headers)
+# find_package(Strata [COMPONENTS headers|compiled|eigen]) and pkg-config (strata, strata-headers)
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/Strata)
 # The .pc files find the prefix from where they lie, so that what was installed may be moved.
