@@ -74,7 +74,7 @@ void forward(benchmark::State& state, Layer layer, std::int64_t batch) {
   const Floats w = random_floats(g.kernel_h * g.kernel_w * g.in_c * g.out_c, 2, scale);
   Floats y(static_cast<std::size_t>(batch * g.out_h * g.out_w * g.out_c));
   PackedWeights packed;
-  auto& backend = device().backend<float>();
+  auto& backend = strata_bench::backend();
   const auto run = [&](bool pool) {
     backend.conv2d(g, x.data(), {w.data(), 1, &packed}, {nullptr, Activation::linear, pool}, y.data());
   };
@@ -99,9 +99,7 @@ void backward_input(benchmark::State& state, Layer layer, std::int64_t batch) {
   const Floats w = random_floats(g.kernel_h * g.kernel_w * g.in_c * g.out_c, 2);
   Floats dx(static_cast<std::size_t>(batch * g.in_h * g.in_w * g.in_c));
   PackedWeights packed;
-  const auto run = [&] {
-    device().backend<float>().conv2d_backward_input(g, dy.data(), {w.data(), 1, &packed}, dx.data());
-  };
+  const auto run = [&] { backend().conv2d_backward_input(g, dy.data(), {w.data(), 1, &packed}, dx.data()); };
   run();
   for (auto _ : state) run();
   report_flops(state, static_cast<double>(g.flops()));
@@ -112,9 +110,7 @@ void backward_kernel(benchmark::State& state, Layer layer, std::int64_t batch) {
   const Floats x = random_floats(batch * g.in_h * g.in_w * g.in_c, 1);
   const Floats dy = random_floats(batch * g.out_h * g.out_w * g.out_c, 2);
   Floats dw(static_cast<std::size_t>(g.kernel_h * g.kernel_w * g.in_c * g.out_c));
-  const auto run = [&] {
-    device().backend<float>().conv2d_backward_kernel(g, x.data(), dy.data(), {dw.data(), false});
-  };
+  const auto run = [&] { backend().conv2d_backward_kernel(g, x.data(), dy.data(), {dw.data(), false}); };
   run();
   for (auto _ : state) run();
   report_flops(state, static_cast<double>(g.flops()));

@@ -18,8 +18,7 @@ void forward(benchmark::State& state, Shape s) {
   const Floats x = random_floats(s.rows * s.in, 1), w = random_floats(s.in * s.out, 2);
   Floats y(static_cast<std::size_t>(s.rows * s.out));
   PackedWeights packed;
-  for (auto _ : state)
-    device().backend<float>().dense(s.rows, s.in, s.out, x.data(), {w.data(), 1, &packed}, {}, y.data());
+  for (auto _ : state) backend().dense(s.rows, s.in, s.out, x.data(), {w.data(), 1, &packed}, {}, y.data());
   report_flops(state, 2.0 * static_cast<double>(s.rows * s.in * s.out));
   const std::int64_t samples = std::min<std::int64_t>(200, static_cast<std::int64_t>(y.size()));
   const std::int64_t step = static_cast<std::int64_t>(y.size()) / samples;
@@ -38,15 +37,14 @@ void backward_input(benchmark::State& state, Shape s) {
   const Floats dy = random_floats(s.rows * s.out, 1), w = random_floats(s.in * s.out, 2);
   Floats dx(static_cast<std::size_t>(s.rows * s.in));
   for (auto _ : state)  // a trained weight is new in every step
-    device().backend<float>().dense_backward_input(s.rows, s.in, s.out, dy.data(), {w.data()}, dx.data());
+    backend().dense_backward_input(s.rows, s.in, s.out, dy.data(), {w.data()}, dx.data());
   report_flops(state, 2.0 * static_cast<double>(s.rows * s.in * s.out));
 }
 void backward_kernel(benchmark::State& state, Shape s) {
   const Floats x = random_floats(s.rows * s.in, 1), dy = random_floats(s.rows * s.out, 2);
   Floats dw(static_cast<std::size_t>(s.in * s.out));
   for (auto _ : state)
-    device().backend<float>().dense_backward_kernel(s.rows, s.in, s.out, x.data(), dy.data(),
-                                                    {dw.data(), false});
+    backend().dense_backward_kernel(s.rows, s.in, s.out, x.data(), dy.data(), {dw.data(), false});
   report_flops(state, 2.0 * static_cast<double>(s.rows * s.in * s.out));
 }
 

@@ -28,6 +28,11 @@ inline strata::Device& device() {
   return *device;
 }
 
+inline strata::Backend<float>& backend() {
+  static const auto backend = device().make_backend<float>();
+  return *backend;
+}
+
 inline Floats random_floats(std::int64_t count, unsigned seed, float scale = 1) {
   std::mt19937 generator(seed);
   std::normal_distribution<float> normal(0, scale);

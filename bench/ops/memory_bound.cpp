@@ -9,10 +9,6 @@ using namespace strata_bench;
 
 constexpr std::int64_t count = std::int64_t{8} << 20, channels = 64, rows = count / channels;
 
-Backend<float>& backend() {
-  return device().backend<float>();
-}
-
 void activation(benchmark::State& state, Activation f) {
   const Floats x = random_floats(count, 1);
   Floats y(x.size());

@@ -79,7 +79,8 @@ struct Results {
 
 Results run(Device& device, const Conv2DGeometry& g, const std::vector<float>& x,
             const std::vector<float>& kernel, const std::vector<float>& dy) {
-  auto& backend = device.backend<float>();
+  const auto context = device.make_backend<float>();
+  auto& backend = *context;
   Results r{std::vector<float>(dy.size()), std::vector<float>(x.size()), std::vector<float>(kernel.size())};
   PackedWeights packed;
   const WeightView<float> weight{kernel.data(), 1, &packed};
@@ -143,8 +144,8 @@ TEST_CASE("bias, activation and max-pooling follow a convolution") {
                                   : at(y, x0));
         }
     std::vector<float> found(expected.size());
-    device->backend<float>().conv2d(g, x.data(), {kernel.data(), 0, nullptr},
-                                    {bias.data(), Activation::leaky_relu(0.1), pool}, found.data());
+    device->make_backend<float>()->conv2d(g, x.data(), {kernel.data(), 0, nullptr},
+                                          {bias.data(), Activation::leaky_relu(0.1), pool}, found.data());
     CHECK(relative_error(found, expected) < 1e-5);
   }
 }
@@ -153,7 +154,8 @@ TEST_CASE("a gradient is written or added") {
   const Conv2DGeometry g = geometry_of({2, 9, 8, 3, 5, 3, 3, 1, 1, 1, 1});
   const auto x = random_values(g.batch * g.in_h * g.in_w * g.in_c, 1);
   const auto dy = random_values(g.batch * g.out_h * g.out_w * g.out_c, 3);
-  auto& backend = default_device()->backend<float>();
+  const auto context = default_device()->make_backend<float>();
+  auto& backend = *context;
   std::vector<float> once(135), twice(135, 7.f);
   backend.conv2d_backward_kernel(g, x.data(), dy.data(), {once.data(), false});
   backend.conv2d_backward_kernel(g, x.data(), dy.data(), {twice.data(), false});
@@ -166,7 +168,8 @@ TEST_CASE("packed weights are made again when the weight changes") {
   const Conv2DGeometry g = geometry_of({3, 11, 7, 16, 32, 3, 3, 1, 1, 1, 1});
   const auto x = random_values(g.batch * g.in_h * g.in_w * g.in_c, 1);
   auto kernel = random_values(g.kernel_h * g.kernel_w * g.in_c * g.out_c, 2);
-  auto& backend = default_device()->backend<float>();
+  const auto context = default_device()->make_backend<float>();
+  auto& backend = *context;
   PackedWeights packed;
   std::vector<float> before(static_cast<std::size_t>(g.batch * g.out_h * g.out_w * g.out_c)), after = before;
   backend.conv2d(g, x.data(), {kernel.data(), 1, &packed}, {}, before.data());

@@ -132,10 +132,10 @@ void check_gradients(const BasicModel<double>& original, const GradientCheckOpti
     auto& context = session->begin(how);
     for (const auto& x : run.x) dx.push_back(Tensor<double>::uninitialized(x.shape(), device));
     const std::vector<TensorView<double>> dx_views(dx.begin(), dx.end());
-    const Tensor<double> dy = run.weight.to(device);
+    Tensor<double> dy = run.weight.to(device);
     const TensorView<double> y = run.y;
     graph.forward(run.inputs(), {&y, 1}, context);
-    graph.backward(run.inputs(), run.y, dy, dx_views, context);
+    graph.backward_from_output(run.inputs(), run.y, std::move(dy), dx_views, context);
   }
 
   const auto loss = [&] { return evaluate(run, options); };

@@ -171,7 +171,7 @@ TEST_CASE("The reference device refuses host pointers") {
   const DevicePtr device = reference_device({.host_accessible = false});
   const Tensor<float> host({4});
   Tensor<float> there({4}, device);
-  CHECK_THROWS_AS(device->backend<float>().axpy(4, 1, host.data(), there.data()), DeviceError);
+  CHECK_THROWS_AS(device->make_backend<float>()->axpy(4, 1, host.data(), there.data()), DeviceError);
   float value = 0;
   CHECK_THROWS_AS(device->fill_zero(&value, sizeof value), DeviceError);
 }
@@ -192,7 +192,7 @@ struct Nothing final : Device {
 
 TEST_CASE("A device without a backend says so") {
   Nothing device;
-  CHECK_THROWS_WITH(device.backend<float>(), "[device] nothing does not compute in float");
-  CHECK_THROWS_WITH(device.backend<double>(), "[device] nothing does not compute in double");
+  CHECK_THROWS_WITH(device.make_backend<float>(), "[device] nothing does not compute in float");
+  CHECK_THROWS_WITH(device.make_backend<double>(), "[device] nothing does not compute in double");
   CHECK(device.threads() == nullptr);
 }

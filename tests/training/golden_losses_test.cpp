@@ -29,7 +29,8 @@ void check_losses(const DevicePtr& device, double tolerance) {
     const std::int64_t rows = prediction.shape()[0];
     auto losses = Tensor<T>::uninitialized({rows}, device);
     auto gradient = Tensor<T>::uninitialized(prediction.shape(), device);
-    loss.impl().compute({.backend = device->backend<T>(),
+    const auto backend = device->make_backend<T>();
+    loss.impl().compute({.backend = *backend,
                          .prediction = prediction,
                          .target = target,
                          .sample_weight = weight.data(),

@@ -50,6 +50,7 @@ template <class T>
 class GivenGradient final : public BasicLossImpl<T> {
  public:
   std::string name() const override { return "given_gradient"; }
+  bool on_device() const override { return true; }
   void compute(const BasicLossArguments<T>& a) const override {
     a.backend.affine(1, 0, 0, a.target.data(), a.losses);
     if (a.gradient)

@@ -4,19 +4,18 @@
 #include <strata/cpu/dispatch.hpp>
 #include <strata/cpu/planner.hpp>
 #include <strata/cpu/workspace.hpp>
-#include <strata/tensor/backend.hpp>
+#include <strata/tensor/host_device.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 /// Backend<float> on the CPU: splits the work into tasks of fixed size, which the pool's threads take, and
-/// calls kernels for them. What belongs together is defined together: convolution.ipp, elementwise.ipp,
-/// normalization.ipp, pooling.ipp, training.ipp.
-class CpuBackend final : public Backend<float> {
+/// calls kernels for them. A context is a view of the device and costs nothing; what was called is done. What
+/// belongs together is defined together: convolution.ipp, elementwise.ipp, normalization.ipp, pooling.ipp,
+/// training.ipp.
+class CpuBackend final : public HostBackend<float> {
  public:
-  CpuBackend(ThreadPool& pool, const KernelTable& kernels, const PlanLimits& limits)
-      : pool_(pool), kernels_(kernels), limits_(limits) {}
-
-  const KernelTable& kernels() const { return kernels_; }
+  CpuBackend(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels, const PlanLimits& limits)
+      : pool_(pool), workspace_(workspace), kernels_(kernels), limits_(limits) {}
 
   void conv2d(const Conv2DGeometry& g, const float* x, WeightView<float> kernel,
               const Epilogue<float>& epilogue, float* y) override;
@@ -63,12 +62,16 @@ class CpuBackend final : public Backend<float> {
                            const float* dy, float* dx, Gradient<float> dgamma,
                            Gradient<float> dbeta) override;
 
+  void add_sum(std::int64_t count, double scale, const float* x, double* to) override;
+  void add_sum_of_squares(std::int64_t count, const float* x, double* to) override;
+
   void loss(const LossSpec& spec, std::int64_t rows, std::int64_t classes, const float* prediction,
             const float* target, const float* sample_weight, double gradient_scale, float* losses,
             float* gradient) override;
-  double l1_l2_penalty(std::int64_t count, double l1, double l2, const float* w, float* gradient) override;
-  double sum_of_squares(std::int64_t count, const float* x) override;
-  void optimizer_step(const OptimizerSpec& spec, std::span<const OptimizerUpdate<float>> updates) override;
+  void l1_l2_penalty(std::int64_t count, double l1, double l2, const float* w, float* gradient,
+                     double* to) override;
+  void optimizer_step(const OptimizerSpec& spec, OptimizerState* state,
+                      std::span<const OptimizerUpdate<float>> updates) override;
 
  private:
   /// Sums over the rows of [rows,channels] in double, by blocks of a fixed number of rows:
@@ -80,10 +83,13 @@ class CpuBackend final : public Backend<float> {
   void winograd(const ConvolutionPlan& plan, const Conv2DGeometry& g, const float* x,
                 const WeightView<float>& kernel, bool flip, const OutputEpilogue& epilogue, float* y);
 
+  /// Sum of part(begin, count) over parts of a fixed size, each computed by one thread.
+  double sum_parts(std::int64_t count, FunctionRef<double(std::int64_t, std::int64_t)> part);
+
   ThreadPool& pool_;
+  Workspace& workspace_;
   const KernelTable& kernels_;
   PlanLimits limits_;
-  Workspace workspace_;
 };
 
 }}}  // namespace strata::STRATA_ABI::cpu

@@ -5,9 +5,7 @@
 #include <strata/cpu/planner.hpp>
 #include <strata/tensor/device.hpp>
 
-namespace strata { inline namespace STRATA_ABI {
-
-namespace cpu {
+namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 struct DeviceOptions {
   int threads = 0;                        ///< 0: every CPU the process may use
@@ -23,12 +21,7 @@ struct DeviceOptions {
 /// negative thread count, DeviceError for an instruction set that is not available.
 DevicePtr device(const DeviceOptions& options = {});
 
-}  // namespace cpu
-
-/// The device of models that name none: the CPU, made on first use.
-const DevicePtr& default_device();
-
-}}  // namespace strata::STRATA_ABI
+}}}  // namespace strata::STRATA_ABI::cpu
 
 #if STRATA_HEADER_ONLY
 #include <strata/cpu/device.ipp>

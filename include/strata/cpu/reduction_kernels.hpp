@@ -57,6 +57,7 @@ inline double sum_of_squares(long count, const float* x) {
   return sum;
 }
 
+/// `gradient` may be null.
 inline double l1_l2(long count, double l1, double l2, const float* w, float* gradient) {
   double absolute = 0, squares = 0;
   const float first = static_cast<float>(l1), second = static_cast<float>(2 * l2);
@@ -65,7 +66,7 @@ inline double l1_l2(long count, double l1, double l2, const float* w, float* gra
     absolute += value < 0 ? -value : value;
     squares += value * value;
     const float sign = w[i] > 0 ? 1.f : w[i] < 0 ? -1.f : 0.f;
-    gradient[i] += first * sign + second * w[i];
+    if (gradient) gradient[i] += first * sign + second * w[i];
   }
   return l1 * absolute + l2 * squares;
 }

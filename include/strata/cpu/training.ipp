@@ -147,31 +147,40 @@ STRATA_INLINE void CpuBackend::loss(const LossSpec& spec, std::int64_t rows, std
   });
 }
 
-STRATA_INLINE double CpuBackend::sum_of_squares(std::int64_t count, const float* x) {
-  std::vector<double> parts(static_cast<std::size_t>((count + elementwise_grain - 1) / elementwise_grain));
+STRATA_INLINE double CpuBackend::sum_parts(std::int64_t count,
+                                           FunctionRef<double(std::int64_t, std::int64_t)> part) {
+  std::vector<double> parts(static_cast<std::size_t>(divide_up(count, elementwise_grain)));
   pool_.for_range(count, elementwise_grain, [&](std::int64_t begin, std::int64_t end) {
-    parts[static_cast<std::size_t>(begin / elementwise_grain)] =
-        kernels_.sum_of_squares(end - begin, x + begin);
+    parts[static_cast<std::size_t>(begin / elementwise_grain)] = part(begin, end - begin);
   });
   double sum = 0;
-  for (const double part : parts) sum += part;
+  for (const double one : parts) sum += one;
   return sum;
 }
 
-STRATA_INLINE double CpuBackend::l1_l2_penalty(std::int64_t count, double l1, double l2, const float* w,
-                                               float* gradient) {
-  std::vector<double> parts(static_cast<std::size_t>((count + elementwise_grain - 1) / elementwise_grain));
-  pool_.for_range(count, elementwise_grain, [&](std::int64_t begin, std::int64_t end) {
-    parts[static_cast<std::size_t>(begin / elementwise_grain)] =
-        kernels_.l1_l2(end - begin, l1, l2, w + begin, gradient + begin);
-  });
-  double sum = 0;
-  for (const double part : parts) sum += part;
-  return sum;
+STRATA_INLINE void CpuBackend::add_sum(std::int64_t count, double scale, const float* x, double* to) {
+  *to += scale * sum_parts(count, [&](std::int64_t begin, std::int64_t n) {
+           double sum = 0;
+           for (std::int64_t i = begin; i < begin + n; ++i) sum += static_cast<double>(x[i]);
+           return sum;
+         });
 }
 
-STRATA_INLINE void CpuBackend::optimizer_step(const OptimizerSpec& spec,
+STRATA_INLINE void CpuBackend::add_sum_of_squares(std::int64_t count, const float* x, double* to) {
+  *to += sum_parts(count,
+                   [&](std::int64_t begin, std::int64_t n) { return kernels_.sum_of_squares(n, x + begin); });
+}
+
+STRATA_INLINE void CpuBackend::l1_l2_penalty(std::int64_t count, double l1, double l2, const float* w,
+                                             float* gradient, double* to) {
+  *to += sum_parts(count, [&](std::int64_t begin, std::int64_t n) {
+    return kernels_.l1_l2(n, l1, l2, w + begin, gradient ? gradient + begin : nullptr);
+  });
+}
+
+STRATA_INLINE void CpuBackend::optimizer_step(const OptimizerSpec& spec, OptimizerState* state,
                                               std::span<const OptimizerUpdate<float>> updates) {
+  const double step = state->iteration += 1;
   OptimizerCoefficients common{};
   common.momentum = static_cast<float>(spec.momentum);
   common.rho = static_cast<float>(spec.rho);
@@ -179,16 +188,14 @@ STRATA_INLINE void CpuBackend::optimizer_step(const OptimizerSpec& spec,
   common.one_minus_beta_1 = static_cast<float>(1 - spec.beta_1);
   common.one_minus_beta_2 = static_cast<float>(1 - spec.beta_2);
   common.epsilon = static_cast<float>(spec.epsilon);
-  common.decay = static_cast<float>(spec.learning_rate * spec.weight_decay);
+  common.decay = static_cast<float>(state->learning_rate * spec.weight_decay);
   common.clip_value = static_cast<float>(spec.clip_value);
   common.nesterov = spec.nesterov;
   common.centered = spec.centered;
   common.amsgrad = spec.amsgrad;
-  double rate = spec.learning_rate;
-  if (spec.kind == OptimizerKind::adam) {
-    const double step = static_cast<double>(spec.iteration);
+  double rate = state->learning_rate;
+  if (spec.kind == OptimizerKind::adam)
     rate *= std::sqrt(1 - std::pow(spec.beta_2, step)) / (1 - std::pow(spec.beta_1, step));
-  }
   common.learning_rate = static_cast<float>(rate);
 
   struct Chunk {
@@ -204,7 +211,8 @@ STRATA_INLINE void CpuBackend::optimizer_step(const OptimizerSpec& spec,
     const Chunk& chunk = chunks[static_cast<std::size_t>(task)];
     const OptimizerUpdate<float>& u = updates[chunk.update];
     OptimizerCoefficients c = common;
-    c.gradient_scale = static_cast<float>(u.gradient_scale);
+    const double norm = spec.clip_norm > 0 ? std::sqrt(*u.squares) : 0;
+    c.gradient_scale = norm > spec.clip_norm ? static_cast<float>(spec.clip_norm / norm) : 1.f;
     const auto slot = [&](int i) { return u.slots[i] ? u.slots[i] + chunk.begin : nullptr; };
     const std::int64_t count = chunk.end - chunk.begin;
     const float* gradient = u.gradient + chunk.begin;

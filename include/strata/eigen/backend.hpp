@@ -4,13 +4,14 @@
 #include <strata/eigen/losses.hpp>
 #include <strata/eigen/normalization.hpp>
 #include <strata/eigen/optimizers.hpp>
+#include <strata/tensor/host_device.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace eigen {
 
 /// Backend<T> in Eigen's terms: what is one expression stands here, the rest in the files beside this one.
 /// Convolutions and pooling take an image per task, everything else runs on the calling thread.
 template <class T>
-class EigenBackend final : public Backend<T> {
+class EigenBackend final : public HostBackend<T> {
   using In = ArrayMap<const T>;
   using Out = ArrayMap<T>;
   using MatrixIn = MatrixMap<const T>;
@@ -129,16 +130,25 @@ class EigenBackend final : public Backend<T> {
     eigen::loss<T>(spec, {prediction, rows, classes}, target, sample_weight, gradient_scale, losses,
                    gradient);
   }
-  double l1_l2_penalty(Index count, double l1, double l2, const T* w, T* gradient) override {
+  void l1_l2_penalty(Index count, double l1, double l2, const T* w, T* gradient, double* to) override {
     const In weights(w, 1, count);
-    Out(gradient, 1, count) += T(l1) * weights.sign() + T(2 * l2) * weights;
-    return l1 * weights.template cast<double>().abs().sum() + l2 * sum_of_squares(count, w);
+    if (gradient) Out(gradient, 1, count) += T(l1) * weights.sign() + T(2 * l2) * weights;
+    const auto in_double = weights.template cast<double>();
+    *to += l1 * in_double.abs().sum() + l2 * in_double.square().sum();
   }
-  double sum_of_squares(Index count, const T* x) override {
-    return In(x, 1, count).template cast<double>().square().sum();
+  void optimizer_step(const OptimizerSpec& spec, OptimizerState* state,
+                      std::span<const OptimizerUpdate<T>> updates) override {
+    state->iteration += 1;
+    for (const OptimizerUpdate<T>& update : updates) eigen::optimizer_step(spec, *state, update);
   }
-  void optimizer_step(const OptimizerSpec& spec, std::span<const OptimizerUpdate<T>> updates) override {
-    for (const OptimizerUpdate<T>& update : updates) eigen::optimizer_step(spec, update);
+
+  // --- sums ---
+
+  void add_sum(Index count, double scale, const T* x, double* to) override {
+    *to += scale * In(x, 1, count).template cast<double>().sum();
+  }
+  void add_sum_of_squares(Index count, const T* x, double* to) override {
+    *to += In(x, 1, count).template cast<double>().square().sum();
   }
 
  private:

@@ -13,8 +13,9 @@ template <class T>
 using RowMap = Eigen::Map<Row<T>>;
 
 template <class T, class G>
-void sgd_step(const OptimizerSpec& spec, const G& g, const OptimizerUpdate<T>& update, RowMap<T> w) {
-  const T rate = T(spec.learning_rate), momentum = T(spec.momentum);
+void sgd_step(const OptimizerSpec& spec, const OptimizerState& state, const G& g,
+              const OptimizerUpdate<T>& update, RowMap<T> w) {
+  const T rate = T(state.learning_rate), momentum = T(spec.momentum);
   if (spec.momentum == 0) {
     w -= rate * g;
     return;
@@ -28,8 +29,9 @@ void sgd_step(const OptimizerSpec& spec, const G& g, const OptimizerUpdate<T>& u
 }
 
 template <class T, class G>
-void rmsprop_step(const OptimizerSpec& spec, const G& g, const OptimizerUpdate<T>& update, RowMap<T> w) {
-  const T rate = T(spec.learning_rate), rho = T(spec.rho), rest = T(1 - spec.rho), epsilon = T(spec.epsilon);
+void rmsprop_step(const OptimizerSpec& spec, const OptimizerState& state, const G& g,
+                  const OptimizerUpdate<T>& update, RowMap<T> w) {
+  const T rate = T(state.learning_rate), rho = T(spec.rho), rest = T(1 - spec.rho), epsilon = T(spec.epsilon);
   RowMap<T> velocity(update.slots[0], update.size),
       average(update.slots[2], update.slots[2] ? update.size : 0);
   velocity = rho * velocity + rest * g.square();
@@ -51,10 +53,10 @@ void rmsprop_step(const OptimizerSpec& spec, const G& g, const OptimizerUpdate<T
 }
 
 template <class T, class G>
-void adam_step(const OptimizerSpec& spec, const G& g, const OptimizerUpdate<T>& update, RowMap<T> w) {
-  const double t = double(spec.iteration);
-  const T alpha =
-      T(spec.learning_rate * std::sqrt(1 - std::pow(spec.beta_2, t)) / (1 - std::pow(spec.beta_1, t)));
+void adam_step(const OptimizerSpec& spec, const OptimizerState& state, const G& g,
+               const OptimizerUpdate<T>& update, RowMap<T> w) {
+  const T alpha = T(state.learning_rate * std::sqrt(1 - std::pow(spec.beta_2, state.iteration)) /
+                    (1 - std::pow(spec.beta_1, state.iteration)));
   const T epsilon = T(spec.epsilon);
   RowMap<T> first(update.slots[0], update.size), second(update.slots[1], update.size);
   first += T(1 - spec.beta_1) * (g - first);
@@ -70,19 +72,22 @@ void adam_step(const OptimizerSpec& spec, const G& g, const OptimizerUpdate<T>& 
 
 /// Scales and clips the gradient, decays the weight, and takes the step.
 template <class T>
-void optimizer_step(const OptimizerSpec& spec, const OptimizerUpdate<T>& update) {
+void optimizer_step(const OptimizerSpec& spec, const OptimizerState& state,
+                    const OptimizerUpdate<T>& update) {
+  const double norm = spec.clip_norm > 0 ? std::sqrt(*update.squares) : 0;
+  const T scale = norm > spec.clip_norm ? T(spec.clip_norm / norm) : T(1);
   const T bound = spec.clip_value > 0 ? T(spec.clip_value) : std::numeric_limits<T>::infinity();
   const Eigen::Map<const Row<T>> gradient(update.gradient, update.size);
-  const auto g = clip(gradient * T(update.gradient_scale), -bound, bound);
+  const auto g = clip(gradient * scale, -bound, bound);
   RowMap<T> w(update.value, update.size);
-  if (spec.weight_decay != 0) w *= T(1 - spec.learning_rate * spec.weight_decay);
+  if (spec.weight_decay != 0) w *= T(1 - state.learning_rate * spec.weight_decay);
   switch (spec.kind) {
     case OptimizerKind::sgd:
-      return sgd_step(spec, g, update, w);
+      return sgd_step(spec, state, g, update, w);
     case OptimizerKind::rmsprop:
-      return rmsprop_step(spec, g, update, w);
+      return rmsprop_step(spec, state, g, update, w);
     case OptimizerKind::adam:
-      return adam_step(spec, g, update, w);
+      return adam_step(spec, state, g, update, w);
   }
 }
 

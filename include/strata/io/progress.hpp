@@ -5,6 +5,7 @@
 #include <string>
 
 #include <strata/core/config.hpp>
+#include <strata/core/function_ref.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
 
@@ -16,8 +17,12 @@ class ProgressBar {
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
 
-  /// `done` of the total are finished; `note` follows the bar, "loss: 0.3 - accuracy: 0.9".
-  void update(std::int64_t done, const std::string& note = "");
+  /// `done` of the total are finished; `note`, asked for only where the bar is drawn, follows it: "loss: 0.3
+  /// - accuracy: 0.9".
+  void update(std::int64_t done, FunctionRef<std::string()> note);
+  void update(std::int64_t done) {
+    update(done, [] { return std::string(); });
+  }
   /// Draws the last state and ends the line.
   void finish(const std::string& note);
 

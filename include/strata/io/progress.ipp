@@ -35,12 +35,12 @@ STRATA_COLD STRATA_INLINE ProgressBar::~ProgressBar() {
   if (enabled_ && drawn_) std::fputc('\n', stderr);
 }
 
-STRATA_COLD STRATA_INLINE void ProgressBar::update(std::int64_t done, const std::string& note) {
+STRATA_COLD STRATA_INLINE void ProgressBar::update(std::int64_t done, FunctionRef<std::string()> note) {
   done_ = done;
   const auto now = std::chrono::steady_clock::now();
   if (!enabled_ || (drawn_ && now - last_ < std::chrono::milliseconds(100))) return;
   last_ = now;
-  draw(note);
+  draw(note());
 }
 
 STRATA_COLD STRATA_INLINE void ProgressBar::finish(const std::string& note) {

@@ -79,15 +79,12 @@ class ActivationImpl final : public LayerBase<ActivationImpl<T, Options>, T, Opt
     context.backend().activation(context.linear_output() ? Activation::linear : function_,
                                  channels ? y.size() / channels : 0, channels, x[0].data(), y.data());
   }
-  void backward(typename Base::Inputs, typename Base::View y, typename Base::View dy,
+  void backward(typename Base::Inputs, typename Base::View, typename Base::View dy,
                 typename Base::InputGradients dx, typename Base::Context& context) const override {
-    const std::int64_t channels = y.shape().back();
-    if (dx[0])
-      context.backend().activation_backward(context.linear_output() ? Activation::linear : function_,
-                                            channels ? y.size() / channels : 0, channels, y.data(), dy.data(),
-                                            dx[0].data());
+    if (dx[0]) context.backend().affine(dy.size(), 1, 0, dy.data(), dx[0].data());
   }
   Activation final_activation() const override { return function_; }
+  bool is_activation() const override { return true; }
 
  private:
   Activation function_;

@@ -16,32 +16,72 @@ class BufferPool {
  public:
   explicit BufferPool(DevicePtr device) : device_(std::move(device)) {}
 
+  /// A run begins: buffers that the last few did not use go back to the device.
+  void begin_run() {
+    constexpr std::uint64_t few = 4;
+    std::erase_if(free_, [this](const Free& free) { return free.last_run + few <= run_; });
+    ++run_;
+  }
   /// A tensor of `shape` with unspecified values: the smallest free one that is large enough, else a new one.
+  /// Throws DeviceError when there is no memory left.
   Tensor<T> take(const Shape& shape) {
     const std::int64_t size = shape.size();
     auto best = free_.end();
     for (auto it = free_.begin(); it != free_.end(); ++it)
-      if (it->size >= size && (best == free_.end() || it->size < best->size)) best = it;
+      if (it->tensor.capacity() >= size &&
+          (best == free_.end() || it->tensor.capacity() < best->tensor.capacity()))
+        best = it;
     // A buffer more than twice too large would only be missing elsewhere.
-    if (best == free_.end() || best->size > 2 * size + 1024) return Tensor<T>::uninitialized(shape, device_);
+    if (best == free_.end() || best->tensor.capacity() > 2 * size + 1024)
+      return Tensor<T>::uninitialized(shape, device_);
     Tensor<T> out = std::move(best->tensor);
     free_.erase(best);
     out.reinterpret(shape);
     return out;
   }
-  void give(Tensor<T>&& tensor) {
+  void give(Tensor<T>&& tensor) noexcept {
     if (tensor.empty()) return;
-    const std::int64_t size = tensor.capacity();
-    free_.push_back({std::move(tensor), size});
+    try {
+      free_.push_back({std::move(tensor), run_});
+    } catch (...) {  // no room to remember it: it is freed
+    }
   }
 
  private:
   struct Free {
     Tensor<T> tensor;
-    std::int64_t size;
+    std::uint64_t last_run;  // that used it
   };
   DevicePtr device_;
+  std::uint64_t run_ = 0;
   std::vector<Free> free_;
+};
+
+/// Memory from a pool that goes back when this dies.
+template <class T>
+class Scratch {
+ public:
+  Scratch() = default;
+  Scratch(BufferPool<T>& pool, const Shape& shape) : pool_(&pool), tensor_(pool.take(shape)) {}
+  Scratch(Scratch&&) noexcept = default;
+  Scratch& operator=(Scratch&& other) noexcept {
+    std::swap(pool_, other.pool_);
+    std::swap(tensor_, other.tensor_);
+    return *this;
+  }
+  ~Scratch() {
+    if (!tensor_.empty()) pool_->give(std::move(tensor_));
+  }
+
+  T* data() const { return tensor_.data(); }
+  const Shape& shape() const { return tensor_.shape(); }
+  /// The memory itself, which no longer goes back by itself.
+  Tensor<T> take() { return std::move(tensor_); }
+  TensorView<T> view() const { return {tensor_.data(), tensor_.shape()}; }
+
+ private:
+  BufferPool<T>* pool_ = nullptr;
+  mutable Tensor<T> tensor_;  // a const Scratch is memory to write to, as a const pointer is
 };
 
 /// Where the gradients of one training step are collected.
@@ -89,6 +129,9 @@ class BasicContext {
 
   /// The random numbers of this call in this step, for any thread and device the same.
   RandomStream random() const { return {run_->seed, Purpose::layer, path_, run_->step}; }
+
+  /// Memory with unspecified values until the result dies.
+  Scratch<T> scratch(const Shape& shape) const { return {buffers(), shape}; }
 
   /// Tensor number `slot`, kept from forward to backward.
   Tensor<T>& saved(std::size_t slot, const Shape& shape) {

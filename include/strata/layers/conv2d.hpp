@@ -63,18 +63,17 @@ class Conv2DImpl final : public LayerBase<Conv2DImpl<T>, T, Conv2DOptions> {
          .max_pool_2x2 = context.pooled_output()},
         y.data());
   }
-  void backward(typename Base::Inputs x, typename Base::View y, typename Base::View dy,
+  void backward(typename Base::Inputs x, typename Base::View, typename Base::View dy,
                 typename Base::InputGradients dx, typename Base::Context& context) const override {
     Backend<T>& backend = context.backend();
     const Conv2DGeometry g = geometry(x[0].shape());
     const std::int64_t rows = g.batch * g.out_h * g.out_w;
-    const auto dz = through_activation(context, this->options().activation, rows, g.out_c, y, dy);
     if (const auto dkernel = context.gradient(*kernel_); dkernel.data)
-      backend.conv2d_backward_kernel(g, x[0].data(), dz.data(), dkernel);
+      backend.conv2d_backward_kernel(g, x[0].data(), dy.data(), dkernel);
     if (bias_)
       if (const auto dbias = context.gradient(*bias_); dbias.data)
-        backend.bias_gradient(rows, g.out_c, dz.data(), dbias);
-    if (dx[0]) backend.conv2d_backward_input(g, dz.data(), kernel_->view(), dx[0].data());
+        backend.bias_gradient(rows, g.out_c, dy.data(), dbias);
+    if (dx[0]) backend.conv2d_backward_input(g, dy.data(), kernel_->view(), dx[0].data());
   }
   Activation final_activation() const override { return this->options().activation; }
   bool offers_max_pool() const override { return true; }

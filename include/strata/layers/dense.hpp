@@ -58,17 +58,16 @@ class DenseImpl final : public LayerBase<DenseImpl<T>, T, DenseOptions> {
          .activation = context.linear_output() ? Activation::linear : this->options().activation},
         y.data());
   }
-  void backward(typename Base::Inputs x, typename Base::View y, typename Base::View dy,
+  void backward(typename Base::Inputs x, typename Base::View, typename Base::View dy,
                 typename Base::InputGradients dx, typename Base::Context& context) const override {
     const auto [rows, in, out] = sizes(x[0].shape());
     Backend<T>& backend = context.backend();
-    const auto dz = through_activation(context, this->options().activation, rows, out, y, dy);
     if (const auto dkernel = context.gradient(*kernel_); dkernel.data)
-      backend.dense_backward_kernel(rows, in, out, x[0].data(), dz.data(), dkernel);
+      backend.dense_backward_kernel(rows, in, out, x[0].data(), dy.data(), dkernel);
     if (bias_)
       if (const auto dbias = context.gradient(*bias_); dbias.data)
-        backend.bias_gradient(rows, out, dz.data(), dbias);
-    if (dx[0]) backend.dense_backward_input(rows, in, out, dz.data(), kernel_->view(), dx[0].data());
+        backend.bias_gradient(rows, out, dy.data(), dbias);
+    if (dx[0]) backend.dense_backward_input(rows, in, out, dy.data(), kernel_->view(), dx[0].data());
   }
   Activation final_activation() const override { return this->options().activation; }
 

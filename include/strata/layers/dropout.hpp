@@ -41,8 +41,7 @@ class DropoutImpl final : public LayerBase<DropoutImpl<T>, T, DropoutOptions> {
  private:
   void apply(typename Base::View x, typename Base::Output y, typename Base::Context& context) const {
     const double rate = passes_through(context.training()) ? 0 : this->options().rate;
-    if (rate == 1)
-      return context.device()->fill_zero(y.data(), static_cast<std::size_t>(y.size()) * sizeof(T));
+    if (rate == 1) return context.backend().zero(y.data(), static_cast<std::size_t>(y.size()) * sizeof(T));
     context.backend().dropout(x.size(), rate, context.random(), x.data(), y.data());
   }
 };

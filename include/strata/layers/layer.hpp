@@ -58,13 +58,17 @@ class BasicLayerImpl {
   /// y is allocated and is written whole.
   virtual void forward(Inputs x, Output y, Context& context) const = 0;
   /// Gradients with respect to inputs (each written whole where its data is not null) and, through
-  /// `context.gradient`, weights. `dy` belongs to d(loss)/d(y); x and y are those of the forward call.
+  /// `context.gradient`, weights. x and y are those of the forward call; `dy` is d(loss)/d(y), and the caller
+  /// has taken it through the `final_activation` already.
   virtual void backward(Inputs x, View y, View dy, InputGradients dx, Context& context) const = 0;
 
   /// The output is the input under another shape: nothing to compute, nothing to copy.
   virtual bool passes_through(bool training) const { return (void)training, false; }
-  /// The activation that `context.linear_output()` leaves out.
+  /// What `forward` applies last: `context.linear_output()` leaves it out, and its derivative is no business
+  /// of `backward`.
   virtual Activation final_activation() const { return Activation::linear; }
+  /// The layer is its final activation and nothing else.
+  virtual bool is_activation() const { return false; }
   /// Can append a 2x2 max-pooling (`context.pooled_output()`) / is exactly one.
   virtual bool offers_max_pool() const { return false; }
   virtual bool is_max_pool_2x2() const { return false; }
@@ -229,18 +233,6 @@ class LayerBase : public BasicLayerImpl<T> {
  private:
   Options options_;
 };
-
-/// dy behind an activation, given its output y [rows,channels]: dy itself where there is nothing to do (no
-/// activation, or one that was left to the loss), else a tensor of the context's.
-template <class T>
-TensorView<const T> through_activation(BasicContext<T>& context, const Activation& activation,
-                                       std::int64_t rows, std::int64_t channels, TensorView<const T> y,
-                                       TensorView<const T> dy) {
-  if (activation == Activation::linear || context.linear_output()) return dy;
-  Tensor<T>& dz = context.saved(0, y.shape());
-  context.backend().activation_backward(activation, rows, channels, y.data(), dy.data(), dz.data());
-  return dz;
-}
 
 /// A shared handle to a layer: copies are the same layer with the same weights; `clone` is deep.
 template <class T>

@@ -42,9 +42,14 @@ class Graph {
 
   /// Computes all outputs. Results that no backward pass needs give their memory to later ones.
   void forward(std::span<const View> x, std::span<const Output> y, Context& context) const;
-  /// Backward pass of the last `forward` with this context, for one output. `dx` entries with null data are
-  /// not wanted.
+  /// Backward pass of the last `forward` with this context, for one output: `dy` is d(loss)/d(y), taken
+  /// through the final activation. `dx` entries with null data are not wanted.
   void backward(std::span<const View> x, View y, View dy, std::span<const Output> dx, Context& context) const;
+
+  /// The same for the gradient behind the final activation, unless the context left that to the loss. Takes
+  /// the memory of `dy` over, so that it can be used again on the way down.
+  void backward_from_output(std::span<const View> x, View y, Tensor<T> dy, std::span<const Output> dx,
+                            Context& context) const;
 
   /// Name of the first node, in computing order, whose result holds a value that is not finite; empty if none
   /// does.
@@ -52,6 +57,7 @@ class Graph {
 
  private:
   struct State;
+  static void through_activation(const Activation& f, View y, Output dy, Backend<T>& backend);
   State& prepare(Context& context) const;
   void evaluate(int node, std::span<const View> x, std::span<const Output> y, State& state) const;
   int input_number(int node) const { return number_in(inputs_, node); }

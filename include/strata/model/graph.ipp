@@ -177,7 +177,10 @@ STRATA_COLD typename Graph<T>::State& Graph<T>::prepare(Context& context) const 
     s.buffers.resize(count);
     s.gradients.resize(count);
   }
-  for (std::size_t i = 0; i < count; ++i) s.release(static_cast<int>(i));  // of a run that ended early
+  for (std::size_t i = 0; i < count; ++i) {  // of a run that ended early
+    s.release(static_cast<int>(i));
+    s.pool->give(std::exchange(s.gradients[i], {}));
+  }
   s.values.assign(count, {});
   s.root.assign(count, 0);
   s.uses.assign(count, 0);
@@ -301,9 +304,10 @@ STRATA_COLD void Graph<T>::backward(std::span<const View> x, View y, View dy, st
     if (!s.needs[i] || node.inputs.empty()) continue;
     const View dresult = i == output ? dy : View(gradient[i]);
     if (!dresult) continue;  // the output does not depend on it
-
+    if (i != output) through_activation(node.layer->final_activation(), s.values[i], gradient[i], backend);
+    const bool same_gradient = s.passes[i] || (i != output && node.layer->is_activation());
     if (const auto from = static_cast<std::size_t>(node.inputs[0]);
-        s.passes[i] && s.needs[from] && !gradient[from] && !nodes_[from].inputs.empty()) {
+        same_gradient && s.needs[from] && !gradient[from] && !nodes_[from].inputs.empty()) {
       s.gradients[from] = std::move(s.gradients[i]);
       gradient[from] = gradient[i].reshaped(s.values[from].shape());
       continue;
@@ -346,7 +350,26 @@ STRATA_COLD void Graph<T>::backward(std::span<const View> x, View y, View dy, st
   for (std::size_t i = 0; i < nodes_.size(); ++i) s.release(static_cast<int>(i));
   for (std::size_t k = 0; k < inputs_.size(); ++k)
     if (const auto in = static_cast<std::size_t>(inputs_[k]); dx[k] && in != output && !gradient[in])
-      context.device()->fill_zero(dx[k].data(), static_cast<std::size_t>(dx[k].size()) * sizeof(T));
+      backend.zero(dx[k].data(), static_cast<std::size_t>(dx[k].size()) * sizeof(T));
+}
+
+template <class T>
+STRATA_COLD void Graph<T>::through_activation(const Activation& f, View y, Output dy, Backend<T>& backend) {
+  if (f == Activation::linear) return;
+  const std::int64_t channels = y.shape().back();
+  backend.activation_backward(f, channels ? y.size() / channels : 0, channels, y.data(), dy.data(),
+                              dy.data());
+}
+
+template <class T>
+STRATA_COLD void Graph<T>::backward_from_output(std::span<const View> x, View y, Tensor<T> dy,
+                                                std::span<const Output> dx, Context& context) const {
+  const auto output = static_cast<std::size_t>(outputs_.at(0));
+  if (!context.linear_output())
+    through_activation(nodes_[output].layer->final_activation(), y, dy, context.backend());
+  const View gradient = dy;
+  static_cast<State*>(context.graph_.get())->gradients[output] = std::move(dy);
+  backward(x, y, gradient, dx, context);
 }
 
 template <class T>
@@ -359,12 +382,16 @@ STRATA_COLD std::string Graph<T>::first_non_finite(std::span<const View> x, Cont
     results.push_back(Tensor<T>::uninitialized(shape, context.device()));
   }
   for (auto& result : results) y.push_back(result);
+  Tensor<double> sum({1}, context.device());
   for (int i = 0; i < static_cast<int>(nodes_.size()); ++i) {
     evaluate(i, x, y, s);
     const View value = s.values[static_cast<std::size_t>(i)];
     // A sum of squares is finite exactly if, short of overflow, every value is.
-    if (!std::isfinite(context.backend().sum_of_squares(value.size(), value.data())))
-      return nodes_[static_cast<std::size_t>(i)].layer->name();
+    double squares = 0;
+    context.backend().zero(sum.data(), sizeof squares);
+    context.backend().add_sum_of_squares(value.size(), value.data(), sum.data());
+    context.backend().download(&squares, sum.data(), sizeof squares);
+    if (!std::isfinite(squares)) return nodes_[static_cast<std::size_t>(i)].layer->name();
   }
   return "";
 }

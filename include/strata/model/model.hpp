@@ -23,13 +23,14 @@ struct BasicEvaluateOptions;
 class History;
 class Logs;
 
-/// Buffers and contexts of runs of one model on one device, reused from run to run.
+/// The execution context, buffers and layer contexts of runs of one model on one device, reused from run to
+/// run.
 template <class T>
 class Session {
  public:
-  explicit Session(const DevicePtr& device) : buffers_(device) {
+  explicit Session(const DevicePtr& device) : backend_(device->make_backend<T>()), buffers_(device) {
     run_.device = device;
-    run_.backend = &device->backend<T>();
+    run_.backend = backend_.get();
     run_.buffers = &buffers_;
     context_.run_ = &run_;
   }
@@ -45,6 +46,7 @@ class Session {
   };
   /// The context for a new run.
   BasicContext<T>& begin(const Options& options) {
+    buffers_.begin_run();
     run_.training = options.training;
     run_.gradients = options.gradients;
     run_.seed = options.seed;
@@ -54,9 +56,11 @@ class Session {
     context_.input_gradient_ = options.input_gradient;
     return context_;
   }
-  BufferPool<T>& buffers() { return buffers_; }
+  Backend<T>& backend() const { return *run_.backend; }
+  Scratch<T> scratch(const Shape& shape) { return {buffers_, shape}; }
 
  private:
+  std::unique_ptr<Backend<T>> backend_;
   BufferPool<T> buffers_;
   Run<T> run_;
   BasicContext<T> context_;
@@ -107,8 +111,14 @@ class ModelImpl final : public BasicLayerImpl<T> {
   /// Throws ConfigError for a model whose input shape is not known yet.
   void require_built() const;
 
+  /// Results of one batch: from memory of the model's device to host memory. Throws ShapeError for an input
+  /// of another shape.
+  void predict(TensorView<const T> x, TensorView<T> y) const;
+
   /// A session for one run; goes back to the model when the pointer dies. Safe to call from several threads.
   std::shared_ptr<Session<T>> session() const;
+  /// Forgets the sessions that are idle, with all their memory.
+  void release_memory() const;
 
   std::shared_ptr<Trainer<T>> trainer;  ///< made by compile
 
@@ -175,6 +185,9 @@ class BasicModel : public BasicLayer<T> {
   /// Moves weights and computation. Returns the model.
   BasicModel& to(const DevicePtr& device);
   const DevicePtr& device() const { return model().device(); }
+
+  /// Gives the memory that runs keep for the next one back to the device.
+  void release_memory() const { model().release_memory(); }
 
   /// Keras's table of layers, output shapes and parameters.
   std::string summary_text() const;

@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <map>
 
-#include <strata/cpu/device.hpp>
 #include <strata/model/model.hpp>
 #include <strata/model/summary.hpp>
 
@@ -280,9 +279,36 @@ STRATA_COLD std::shared_ptr<Session<T>> ModelImpl<T>::session() const {
   }
   if (!session) session = std::make_unique<Session<T>>(device_);
   return {session.release(), [sessions](Session<T>* used) {
+            std::unique_ptr<Session<T>> idle(used);
             const std::lock_guard lock(sessions->mutex);
-            sessions->idle.emplace_back(used);
+            try {
+              sessions->idle.push_back(std::move(idle));
+            } catch (...) {  // no room to remember it: it is freed
+            }
           }};
+}
+
+template <class T>
+STRATA_COLD void ModelImpl<T>::predict(TensorView<const T> x, TensorView<T> y) const {
+  const auto expected = graph_.input_shapes();
+  require<ShapeError>(expected.size() == 1 && graph_.outputs().size() == 1, this->who(),
+                      "a dataset is for a model of one input and one output");
+  require<ShapeError>(x.shape().rank() > 0 && x.shape().without_batch() == expected[0], this->who(),
+                      "expected an input of shape ", expected[0].with_batch(y.shape()[0]), ", found ",
+                      x.shape());
+  const auto session = this->session();
+  BasicContext<T>& context = session->begin({.seed = seed_});
+  if (device_->host_accessible()) return graph_.forward({&x, 1}, {&y, 1}, context);
+  const auto result = session->scratch(y.shape());
+  const TensorView<T> on_device = result.view();
+  graph_.forward({&x, 1}, {&on_device, 1}, context);
+  session->backend().download(y.data(), result.data(), static_cast<std::size_t>(y.size()) * sizeof(T));
+}
+
+template <class T>
+STRATA_COLD void ModelImpl<T>::release_memory() const {
+  const std::lock_guard lock(sessions_->mutex);
+  sessions_->idle.clear();
 }
 
 template <class T>
@@ -342,7 +368,7 @@ STRATA_COLD void BasicModel<T>::build(const Shape& shape) {
 template <class T>
 STRATA_COLD BasicModel<T>& BasicModel<T>::to(const DevicePtr& device) {
   require<DeviceError>(device != nullptr, "[model] expected a device, found null");
-  (void)device->backend<T>();  // throws here rather than in the middle of a run
+  (void)device->make_backend<T>();  // throws here rather than in the middle of a run
   model().set_device(device);
   return *this;
 }
@@ -406,7 +432,7 @@ STRATA_COLD std::vector<Tensor<T>> BasicModel<T>::predict(const std::vector<Tens
     }
     graph.forward(in_views, out_views, session->begin({.seed = model().seed()}));
     for (std::size_t i = 0; i < out.size(); ++i)
-      device()->copy_to_host(results[i].slice(begin, end).data(), out[i].data(), out[i].bytes());
+      session->backend().download(results[i].slice(begin, end).data(), out[i].data(), out[i].bytes());
   }
   return results;
 }

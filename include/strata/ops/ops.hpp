@@ -34,7 +34,7 @@ Tensor<T> conv2d(const DevicePtr& device, const Tensor<T>& x, const Tensor<T>& k
       {{kernel.shape()[0], kernel.shape()[1]}, options.strides, options.dilation_rate, options.padding},
       x.shape()[0]);
   auto y = Tensor<T>::uninitialized({g.batch, g.out_h, g.out_w, g.out_c}, device);
-  device->backend<T>().conv2d(
+  device->make_backend<T>()->conv2d(
       g, x.data(), {.data = kernel.data()},
       {.bias = bias.empty() ? nullptr : bias.data(), .activation = options.activation}, y.data());
   return y;
@@ -55,7 +55,7 @@ Tensor<T> pool2d(const DevicePtr& device, PoolKind kind, const Tensor<T>& x, con
   const Pool2DGeometry g = pool2d_geometry("[pool2d] ", x.shape().without_batch(),
                                            {pool_size, strides, 1, options.padding}, x.shape()[0]);
   auto y = Tensor<T>::uninitialized({g.batch, g.out_h, g.out_w, g.channels}, device);
-  device->backend<T>().pool2d(g, kind, x.data(), y.data());
+  device->make_backend<T>()->pool2d(g, kind, x.data(), y.data());
   return y;
 }
 
@@ -67,8 +67,8 @@ Tensor<T> matmul(const DevicePtr& device, const Tensor<T>& a, const Tensor<T>& b
   require<ShapeError>(a.shape()[1] > 0, "[matmul] expected shapes with one or more elements to sum, found ",
                       a.shape(), " and ", b.shape());
   auto y = Tensor<T>::uninitialized({a.shape()[0], b.shape()[1]}, device);
-  device->backend<T>().dense(a.shape()[0], a.shape()[1], b.shape()[1], a.data(), {.data = b.data()}, {},
-                             y.data());
+  device->make_backend<T>()->dense(a.shape()[0], a.shape()[1], b.shape()[1], a.data(), {.data = b.data()}, {},
+                                   y.data());
   return y;
 }
 
@@ -79,8 +79,8 @@ Tensor<T> activate(const DevicePtr& device, const Activation& activation, const 
                       "] expected an input with channels, found a scalar");
   const std::int64_t channels = x.shape().back();
   auto y = Tensor<T>::uninitialized(x.shape(), device);
-  device->backend<T>().activation(activation, channels ? x.size() / channels : 0, channels, x.data(),
-                                  y.data());
+  device->make_backend<T>()->activation(activation, channels ? x.size() / channels : 0, channels, x.data(),
+                                        y.data());
   return y;
 }
 

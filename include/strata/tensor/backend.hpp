@@ -1,11 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include <strata/core/random.hpp>
 #include <strata/tensor/activation.hpp>
+#include <strata/tensor/device.hpp>
 #include <strata/tensor/geometry.hpp>
+#include <strata/tensor/metric_sums.hpp>
 #include <strata/tensor/packed_weights.hpp>
 #include <strata/tensor/pixel_scaling.hpp>
 
@@ -45,7 +48,6 @@ enum class OptimizerKind { sgd, rmsprop, adam };
 /// One optimizer step; which fields count depends on the kind. Formulas are Keras's.
 struct OptimizerSpec {
   OptimizerKind kind = OptimizerKind::sgd;
-  double learning_rate = 0;
   double momentum = 0;            ///< sgd, rmsprop
   bool nesterov = false;          ///< sgd
   double rho = 0;                 ///< rmsprop
@@ -53,9 +55,16 @@ struct OptimizerSpec {
   double beta_1 = 0, beta_2 = 0;  ///< adam
   bool amsgrad = false;           ///< adam
   double epsilon = 0;
-  double weight_decay = 0;     ///< decoupled: w -= learning_rate * weight_decay * w, before the step
-  double clip_value = 0;       ///< gradients are clamped to +-clip_value; 0: not
-  std::int64_t iteration = 0;  ///< of this step, from 1
+  double weight_decay = 0;  ///< decoupled: w -= learning_rate * weight_decay * w, before the step
+  double clip_value = 0;    ///< gradients are clamped to +-clip_value; 0: not
+  double clip_norm = 0;     ///< gradients are scaled down to this norm (see OptimizerUpdate); 0: not
+};
+/// What changes from step to step. It lies in device memory, so that a step asks the host for nothing and can
+/// be recorded and replayed.
+struct OptimizerState {
+  double learning_rate = 0;
+  double iteration = 0;  ///< steps done
+  friend constexpr bool operator==(const OptimizerState&, const OptimizerState&) = default;
 };
 /// One weight of an optimizer step. Slots by kind: sgd {momentum}, rmsprop {velocity, momentum, average
 /// gradient}, adam {first moment, second moment, maximum of the second}; unused ones are null.
@@ -65,16 +74,26 @@ struct OptimizerUpdate {
   T* value = nullptr;
   const T* gradient = nullptr;
   T* slots[3] = {};
-  double gradient_scale = 1;  ///< applied before clip_value (clipping by norm)
+  const double* squares = nullptr;  ///< where clip_norm is set: the squared norm, in device memory
 };
 
-/// What a device computes: the whole contract. Pointers are device memory, row-major NHWC, sizes already
-/// checked by ops/. Outputs never overlap inputs unless a comment allows it. Results are the same bits for
-/// any number of threads.
+/// What a device computes, and in which order: the whole contract. One backend is one execution context
+/// (`Device::make_backend`), used by one thread at a time; its work happens in the order of the calls, which
+/// may return before it is done. Pointers are device memory, row-major NHWC, sizes already checked by ops/.
+/// Outputs never overlap inputs unless a comment allows it. Results are the same bits for any number of
+/// threads. Sums and norms are doubles that stay on the device.
 template <class T>
 class Backend {
  public:
   virtual ~Backend() = default;
+
+  // --- memory, in order with the work ---
+  /// `host` may be reused at once.
+  virtual void upload(void* device, const void* host, std::size_t bytes) = 0;
+  /// Waits for the bytes.
+  virtual void download(void* host, const void* device, std::size_t bytes) = 0;
+  virtual void zero(void* device, std::size_t bytes) = 0;
+  virtual void synchronize() = 0;
 
   // --- convolution: x [n,h,w,ci], kernel [kh,kw,ci,co] ---
   virtual void conv2d(const Conv2DGeometry& g, const T* x, WeightView<T> kernel, const Epilogue<T>& epilogue,
@@ -135,6 +154,19 @@ class Backend {
                                    const T* variance, const T* dy, T* dx, Gradient<T> dgamma,
                                    Gradient<T> dbeta) = 0;
 
+  // --- sums ---
+  /// *to += scale * sum(x).
+  virtual void add_sum(std::int64_t count, double scale, const T* x, double* to) = 0;
+  /// *to += sum(x^2).
+  virtual void add_sum_of_squares(std::int64_t count, const T* x, double* to) = 0;
+  /// *to += alpha * *x.
+  virtual void add_scalar(double alpha, const double* x, double* to) = 0;
+  /// See `tensor/metric_sums.hpp`.
+  virtual void add_accuracy(const AccuracySpec& spec, std::int64_t rows, std::int64_t classes,
+                            const T* prediction, const T* target, const T* weight, double* sums) = 0;
+  virtual void add_confusion(const ConfusionSpec& spec, std::int64_t rows, std::int64_t classes,
+                             const T* prediction, const T* target, const T* weight, double* sums) = 0;
+
   // --- losses, penalties, optimizers ---
   /// Loss per row of prediction [rows,classes] times sample_weight[row] (null: 1), as Keras defines it before
   /// reduction, and, unless null, gradient = gradient_scale * d(sum of losses) / d(prediction). The target
@@ -142,11 +174,27 @@ class Backend {
   virtual void loss(const LossSpec& spec, std::int64_t rows, std::int64_t classes, const T* prediction,
                     const T* target, const T* sample_weight, double gradient_scale, T* losses,
                     T* gradient) = 0;
-  /// Returns l1 * sum|w| + l2 * sum w^2 and adds its gradient to `gradient`.
-  virtual double l1_l2_penalty(std::int64_t count, double l1, double l2, const T* w, T* gradient) = 0;
-  virtual double sum_of_squares(std::int64_t count, const T* x) = 0;
-  /// Updates all weights in one call, each touched once.
-  virtual void optimizer_step(const OptimizerSpec& spec, std::span<const OptimizerUpdate<T>> updates) = 0;
+  /// *to += l1 * sum|w| + l2 * sum w^2; adds its gradient to `gradient`, unless that is null.
+  virtual void l1_l2_penalty(std::int64_t count, double l1, double l2, const T* w, T* gradient,
+                             double* to) = 0;
+  /// Counts the step in `state` and updates all weights, each touched once.
+  virtual void optimizer_step(const OptimizerSpec& spec, OptimizerState* state,
+                              std::span<const OptimizerUpdate<T>> updates) = 0;
 };
+
+inline std::unique_ptr<Backend<float>> Device::make_backend_float() {
+  throw DeviceError(concat("[device] ", description(), " does not compute in float"));
+}
+inline std::unique_ptr<Backend<double>> Device::make_backend_double() {
+  throw DeviceError(concat("[device] ", description(), " does not compute in double"));
+}
+template <>
+inline std::unique_ptr<Backend<float>> Device::make_backend<float>() {
+  return make_backend_float();
+}
+template <>
+inline std::unique_ptr<Backend<double>> Device::make_backend<double>() {
+  return make_backend_double();
+}
 
 }}  // namespace strata::STRATA_ABI

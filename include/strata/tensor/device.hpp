@@ -13,9 +13,8 @@ template <class T>
 class Backend;
 class ThreadPool;
 
-/// A place where tensors live and layers compute: memory, copies and one `Backend<T>` per scalar type it
-/// computes in. Work is ordered as issued; `synchronize` waits for it. A new device is one folder that
-/// implements this and Backend.
+/// A place where tensors live and layers compute: memory, and execution contexts for each scalar type it
+/// computes in. A new device is one folder that implements this and Backend.
 class Device {
  public:
   virtual ~Device() = default;
@@ -29,37 +28,29 @@ class Device {
   /// `bytes` of memory aligned to at least 64 bytes. Throws DeviceError when there is none left.
   virtual void* allocate(std::size_t bytes) = 0;
   virtual void deallocate(void* memory, std::size_t bytes) noexcept = 0;
+  // Copies of whole tensors: they wait for the work of all contexts, and are done when they return.
   virtual void copy_from_host(void* device, const void* host, std::size_t bytes) = 0;
   virtual void copy_to_host(void* host, const void* device, std::size_t bytes) = 0;
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
   virtual void fill_zero(void* device, std::size_t bytes) = 0;
   virtual void synchronize() = 0;
 
-  /// The backend for `T`. Throws DeviceError where the device does not compute in it.
+  /// A new execution context, which must not outlive the device. Throws DeviceError where the device does not
+  /// compute in `T`.
   template <class T>
-  Backend<T>& backend();
+  std::unique_ptr<Backend<T>> make_backend();
 
   /// Threads for host work that belongs to this device (kernels, loaders), or null.
   virtual ThreadPool* threads() { return nullptr; }
 
  protected:
-  virtual Backend<float>* backend_float() { return nullptr; }
-  virtual Backend<double>* backend_double() { return nullptr; }
+  virtual std::unique_ptr<Backend<float>> make_backend_float();
+  virtual std::unique_ptr<Backend<double>> make_backend_double();
 };
 
 using DevicePtr = std::shared_ptr<Device>;
 
-template <>
-inline Backend<float>& Device::backend<float>() {
-  Backend<float>* found = backend_float();
-  require<DeviceError>(found, "[device] ", description(), " does not compute in float");
-  return *found;
-}
-template <>
-inline Backend<double>& Device::backend<double>() {
-  Backend<double>* found = backend_double();
-  require<DeviceError>(found, "[device] ", description(), " does not compute in double");
-  return *found;
-}
+/// The device of models that name none, made on first use: the CPU.
+const DevicePtr& default_device();
 
 }}  // namespace strata::STRATA_ABI

@@ -38,9 +38,23 @@ struct BasicEvaluateOptions {
 };
 using EvaluateOptions = BasicEvaluateOptions<float>;
 
-/// The batch on `device`; pixels are scaled there.
+/// The way of batches to a device: pixels are scaled there, and memory is reused from batch to batch.
 template <class T>
-DeviceBatch<T> to_device(Batch batch, const DevicePtr& device);
+class BatchLoader {
+ public:
+  explicit BatchLoader(const DevicePtr& device) : device_(device), backend_(device->make_backend<T>()) {}
+  /// The batch on the device, until the next call.
+  const DeviceBatch<T>& load(Batch batch);
+
+ private:
+  template <class U, class V>
+  void move(Tensor<U>&& from, Tensor<V>& to);
+
+  DevicePtr device_;
+  std::unique_ptr<Backend<T>> backend_;
+  Tensor<std::uint8_t> pixels_;
+  DeviceBatch<T> batch_;
+};
 
 }}  // namespace strata::STRATA_ABI
 

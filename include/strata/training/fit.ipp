@@ -9,26 +9,45 @@
 
 namespace strata { inline namespace STRATA_ABI {
 
+namespace detail {
+/// A tensor of that shape, in the memory that is there where it suffices.
 template <class T>
-STRATA_COLD DeviceBatch<T> to_device(Batch batch, const DevicePtr& device) {
-  const auto move = [&](Tensor<float>& tensor) {
-    if constexpr (std::is_same_v<T, float>)
-      return device->host_accessible() ? std::move(tensor) : tensor.to(device);
-    else
-      return tensor.cast<T>().to(device);
-  };
-  DeviceBatch<T> out{{}, move(batch.y), move(batch.sample_weight)};
-  if (batch.pixels.empty()) {
-    out.x = move(batch.x);
+STRATA_COLD void resize(Tensor<T>& tensor, const Shape& shape, const DevicePtr& device) {
+  if (tensor.capacity() >= shape.size() && !tensor.empty())
+    tensor.reinterpret(shape);
+  else
+    tensor = Tensor<T>::uninitialized(shape, device);
+}
+}  // namespace detail
+
+template <class T>
+template <class U, class V>
+STRATA_COLD void BatchLoader<T>::move(Tensor<U>&& from, Tensor<V>& to) {
+  if constexpr (!std::is_same_v<U, V>) {
+    move(from.template cast<V>(), to);
+  } else if (device_->host_accessible() || from.empty()) {
+    to = std::move(from);
   } else {
-    const Shape& shape = batch.pixels.shape();
-    const Tensor<std::uint8_t> pixels =
-        device->host_accessible() ? Tensor<std::uint8_t>() : batch.pixels.to(device);
-    out.x = Tensor<T>::uninitialized(shape, device);
-    device->backend<T>().scale_pixels(shape.size() / shape.back(), shape.back(), batch.scaling,
-                                      pixels.empty() ? batch.pixels.data() : pixels.data(), out.x.data());
+    detail::resize(to, from.shape(), device_);
+    backend_->upload(to.data(), from.data(), from.bytes());
   }
-  return out;
+}
+
+template <class T>
+STRATA_COLD const DeviceBatch<T>& BatchLoader<T>::load(Batch batch) {
+  if (batch.pixels.empty()) {
+    move(std::move(batch.x), batch_.x);
+  } else {
+    const Shape shape = batch.pixels.shape();
+    move(std::move(batch.pixels), pixels_);
+    detail::resize(batch_.x, shape, device_);
+    backend_->scale_pixels(shape.size() / shape.back(), shape.back(), batch.scaling, pixels_.data(),
+                           batch_.x.data());
+  }
+  move(std::move(batch.y), batch_.y);
+  move(std::move(batch.sample_weight), batch_.sample_weight);
+  backend_->synchronize();  // the steps have a context of their own
+  return batch_;
 }
 
 namespace detail {
@@ -51,33 +70,11 @@ STRATA_COLD void check_target(const BasicModel<T>& model, std::int64_t rows, Ten
 
 /// The next batch, checked, on the model's device.
 template <class T>
-STRATA_COLD DeviceBatch<T> next_batch(const BasicModel<T>& model, PrefetchQueue& queue) {
+STRATA_COLD const DeviceBatch<T>& next_batch(const BasicModel<T>& model, PrefetchQueue& queue,
+                                             BatchLoader<T>& loader) {
   Batch batch = queue.next().value();
   check_target(model, batch.size(), batch.y);
-  return to_device<T>(std::move(batch), model.device());
-}
-
-/// Mean loss over batches, each counted with its size, and the trainer's metrics.
-class LossMean {
- public:
-  void add(double loss, std::int64_t count) {
-    sum_ += loss * static_cast<double>(count);
-    count_ += count;
-  }
-  double result() const { return count_ ? sum_ / static_cast<double>(count_) : 0; }
-
- private:
-  double sum_ = 0;
-  std::int64_t count_ = 0;
-};
-
-template <class T>
-STRATA_COLD Logs current_logs(const Trainer<T>& trainer, const LossMean& loss,
-                              const std::string& prefix = "") {
-  Logs logs;
-  logs.set(prefix + "loss", loss.result());
-  trainer.add_metrics_to(logs, prefix);
-  return logs;
+  return loader.load(std::move(batch));
 }
 
 inline std::string text_of(const Logs& logs) {
@@ -104,14 +101,13 @@ STRATA_COLD Logs evaluate(const BasicModel<T>& model, const Dataset& data,
   const std::int64_t steps = options.steps > 0 ? options.steps : data.batches();
   PrefetchQueue queue(data, 0, steps, options.prefetch, options.workers);
   ProgressBar progress(steps, label, options.verbose == 1);
-  LossMean loss;
+  BatchLoader<T> loader(model.device());
   trainer.reset_metrics();
   for (std::int64_t step = 0; step < steps; ++step) {
-    const DeviceBatch<T> batch = next_batch(model, queue);
-    loss.add(trainer.test_step(model.model(), batch), batch.size());
+    trainer.test_step(model.model(), next_batch(model, queue, loader));
     progress.update(step + 1);
   }
-  return current_logs(trainer, loss);
+  return trainer.logs();
 }
 
 }  // namespace detail
@@ -141,25 +137,33 @@ STRATA_COLD History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> o
   const std::int64_t epochs = std::max(0, options.epochs - options.initial_epoch);
   // Batch i of epoch e is draw e * steps + i, whatever came before: a later epoch can be run alone.
   PrefetchQueue queue(data, options.initial_epoch * steps, epochs * steps, options.prefetch, options.workers);
+  BatchLoader<T> loader(device());
   for (int epoch = options.initial_epoch; epoch < options.epochs && !state.stop_training; ++epoch) {
     for (auto& callback : options.callbacks) callback.impl().on_epoch_begin(state, epoch);
     trainer.reset_metrics();
-    detail::LossMean loss;
-    Logs logs;
-    ProgressBar progress(steps, concat("Epoch ", epoch + 1, "/", options.epochs, " "), options.verbose == 1);
-    for (std::int64_t step = 0; step < steps && !state.stop_training; ++step) {
-      for (auto& callback : options.callbacks) callback.impl().on_train_batch_begin(state, step);
-      const DeviceBatch<T> batch = detail::next_batch(*this, queue);
-      const double batch_loss = trainer.train_step(model(), batch);
-      loss.add(batch_loss, batch.size());
-      logs = detail::current_logs(trainer, loss);
-      if (!std::isfinite(batch_loss) && !std::exchange(warned, true) && options.verbose > 0)
+    const DeviceBatch<T>* batch = nullptr;
+    std::int64_t step = 0;
+    // Downloads what the steps left on the device: done where somebody looks, not for every step.
+    const auto current_logs = [&] {
+      Logs logs = trainer.logs();
+      if (batch && !std::isfinite(logs["loss"])) trainer.find_non_finite(model(), *batch);
+      if (!trainer.first_non_finite().empty() && !std::exchange(warned, true) && options.verbose > 0)
         std::fprintf(
             stderr, "\nwarning: the loss is %g at epoch %d, step %lld; %s is the first that is not finite\n",
-            batch_loss, epoch + 1, static_cast<long long>(step + 1), trainer.first_non_finite().c_str());
+            logs["loss"], epoch + 1, static_cast<long long>(step + 1), trainer.first_non_finite().c_str());
+      return logs;
+    };
+    ProgressBar progress(steps, concat("Epoch ", epoch + 1, "/", options.epochs, " "), options.verbose == 1);
+    for (; step < steps && !state.stop_training; ++step) {
+      for (auto& callback : options.callbacks) callback.impl().on_train_batch_begin(state, step);
+      batch = &detail::next_batch(*this, queue, loader);
+      trainer.train_step(model(), *batch);
+      if (!trainer.first_non_finite().empty() && !warned) current_logs();
+      const Logs logs(current_logs);
       for (auto& callback : options.callbacks) callback.impl().on_train_batch_end(state, step, logs);
-      progress.update(step + 1, detail::text_of(logs));
+      progress.update(step + 1, [&] { return detail::text_of(logs); });
     }
+    Logs logs = current_logs();
     if (options.validation_data) {
       const Logs validation = detail::evaluate<T>(*this, options.validation_data,
                                                   {.steps = options.validation_steps,
@@ -246,7 +250,7 @@ STRATA_COLD Logs BasicModel<T>::evaluate(const Tensor<T>& x, const Tensor<T>& y)
 namespace detail {
 template <class T>
 STRATA_COLD Logs on_batch(BasicModel<T>& model,
-                          double (Trainer<T>::*step)(ModelImpl<T>&, const DeviceBatch<T>&),
+                          StepResult<T> (Trainer<T>::*step)(ModelImpl<T>&, const DeviceBatch<T>&),
                           const Tensor<T>& x, const Tensor<T>& y, const Tensor<T>& sample_weight) {
   Trainer<T>& trainer = trainer_of(model);
   if (x.rank() > 0) {
@@ -256,9 +260,8 @@ STRATA_COLD Logs on_batch(BasicModel<T>& model,
   const DevicePtr& device = model.device();
   if (x.rank() > 0) check_target(model, x.shape()[0], as_float(y));
   trainer.reset_metrics();
-  LossMean loss;
-  loss.add((trainer.*step)(model.model(), {x.to(device), y.to(device), sample_weight.to(device)}), 1);
-  return current_logs(trainer, loss);
+  (trainer.*step)(model.model(), {x.to(device), y.to(device), sample_weight.to(device)});
+  return trainer.logs();
 }
 }  // namespace detail
 
@@ -276,15 +279,14 @@ STRATA_COLD Logs BasicModel<T>::test_on_batch(const Tensor<T>& x, const Tensor<T
 template <class T>
 STRATA_COLD Tensor<T> BasicModel<T>::predict(const Dataset& data) const {
   detail::build_for(*this, data);
-  const Shape& output = output_shape();
+  const Shape output = output_shape();
   Tensor<T> out = Tensor<T>::uninitialized(output.with_batch(data.samples()));
   PrefetchQueue queue(data, 0, data.batches());
+  BatchLoader<T> loader(device());
   std::int64_t row = 0;
   for (std::int64_t step = 0; step < data.batches(); ++step) {
-    const DeviceBatch<T> batch = to_device<T>(queue.next().value(), device());
-    const Tensor<T> result = predict(batch.x.to(nullptr), batch.size());
-    const auto values = result.values();
-    std::copy(values.begin(), values.end(), out.slice(row, row + batch.size()).data());
+    const DeviceBatch<T>& batch = loader.load(queue.next().value());
+    model().predict(batch.x, out.slice(row, row + batch.size()));
     row += batch.size();
   }
   return out;
@@ -293,8 +295,8 @@ STRATA_COLD Tensor<T> BasicModel<T>::predict(const Dataset& data) const {
 #if !STRATA_HEADER_ONLY
 template class BasicModel<float>;
 template class BasicModel<double>;
-template DeviceBatch<float> to_device(Batch, const DevicePtr&);
-template DeviceBatch<double> to_device(Batch, const DevicePtr&);
+template class BatchLoader<float>;
+template class BatchLoader<double>;
 #endif
 
 }}  // namespace strata::STRATA_ABI

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,17 +15,28 @@ class Logs {
  public:
   using Entry = std::pair<std::string, double>;
 
+  Logs() = default;
+  /// Figures that are fetched when somebody first looks at them.
+  explicit Logs(std::function<Logs()> fetch) : fetch_(std::move(fetch)) {}
+  Logs(const Logs& other) : entries_(other.entries()) {}
+  Logs(Logs&&) = default;
+  Logs& operator=(Logs other) {
+    entries_ = std::move(other.entries_);
+    fetch_ = std::move(other.fetch_);
+    return *this;
+  }
+
   void set(std::string_view name, double value) {
-    for (Entry& entry : entries_)
+    for (Entry& entry : entries())
       if (entry.first == name) {
         entry.second = value;
         return;
       }
-    entries_.emplace_back(name, value);
+    entries().emplace_back(name, value);
   }
   /// Null where there is no such figure.
   const double* find(std::string_view name) const {
-    for (const Entry& entry : entries_)
+    for (const Entry& entry : entries())
       if (entry.first == name) return &entry.second;
     return nullptr;
   }
@@ -32,15 +44,20 @@ class Logs {
   double operator[](std::string_view name) const {
     if (const double* found = find(name)) return *found;
     std::string names;
-    for (const Entry& entry : entries_) names += (names.empty() ? "" : ", ") + entry.first;
+    for (const Entry& entry : entries()) names += (names.empty() ? "" : ", ") + entry.first;
     throw ConfigError(concat("[logs] there is no '", name, "'; there are ", names.empty() ? "none" : names));
   }
-  bool empty() const { return entries_.empty(); }
-  auto begin() const { return entries_.begin(); }
-  auto end() const { return entries_.end(); }
+  bool empty() const { return entries().empty(); }
+  auto begin() const { return std::as_const(entries()).begin(); }
+  auto end() const { return std::as_const(entries()).end(); }
 
  private:
-  std::vector<Entry> entries_;
+  std::vector<Entry>& entries() const {
+    if (fetch_) entries_ = std::exchange(fetch_, nullptr)().entries();
+    return entries_;
+  }
+  mutable std::vector<Entry> entries_;
+  mutable std::function<Logs()> fetch_;
 };
 
 /// Whether training is to lower a figure or to raise it; automatic: as the figure itself says.

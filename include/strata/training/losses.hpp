@@ -8,7 +8,8 @@
 
 namespace strata { inline namespace STRATA_ABI {
 
-/// What a loss is computed from and where it goes; all pointers are memory of the backend's device.
+/// What a loss is computed from and where it goes; all pointers are host memory or, for a loss that computes
+/// `on_device`, memory of the backend's device.
 template <class T>
 struct BasicLossArguments {
   Backend<T>& backend;
@@ -29,6 +30,9 @@ class BasicLossImpl {
   virtual ~BasicLossImpl() = default;
   virtual std::string name() const = 0;
   virtual void compute(const BasicLossArguments<T>& arguments) const = 0;
+  /// It computes with the backend alone. Otherwise, where the host does not see the device's memory, what it
+  /// needs is downloaded for it and what it gives is uploaded.
+  virtual bool on_device() const { return false; }
   /// True where the loss can do without that final activation and be exact for extreme logits.
   virtual bool takes_logits_of(const Activation& activation) const { return (void)activation, false; }
   /// Whether a target of that shape belongs to a prediction of this one (batch axes included). As in Keras,
@@ -84,6 +88,7 @@ class BackendLoss final : public BasicLossImpl<T> {
     a.backend.loss(spec, classes ? a.prediction.size() / classes : 0, classes, a.prediction.data(),
                    a.target.data(), a.sample_weight, a.gradient_scale, a.losses, a.gradient);
   }
+  bool on_device() const override { return true; }
   bool takes_logits_of(const Activation& activation) const override {
     if (spec_.from_logits || spec_.kind == LossKind::mean_squared_error) return false;
     return activation ==

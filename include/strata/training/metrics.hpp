@@ -7,12 +7,14 @@
 #include <string>
 #include <vector>
 
+#include <strata/tensor/backend.hpp>
 #include <strata/tensor/tensor.hpp>
 #include <strata/training/history.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
 
-/// A figure gathered over batches. Derive from `MetricBase` to write one. All tensors are on the host.
+/// A figure gathered over batches. Derive from `MetricBase` to write one: `update` gets everything on the
+/// host, downloaded where that is needed. One that gathers sums on the device instead is never waited for.
 template <class T>
 class BasicMetricImpl {
  public:
@@ -24,6 +26,17 @@ class BasicMetricImpl {
   /// row or null.
   virtual void update(View prediction, View target, const T* weight) = 0;
   virtual double result() const = 0;
+
+  /// How many sums it gathers on the device; 0: none, it is given to `update`.
+  virtual std::int64_t device_sums() const { return 0; }
+  /// As `update`, for device memory: adds to `sums`.
+  virtual void accumulate(Backend<T>& backend, View prediction, View target, const T* weight,
+                          double* sums) const {
+    (void)backend, (void)prediction, (void)target, (void)weight, (void)sums;
+  }
+  /// The sums since the last reset, on the host, for `result`.
+  virtual void set_sums(const double* sums) { (void)sums; }
+
   /// For callbacks that monitor it; automatic: they must be told.
   virtual MonitorMode mode() const { return MonitorMode::automatic; }
   virtual std::shared_ptr<BasicMetricImpl> copy() const = 0;
@@ -69,36 +82,36 @@ class AccuracyImpl final : public MetricBase<AccuracyImpl<T>, T> {
  public:
   explicit AccuracyImpl(AccuracyOptions options) : options_(std::move(options)) {}
   std::string name() const override { return options_.name; }
-  void reset() override { right_ = total_ = 0; }
+  void reset() override { sums_ = {}; }
   void update(TensorView<const T> prediction, TensorView<const T> target, const T* weight) override {
-    const std::int64_t classes = prediction.shape().back(), rows = classes ? prediction.size() / classes : 0;
-    const bool same = prediction.size() == target.size();
-    const bool binary = same && (classes == 1 || options_.threshold != 0.5);
-    const auto threshold = static_cast<T>(options_.threshold);
-    for (std::int64_t row = 0; row < rows; ++row) {
-      const T* p = prediction.data() + row * classes;
-      double right = 0;
-      if (binary) {
-        for (std::int64_t c = 0; c < classes; ++c)
-          right += static_cast<T>(p[c] > threshold) == target.data()[row * classes + c];
-        right /= static_cast<double>(classes);
-      } else {
-        const T* t = target.data() + row * classes;
-        const auto guess = std::max_element(p, p + classes) - p;
-        right = same ? guess == std::max_element(t, t + classes) - t
-                     : static_cast<T>(guess) == target.data()[row];
-      }
-      const double w = weight ? static_cast<double>(weight[row]) : 1;
-      right_ += w * right;
-      total_ += w;
-    }
+    const std::int64_t classes = prediction.shape().back();
+    add_accuracy(spec(prediction, target), classes ? prediction.size() / classes : 0, classes,
+                 prediction.data(), target.data(), weight, sums_.data());
   }
-  double result() const override { return total_ > 0 ? right_ / total_ : 0; }
+  double result() const override { return sums_[1] > 0 ? sums_[0] / sums_[1] : 0; }
   MonitorMode mode() const override { return MonitorMode::max; }
 
+  std::int64_t device_sums() const override { return std::ssize(sums_); }
+  void accumulate(Backend<T>& backend, TensorView<const T> prediction, TensorView<const T> target,
+                  const T* weight, double* sums) const override {
+    const std::int64_t classes = prediction.shape().back();
+    backend.add_accuracy(spec(prediction, target), classes ? prediction.size() / classes : 0, classes,
+                         prediction.data(), target.data(), weight, sums);
+  }
+  void set_sums(const double* sums) override { std::copy_n(sums, sums_.size(), sums_.begin()); }
+
  private:
+  AccuracySpec spec(TensorView<const T> prediction, TensorView<const T> target) const {
+    const bool same = prediction.size() == target.size();
+    const bool binary = same && (prediction.shape().back() == 1 || options_.threshold != 0.5);
+    return {binary ? AccuracyKind::binary
+            : same ? AccuracyKind::categorical
+                   : AccuracyKind::sparse_categorical,
+            options_.threshold};
+  }
+
   AccuracyOptions options_;
-  double right_ = 0, total_ = 0;
+  std::array<double, 2> sums_{};  // weight of right rows, weight of all
 };
 
 enum class Curve { ROC, PR };
@@ -112,57 +125,57 @@ struct ThresholdOptions {
   std::string name = {};
 };
 
-/// Counts of true and false positives and negatives at rising thresholds: what precision, recall and AUC
-/// share.
-class ConfusionCounts {
- public:
-  explicit ConfusionCounts(std::size_t thresholds) : positives_(thresholds + 1) {}
-  void reset() { std::fill(positives_.begin(), positives_.end(), std::array<double, 2>{}); }
-  /// A prediction that is above so many of the thresholds.
-  void add(std::size_t above, bool positive, double weight) { positives_[above][positive] += weight; }
-  struct Counts {
-    double true_positives = 0, false_positives = 0, true_negatives = 0, false_negatives = 0;
-  };
-  std::vector<Counts> counts() const {
-    std::vector<Counts> out(positives_.size() - 1);
-    for (std::size_t i = 0; i < out.size(); ++i)
-      for (std::size_t k = 0; k < positives_.size(); ++k) {
-        const auto& [negative, positive] = positives_[k];
-        (k > i ? out[i].true_positives : out[i].false_negatives) += positive;
-        (k > i ? out[i].false_positives : out[i].true_negatives) += negative;
-      }
-    return out;
-  }
-
- private:
-  // By number of thresholds below: weights of negatives and positives, summed up when asked for.
-  std::vector<std::array<double, 2>> positives_;
-};
-
-/// Base of metrics over yes-or-no outputs; `Derived::above` says how many thresholds a prediction exceeds.
-/// Comparisons are in T and every target but 0 is a yes, as in Keras.
+/// Base of metrics over yes-or-no outputs: from the weights of negatives and positives by the number of
+/// thresholds they exceed.
 template <class Derived, class T>
 class ConfusionMetric : public MetricBase<Derived, T> {
  public:
   std::string name() const override { return name_; }
   MonitorMode mode() const override { return MonitorMode::max; }
-  void reset() override { confusion_.reset(); }
+  void reset() override { std::fill(sums_.begin(), sums_.end(), 0.0); }
   void update(TensorView<const T> prediction, TensorView<const T> target, const T* weight) override {
-    require<ShapeError>(prediction.size() == target.size(), "[", name_, "] expected a target of shape ",
-                        prediction.shape(), ", found ", target.shape());
+    check(prediction, target);
     const std::int64_t classes = prediction.shape().back();
-    for (std::int64_t i = 0; i < prediction.size(); ++i)
-      confusion_.add(static_cast<const Derived&>(*this).above(prediction.data()[i]), target.data()[i] != T(0),
-                     weight ? static_cast<double>(weight[i / classes]) : 1);
+    add_confusion(spec_, classes ? prediction.size() / classes : 0, classes, prediction.data(), target.data(),
+                  weight, sums_.data());
   }
 
+  std::int64_t device_sums() const override { return std::ssize(sums_); }
+  void accumulate(Backend<T>& backend, TensorView<const T> prediction, TensorView<const T> target,
+                  const T* weight, double* sums) const override {
+    check(prediction, target);
+    const std::int64_t classes = prediction.shape().back();
+    backend.add_confusion(spec_, classes ? prediction.size() / classes : 0, classes, prediction.data(),
+                          target.data(), weight, sums);
+  }
+  void set_sums(const double* sums) override { std::copy_n(sums, sums_.size(), sums_.begin()); }
+
  protected:
-  ConfusionMetric(std::string name, std::size_t thresholds)
-      : confusion_(thresholds), name_(std::move(name)) {}
+  struct Counts {
+    double true_positives = 0, false_positives = 0, true_negatives = 0, false_negatives = 0;
+  };
+  ConfusionMetric(std::string name, const ConfusionSpec& spec)
+      : spec_(spec), sums_(static_cast<std::size_t>(spec.sums())), name_(std::move(name)) {}
+  /// By threshold.
+  std::vector<Counts> counts() const {
+    std::vector<Counts> out(sums_.size() / 2 - 1);
+    for (std::size_t i = 0; i < out.size(); ++i)
+      for (std::size_t above = 0; above <= out.size(); ++above) {
+        const double negative = sums_[2 * above], positive = sums_[2 * above + 1];
+        (above > i ? out[i].true_positives : out[i].false_negatives) += positive;
+        (above > i ? out[i].false_positives : out[i].true_negatives) += negative;
+      }
+    return out;
+  }
   static double ratio(double a, double b) { return b > 0 ? a / b : 0; }
-  ConfusionCounts confusion_;
 
  private:
+  void check(TensorView<const T> prediction, TensorView<const T> target) const {
+    require<ShapeError>(prediction.size() == target.size(), "[", name_, "] expected a target of shape ",
+                        prediction.shape(), ", found ", target.shape());
+  }
+  ConfusionSpec spec_;
+  std::vector<double> sums_;
   std::string name_;
 };
 
@@ -171,32 +184,23 @@ template <class T>
 class PrecisionImpl final : public ConfusionMetric<PrecisionImpl<T>, T> {
  public:
   explicit PrecisionImpl(const ThresholdOptions& o)
-      : ConfusionMetric<PrecisionImpl<T>, T>(o.name.empty() ? "precision" : o.name, 1),
-        threshold_(static_cast<T>(o.threshold)) {}
-  std::size_t above(T prediction) const { return prediction > threshold_; }
+      : ConfusionMetric<PrecisionImpl<T>, T>(o.name.empty() ? "precision" : o.name,
+                                             {.threshold = o.threshold}) {}
   double result() const override {
-    const auto c = this->confusion_.counts()[0];
+    const auto c = this->counts()[0];
     return this->ratio(c.true_positives, c.true_positives + c.false_positives);
   }
-
- private:
-  T threshold_;
 };
 /// True positives among actual positives.
 template <class T>
 class RecallImpl final : public ConfusionMetric<RecallImpl<T>, T> {
  public:
   explicit RecallImpl(const ThresholdOptions& o)
-      : ConfusionMetric<RecallImpl<T>, T>(o.name.empty() ? "recall" : o.name, 1),
-        threshold_(static_cast<T>(o.threshold)) {}
-  std::size_t above(T prediction) const { return prediction > threshold_; }
+      : ConfusionMetric<RecallImpl<T>, T>(o.name.empty() ? "recall" : o.name, {.threshold = o.threshold}) {}
   double result() const override {
-    const auto c = this->confusion_.counts()[0];
+    const auto c = this->counts()[0];
     return this->ratio(c.true_positives, c.true_positives + c.false_negatives);
   }
-
- private:
-  T threshold_;
 };
 
 /// Area under the ROC or precision-recall curve from counts at evenly spread thresholds, as Keras's AUC
@@ -205,16 +209,10 @@ template <class T>
 class AUCImpl final : public ConfusionMetric<AUCImpl<T>, T> {
  public:
   explicit AUCImpl(const AUCOptions& o)
-      : ConfusionMetric<AUCImpl<T>, T>(o.name, checked(o.num_thresholds)),
-        intervals_(static_cast<T>(o.num_thresholds - 1)),
+      : ConfusionMetric<AUCImpl<T>, T>(o.name, {.intervals = checked(o.num_thresholds) - 1}),
         curve_(o.curve) {}
-  // Thresholds are i / (n - 1), the outer ones moved out of [0, 1]; the rounding of the product is Keras's.
-  std::size_t above(T prediction) const {
-    return prediction > T(0) ? static_cast<std::size_t>(std::ceil(std::min(prediction, T(1)) * intervals_))
-                             : 1;
-  }
   double result() const override {
-    const auto c = this->confusion_.counts();
+    const auto c = this->counts();
     double area = 0;
     for (std::size_t i = 0; i + 1 < c.size(); ++i) {
       const auto &a = c[i], &b = c[i + 1];
@@ -239,11 +237,10 @@ class AUCImpl final : public ConfusionMetric<AUCImpl<T>, T> {
   }
 
  private:
-  static std::size_t checked(int count) {
+  static int checked(int count) {
     require<ConfigError>(count >= 2, "[auc] expected num_thresholds of at least 2, found ", count);
-    return static_cast<std::size_t>(count);
+    return count;
   }
-  T intervals_;
   Curve curve_;
 };
 

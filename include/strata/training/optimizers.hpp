@@ -19,10 +19,10 @@ class Optimizer {
   };
 
   Optimizer() = default;
-  Optimizer(std::string name, OptimizerSpec spec, Clipping clipping)
-      : name_(std::move(name)), spec_(spec), clipping_(clipping) {
-    require<ConfigError>(spec.learning_rate >= 0, "[", name_,
-                         "] expected a learning_rate of 0 or more, found ", spec.learning_rate);
+  Optimizer(std::string name, double learning_rate, OptimizerSpec spec, Clipping clipping)
+      : name_(std::move(name)), learning_rate_(learning_rate), spec_(spec), clipping_(clipping) {
+    require<ConfigError>(learning_rate >= 0, "[", name_, "] expected a learning_rate of 0 or more, found ",
+                         learning_rate);
     const auto fraction = [&](const char* option, double value) {
       require<ConfigError>(value >= 0 && value < 1, "[", name_, "] expected ", option, " in [0, 1), found ",
                            value);
@@ -34,13 +34,14 @@ class Optimizer {
     require<ConfigError>((clipping.norm > 0) + (clipping.value > 0) + (clipping.global_norm > 0) <= 1, "[",
                          name_, "] only one of clipnorm, clipvalue and global_clipnorm can be set");
     spec_.clip_value = clipping.value;
+    spec_.clip_norm = clipping.norm + clipping.global_norm;
   }
 
   const std::string& name() const { return name_; }
   const OptimizerSpec& spec() const { return spec_; }
   const Clipping& clipping() const { return clipping_; }
-  double learning_rate() const { return spec_.learning_rate; }
-  void set_learning_rate(double learning_rate) { spec_.learning_rate = learning_rate; }
+  double learning_rate() const { return learning_rate_; }
+  void set_learning_rate(double learning_rate) { learning_rate_ = learning_rate; }
 
   /// Which of a weight's three slots (see OptimizerUpdate) are in use.
   bool uses_slot(int slot) const {
@@ -58,7 +59,7 @@ class Optimizer {
   Json config() const {
     return Json::object({{"name", name_},
                          {"kind", static_cast<int>(spec_.kind)},
-                         {"learning_rate", spec_.learning_rate},
+                         {"learning_rate", learning_rate_},
                          {"momentum", spec_.momentum},
                          {"nesterov", spec_.nesterov},
                          {"rho", spec_.rho},
@@ -79,8 +80,8 @@ class Optimizer {
                        "[optimizer] unknown kind ", kind);
     return {
         json.get<std::string>("name"),
+        json.get<double>("learning_rate"),
         {.kind = static_cast<OptimizerKind>(kind),
-         .learning_rate = json.get<double>("learning_rate"),
          .momentum = json.get<double>("momentum"),
          .nesterov = json.get<bool>("nesterov"),
          .rho = json.get<double>("rho"),
@@ -95,6 +96,7 @@ class Optimizer {
 
  private:
   std::string name_ = "sgd";
+  double learning_rate_ = 0;
   OptimizerSpec spec_;
   Clipping clipping_;
 };
@@ -107,8 +109,8 @@ struct SGDOptions {
 /// Gradient descent, with momentum where asked. Source: Sutskever et al., ICML 2013; Keras's SGD.
 inline Optimizer SGD(const SGDOptions& o = {}) {
   return {"sgd",
+          o.learning_rate,
           {.kind = OptimizerKind::sgd,
-           .learning_rate = o.learning_rate,
            .momentum = o.momentum,
            .nesterov = o.nesterov,
            .weight_decay = o.weight_decay},
@@ -124,8 +126,8 @@ struct RMSpropOptions {
 /// (epsilon inside the square root).
 inline Optimizer RMSprop(const RMSpropOptions& o = {}) {
   return {"rmsprop",
+          o.learning_rate,
           {.kind = OptimizerKind::rmsprop,
-           .learning_rate = o.learning_rate,
            .momentum = o.momentum,
            .rho = o.rho,
            .centered = o.centered,
@@ -142,8 +144,8 @@ struct AdamOptions {
 /// Source: Kingma and Ba, ICLR 2015; Keras's Adam.
 inline Optimizer Adam(const AdamOptions& o = {}) {
   return {"adam",
+          o.learning_rate,
           {.kind = OptimizerKind::adam,
-           .learning_rate = o.learning_rate,
            .beta_1 = o.beta_1,
            .beta_2 = o.beta_2,
            .amsgrad = o.amsgrad,
@@ -168,7 +170,7 @@ inline Optimizer AdamW(const AdamWOptions& o = {}) {
                                .clipnorm = o.clipnorm,
                                .clipvalue = o.clipvalue,
                                .global_clipnorm = o.global_clipnorm});
-  return {"adamw", adam.spec(), adam.clipping()};
+  return {"adamw", adam.learning_rate(), adam.spec(), adam.clipping()};
 }
 
 }}  // namespace strata::STRATA_ABI

@@ -27,21 +27,40 @@ struct DeviceBatch {
   std::int64_t size() const { return x.shape()[0]; }
 };
 
-/// Trains one compiled model: gradients, optimizer state, loss and metrics. Made by `compile`.
+template <class T>
+class Trainer;
+
+/// What a step left on the device.
+template <class T>
+class StepResult {
+ public:
+  /// The batch's loss, penalties included, from before the update; waits for the step. Throws ConfigError
+  /// after the trainer's next step.
+  double loss() const;
+
+ private:
+  friend class Trainer<T>;
+  StepResult(const Trainer<T>& trainer, std::int64_t step) : trainer_(&trainer), step_(step) {}
+  const Trainer<T>* trainer_;
+  std::int64_t step_;
+};
+
+/// Trains one compiled model: gradients, optimizer state, loss and metrics. Made by `compile`. What a step
+/// computes stays on the device; a step asks the host for nothing and, but for the first, for no memory.
 template <class T>
 class Trainer final : public GradientSink<T> {
  public:
   /// Throws ConfigError without a loss.
   explicit Trainer(BasicCompileOptions<T> options);
 
-  /// Forward, loss, backward, update. Returns the batch's loss, penalties included, from before the update.
-  double train_step(ModelImpl<T>& model, const DeviceBatch<T>& batch);
+  /// Forward, loss, backward, update.
+  StepResult<T> train_step(ModelImpl<T>& model, const DeviceBatch<T>& batch);
   /// Forward and loss.
-  double test_step(ModelImpl<T>& model, const DeviceBatch<T>& batch);
+  StepResult<T> test_step(ModelImpl<T>& model, const DeviceBatch<T>& batch);
 
   void reset_metrics();
-  /// Metrics gathered since the last reset.
-  void add_metrics_to(Logs& logs, const std::string& prefix = "") const;
+  /// Mean loss per sample and metrics since the last reset; waits for the steps.
+  Logs logs(const std::string& prefix = "") const;
   /// The loss and the metrics.
   std::vector<Figure> figures() const;
 
@@ -56,8 +75,10 @@ class Trainer final : public GradientSink<T> {
   const Tensor<T>* find_slot(const ParameterPtr<T>& parameter, int number) const;
 
   /// Where the first loss that was not finite showed: "layer 'dense'" or "the loss". Empty while all were
-  /// finite.
+  /// finite, as far as is known: where the host does not see the device's memory, `find_non_finite` must be
+  /// called.
   const std::string& first_non_finite() const { return first_non_finite_; }
+  void find_non_finite(const ModelImpl<T>& model, const DeviceBatch<T>& batch);
 
   Gradient<T> gradient(const BasicParameter<T>& parameter) override;
 
@@ -71,20 +92,40 @@ class Trainer final : public GradientSink<T> {
     std::weak_ptr<BasicParameter<T>> owner;
     Tensor<T> values[3];
   };
-  void plan(ModelImpl<T>& model);
-  double evaluate_loss(ModelImpl<T>& model, const DeviceBatch<T>& batch, const Tensor<T>& prediction,
-                       bool logits, Tensor<T>* gradient);
-  double penalties(ModelImpl<T>& model, bool with_gradient);
+  friend class StepResult<T>;
+
+  void plan(ModelImpl<T>& model, bool training);
+  /// Leaves the loss in `step_loss` and adds to the metrics.
+  void evaluate_loss(Session<T>& session, const ModelImpl<T>& model, const DeviceBatch<T>& batch,
+                     TensorView<const T> prediction, bool logits, T* gradient);
+  void compute_loss(Backend<T>& backend, const DeviceBatch<T>& batch, const BasicLossArguments<T>& arguments);
+  void update_metrics(Session<T>& session, const DeviceBatch<T>& batch, TensorView<const T> output);
+  void add_penalties(Backend<T>& backend, const ModelImpl<T>& model, bool with_gradient);
   void update(Backend<T>& backend);
   void check(const ModelImpl<T>& model, const DeviceBatch<T>& batch) const;
-  std::string find_non_finite(const ModelImpl<T>& model, const DeviceBatch<T>& batch) const;
+
+  // The scalars of steps, in device memory: the step's loss, the sum of losses since the last reset, the sums
+  // of metrics, the optimizer's state, the squared norms of gradients.
+  double* step_loss() { return scalars_.data(); }
+  double* total_loss() { return scalars_.data() + 1; }
+  double* metric_sums() { return scalars_.data() + 2; }
+  OptimizerState* optimizer_state() {
+    return reinterpret_cast<OptimizerState*>(scalars_.data() + 2 + metric_count_);
+  }
+  double* squares() { return scalars_.data() + 4 + metric_count_; }
+  void read_scalars(std::int64_t count, double* to) const;
 
   BasicCompileOptions<T> options_;
   std::int64_t iterations_ = 0;
+  std::int64_t steps_ = 0;    // of either kind
+  std::int64_t samples_ = 0;  // since the last reset
   std::string first_non_finite_;
   DevicePtr device_;
-  std::vector<Trained> trained_;  // sorted as the model lists its weights
-  Tensor<T> gradients_;           // all of them, one after the other
+  std::int64_t metric_count_ = 0;  // of sums on the device
+  Tensor<double> scalars_;
+  OptimizerState known_state_{-1, -1};  // what the device has
+  std::vector<Trained> trained_;        // sorted as the model lists its weights
+  Tensor<T> gradients_;                 // all of them, one after the other
   std::vector<Slots> slots_;
 };
 

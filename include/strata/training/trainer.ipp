@@ -15,17 +15,52 @@ STRATA_COLD Trainer<T>::Trainer(BasicCompileOptions<T> options) : options_(std::
     require<ConfigError>(static_cast<bool>(metric), "[compile] a metric was never made");
     metric = metric.copy();
   }
-  reset_metrics();
+  for (const auto& metric : options_.metrics) metric_count_ += metric.impl().device_sums();
 }
 
 template <class T>
 STRATA_COLD void Trainer<T>::reset_metrics() {
+  samples_ = 0;
   for (auto& metric : options_.metrics) metric.impl().reset();
+  if (scalars_.empty()) return;
+  if (scalars_.device())
+    device_->fill_zero(total_loss(), static_cast<std::size_t>(1 + metric_count_) * sizeof(double));
+  else
+    std::fill_n(total_loss(), 1 + metric_count_, 0.0);
 }
 
 template <class T>
-STRATA_COLD void Trainer<T>::add_metrics_to(Logs& logs, const std::string& prefix) const {
-  for (const auto& metric : options_.metrics) logs.set(prefix + metric.impl().name(), metric.impl().result());
+STRATA_COLD void Trainer<T>::read_scalars(std::int64_t count, double* to) const {
+  if (scalars_.device())
+    device_->copy_to_host(to, scalars_.data(), static_cast<std::size_t>(count) * sizeof(double));
+  else
+    std::copy_n(scalars_.data(), count, to);
+}
+
+template <class T>
+STRATA_COLD double StepResult<T>::loss() const {
+  require<ConfigError>(step_ == trainer_->steps_, "[trainer] the loss of step ", step_,
+                       " was asked for after step ", trainer_->steps_);
+  double loss = 0;
+  trainer_->read_scalars(1, &loss);
+  return loss;
+}
+
+template <class T>
+STRATA_COLD Logs Trainer<T>::logs(const std::string& prefix) const {
+  std::vector<double> values(static_cast<std::size_t>(2 + metric_count_));
+  if (!scalars_.empty()) read_scalars(2 + metric_count_, values.data());
+  Logs logs;
+  logs.set(prefix + "loss", samples_ ? values[1] / static_cast<double>(samples_) : 0);
+  const double* sums = values.data() + 2;
+  for (const auto& metric : options_.metrics) {
+    if (const auto count = metric.impl().device_sums()) {
+      metric.impl().set_sums(sums);
+      sums += count;
+    }
+    logs.set(prefix + metric.impl().name(), metric.impl().result());
+  }
+  return logs;
 }
 
 template <class T>
@@ -35,30 +70,45 @@ STRATA_COLD std::vector<Figure> Trainer<T>::figures() const {
   return out;
 }
 
-// The weights that train now, with a place for each gradient in one contiguous range.
+// The weights that train now, with a place for each gradient in one contiguous range. Members change only
+// when there is memory for all of it.
 template <class T>
-STRATA_COLD void Trainer<T>::plan(ModelImpl<T>& model) {
-  const auto parameters = model.trainable_weights();
+STRATA_COLD void Trainer<T>::plan(ModelImpl<T>& model, bool training) {
+  const auto parameters = training ? model.trainable_weights() : std::vector<ParameterPtr<T>>();
+  const bool moved = device_ != model.device();
   const bool same =
-      device_ == model.device() && parameters.size() == trained_.size() &&
-      std::equal(parameters.begin(), parameters.end(), trained_.begin(),
-                 [](const auto& parameter, const Trained& t) { return parameter == t.parameter; });
-  if (!same) {
-    if (device_ != model.device())
-      for (Slots& slots : slots_)
-        for (Tensor<T>& values : slots.values)
-          if (!values.empty()) values = values.to(model.device());
-    device_ = model.device();
-    trained_.clear();
-    std::int64_t size = 0;
-    constexpr std::int64_t line = 64 / sizeof(T);
-    for (const auto& parameter : parameters) {
-      trained_.push_back({parameter, size, false});
-      size += (parameter->shape().size() + line - 1) / line * line;
-    }
-    gradients_ = Tensor<T>({size}, device_);
-  }
+      !moved &&
+      (!training ||
+       (parameters.size() == trained_.size() &&
+        std::equal(parameters.begin(), parameters.end(), trained_.begin(),
+                   [](const auto& parameter, const Trained& t) { return parameter == t.parameter; })));
   for (Trained& t : trained_) t.written = false;
+  const std::int64_t scalars = 4 + metric_count_ + std::ssize(parameters);
+  if (same && scalars_.size() >= scalars) return;
+
+  const DevicePtr& device = model.device();
+  std::vector<Trained> trained;
+  std::int64_t size = 0;
+  constexpr std::int64_t line = 64 / sizeof(T);
+  for (const auto& parameter : parameters) {
+    trained.push_back({parameter, size, false});
+    size += (parameter->shape().size() + line - 1) / line * line;
+  }
+  Tensor<T> gradients({size}, device);
+  Tensor<double> fresh({scalars}, device);
+  if (moved)
+    for (Slots& slots : slots_)
+      for (Tensor<T>& values : slots.values)
+        if (!values.empty()) values = values.to(device);
+  if (!moved && !scalars_.empty()) {  // what was gathered goes on
+    const auto bytes = static_cast<std::size_t>(2 + metric_count_) * sizeof(double);
+    device->copy(fresh.data(), scalars_.data(), bytes);
+  }
+  device_ = device;
+  trained_ = std::move(trained);
+  gradients_ = std::move(gradients);
+  scalars_ = std::move(fresh);
+  known_state_ = {-1, -1};
 }
 
 template <class T>
@@ -110,153 +160,193 @@ STRATA_COLD void Trainer<T>::check(const ModelImpl<T>& model, const DeviceBatch<
                       "expected ", rows, " sample weights, found shape ", batch.sample_weight.shape());
 }
 
+// A loss that computes on the host gets host memory, whatever the device.
 template <class T>
-STRATA_COLD double Trainer<T>::evaluate_loss(ModelImpl<T>& model, const DeviceBatch<T>& batch,
-                                             const Tensor<T>& prediction, bool logits, Tensor<T>* gradient) {
-  const DevicePtr& device = model.device();
-  Backend<T>& backend = device->template backend<T>();
+STRATA_COLD void Trainer<T>::compute_loss(Backend<T>& backend, const DeviceBatch<T>& batch,
+                                          const BasicLossArguments<T>& arguments) {
+  const auto& loss = options_.loss.impl();
+  if (loss.on_device() || device_->host_accessible()) return loss.compute(arguments);
+  const auto on_host = [&](TensorView<const T> view) {
+    Tensor<T> out = Tensor<T>::uninitialized(view.shape());
+    backend.download(out.data(), view.data(), out.bytes());
+    return out;
+  };
+  const Tensor<T> prediction = on_host(arguments.prediction), target = on_host(arguments.target);
+  const Tensor<T> weight = batch.sample_weight.to(nullptr);
+  const std::int64_t classes = prediction.shape().back();
+  Tensor<T> losses({classes ? prediction.size() / classes : 0}), gradient;
+  if (arguments.gradient) gradient = Tensor<T>(prediction.shape());
+  loss.compute({.backend = backend,
+                .prediction = prediction,
+                .target = target,
+                .sample_weight = weight.empty() ? nullptr : weight.data(),
+                .logits = arguments.logits,
+                .gradient_scale = arguments.gradient_scale,
+                .losses = losses.data(),
+                .gradient = gradient.data()});
+  backend.upload(arguments.losses, losses.data(), losses.bytes());
+  if (arguments.gradient) backend.upload(arguments.gradient, gradient.data(), gradient.bytes());
+}
+
+template <class T>
+STRATA_COLD void Trainer<T>::update_metrics(Session<T>& session, const DeviceBatch<T>& batch,
+                                            TensorView<const T> output) {
+  const T* weight = batch.sample_weight.empty() ? nullptr : batch.sample_weight.data();
+  double* sums = metric_sums();
+  Tensor<T> host_output, host_target, host_weight;
+  for (auto& metric : options_.metrics) {
+    if (const std::int64_t count = metric.impl().device_sums()) {
+      metric.impl().accumulate(session.backend(), output, batch.y, weight, sums);
+      sums += count;
+    } else if (device_->host_accessible()) {
+      metric.impl().update(output, batch.y, weight);
+    } else {
+      if (host_output.empty()) {
+        host_output = Tensor<T>::uninitialized(output.shape());
+        session.backend().download(host_output.data(), output.data(), host_output.bytes());
+        host_target = batch.y.to(nullptr);
+        host_weight = batch.sample_weight.to(nullptr);
+      }
+      metric.impl().update(host_output, host_target, host_weight.empty() ? nullptr : host_weight.data());
+    }
+  }
+}
+
+template <class T>
+STRATA_COLD void Trainer<T>::evaluate_loss(Session<T>& session, const ModelImpl<T>& model,
+                                           const DeviceBatch<T>& batch, TensorView<const T> prediction,
+                                           bool logits, T* gradient) {
+  Backend<T>& backend = session.backend();
   const std::int64_t classes = prediction.shape().back();
   const std::int64_t rows = classes ? prediction.size() / classes : 0;
-  Tensor<T> losses = Tensor<T>::uninitialized({rows}, device);
-  options_.loss.impl().compute(
-      {.backend = backend,
-       .prediction = prediction,
-       .target = batch.y,
-       .sample_weight = batch.sample_weight.empty() ? nullptr : batch.sample_weight.data(),
-       .logits = logits,
-       .gradient_scale = rows ? 1.0 / static_cast<double>(rows) : 0,
-       .losses = losses.data(),
-       .gradient = gradient ? gradient->data() : nullptr});
-  double sum = 0;
-  const Tensor<T> on_host = losses.to(nullptr);
-  for (const T loss : on_host.values()) sum += static_cast<double>(loss);
-
-  if (!options_.metrics.empty()) {
-    Tensor<T> activated;
-    if (logits) {
-      activated = Tensor<T>::uninitialized(prediction.shape(), device);
-      backend.activation(model.final_activation(), rows, classes, prediction.data(), activated.data());
-    }
-    const Tensor<T> output = (logits ? activated : prediction).to(nullptr);
-    const Tensor<T> target = batch.y.to(nullptr), weight = batch.sample_weight.to(nullptr);
-    for (auto& metric : options_.metrics)
-      metric.impl().update(output, target, weight.empty() ? nullptr : weight.data());
-  }
-  return rows ? sum / static_cast<double>(rows) : 0;
+  const double share = rows ? 1.0 / static_cast<double>(rows) : 0;
+  const auto losses = session.scratch({rows});
+  compute_loss(backend, batch,
+               {.backend = backend,
+                .prediction = prediction,
+                .target = batch.y,
+                .sample_weight = batch.sample_weight.empty() ? nullptr : batch.sample_weight.data(),
+                .logits = logits,
+                .gradient_scale = share,
+                .losses = losses.data(),
+                .gradient = gradient});
+  ++steps_;
+  backend.zero(step_loss(), sizeof(double));
+  backend.add_sum(rows, share, losses.data(), step_loss());
+  if (options_.metrics.empty()) return;
+  if (!logits) return update_metrics(session, batch, prediction);
+  const auto activated = session.scratch(prediction.shape());
+  backend.activation(model.final_activation(), rows, classes, prediction.data(), activated.data());
+  update_metrics(session, batch, activated.view());
 }
 
 // Of all weights that are in a trainable layer; frozen ones cost nothing, as in Keras.
 template <class T>
-STRATA_COLD double Trainer<T>::penalties(ModelImpl<T>& model, bool with_gradient) {
-  double sum = 0;
-  Backend<T>& backend = model.device()->template backend<T>();
-  for (const auto& parameter : model.trainable_weights()) {
-    const Regularizer& r = parameter->regularizer();
-    if (!r) continue;
-    // Where only the value is wanted the gradient goes to scratch.
-    Tensor<T> scratch;
-    if (!with_gradient) scratch = Tensor<T>(parameter->shape(), model.device());
-    T* target = with_gradient ? gradient(*parameter).data : scratch.data();
-    sum += backend.l1_l2_penalty(parameter->shape().size(), r.l1, r.l2, parameter->value().data(), target);
-  }
-  return sum;
+STRATA_COLD void Trainer<T>::add_penalties(Backend<T>& backend, const ModelImpl<T>& model,
+                                           bool with_gradient) {
+  for (const auto& parameter : model.trainable_weights())
+    if (const Regularizer& r = parameter->regularizer())
+      backend.l1_l2_penalty(parameter->shape().size(), r.l1, r.l2, parameter->value().data(),
+                            with_gradient ? gradient(*parameter).data : nullptr, step_loss());
 }
 
 template <class T>
-STRATA_COLD double Trainer<T>::train_step(ModelImpl<T>& model, const DeviceBatch<T>& batch) {
+STRATA_COLD StepResult<T> Trainer<T>::train_step(ModelImpl<T>& model, const DeviceBatch<T>& batch) {
   check(model, batch);
-  plan(model);
-  const DevicePtr& device = model.device();
-  Backend<T>& backend = device->template backend<T>();
+  plan(model, true);
   const auto& graph = model.graph();
-  const bool logits = options_.loss.impl().takes_logits_of(model.final_activation());
-  Tensor<T> prediction = Tensor<T>::uninitialized(
-      graph.nodes()[static_cast<std::size_t>(graph.outputs()[0])].shape.with_batch(batch.size()), device);
-
   const auto session = model.session();
+  Backend<T>& backend = session->backend();
+  const bool logits = options_.loss.impl().takes_logits_of(model.final_activation());
   BasicContext<T>& context = session->begin({.training = true,
                                              .gradients = this,
                                              .linear_output = logits,
                                              .seed = model.seed(),
                                              .step = static_cast<std::uint64_t>(iterations_)});
+  const Shape shape =
+      graph.nodes()[static_cast<std::size_t>(graph.outputs()[0])].shape.with_batch(batch.size());
+  const auto prediction = session->scratch(shape);
   const TensorView<const T> x = batch.x;
-  const TensorView<T> y = prediction;
+  const TensorView<T> y = prediction.view();
   graph.forward({&x, 1}, {&y, 1}, context);
 
-  Tensor<T> dy = Tensor<T>::uninitialized(prediction.shape(), device);
-  double loss = evaluate_loss(model, batch, prediction, logits, &dy);
-  // Asked before the update spreads it to all weights.
-  if (!std::isfinite(loss) && first_non_finite_.empty()) first_non_finite_ = find_non_finite(model, batch);
+  auto dy = session->scratch(shape);
+  evaluate_loss(*session, model, batch, y, logits, dy.data());
+  const StepResult<T> result(*this, steps_);
+  // Where it costs nothing: asked before the update spreads it to all weights.
+  if (device_->host_accessible() && !std::isfinite(result.loss())) find_non_finite(model, batch);
   if (!trained_.empty()) {
     const TensorView<T> no_dx;
-    graph.backward({&x, 1}, prediction, dy, {&no_dx, 1}, context);
+    graph.backward_from_output({&x, 1}, y, dy.take(), {&no_dx, 1}, context);
     for (Trained& t : trained_)
-      if (!t.written) device->fill_zero(gradients_.data() + t.offset, t.parameter->value().bytes());
-    loss += penalties(model, true);
+      if (!t.written) backend.zero(gradients_.data() + t.offset, t.parameter->value().bytes());
+    add_penalties(backend, model, true);
     update(backend);
   }
+  backend.add_scalar(static_cast<double>(batch.size()), step_loss(), total_loss());
+  samples_ += batch.size();
   ++iterations_;
-  return loss;
+  return result;
 }
 
 template <class T>
-STRATA_COLD double Trainer<T>::test_step(ModelImpl<T>& model, const DeviceBatch<T>& batch) {
+STRATA_COLD StepResult<T> Trainer<T>::test_step(ModelImpl<T>& model, const DeviceBatch<T>& batch) {
   check(model, batch);
+  plan(model, false);
   const auto& graph = model.graph();
-  const bool logits = options_.loss.impl().takes_logits_of(model.final_activation());
-  Tensor<T> prediction = Tensor<T>::uninitialized(
-      graph.nodes()[static_cast<std::size_t>(graph.outputs()[0])].shape.with_batch(batch.size()),
-      model.device());
   const auto session = model.session();
+  const bool logits = options_.loss.impl().takes_logits_of(model.final_activation());
+  BasicContext<T>& context = session->begin({.linear_output = logits, .seed = model.seed()});
+  const auto prediction = session->scratch(
+      graph.nodes()[static_cast<std::size_t>(graph.outputs()[0])].shape.with_batch(batch.size()));
   const TensorView<const T> x = batch.x;
-  const TensorView<T> y = prediction;
-  graph.forward({&x, 1}, {&y, 1}, session->begin({.linear_output = logits, .seed = model.seed()}));
-  const double loss = evaluate_loss(model, batch, prediction, logits, nullptr);
-  return loss + penalties(model, false);
+  const TensorView<T> y = prediction.view();
+  graph.forward({&x, 1}, {&y, 1}, context);
+  evaluate_loss(*session, model, batch, y, logits, nullptr);
+  add_penalties(session->backend(), model, false);
+  session->backend().add_scalar(static_cast<double>(batch.size()), step_loss(), total_loss());
+  samples_ += batch.size();
+  return {*this, steps_};
 }
 
 // The one place where all gradients are complete.
 template <class T>
 STRATA_COLD void Trainer<T>::update(Backend<T>& backend) {
   const Optimizer& optimizer = options_.optimizer;
-  const Optimizer::Clipping& clipping = optimizer.clipping();
-  const auto scale_for = [](double squares, double limit) {
-    const double norm = std::sqrt(squares);
-    return norm > limit ? limit / norm : 1.0;
-  };
-  double global_scale = 1;
-  if (clipping.global_norm > 0) {
-    double squares = 0;
-    for (const Trained& t : trained_)
-      squares += backend.sum_of_squares(t.parameter->shape().size(), gradients_.data() + t.offset);
-    global_scale = scale_for(squares, clipping.global_norm);
-  }
+  const bool by_norm = optimizer.spec().clip_norm > 0, global = optimizer.clipping().global_norm > 0;
+  if (by_norm) backend.zero(squares(), trained_.size() * sizeof(double));
   std::vector<OptimizerUpdate<T>> updates;
-  for (const Trained& t : trained_) {
+  for (std::size_t i = 0; i < trained_.size(); ++i) {
+    const Trained& t = trained_[i];
     OptimizerUpdate<T> u{.size = t.parameter->shape().size(), .gradient = gradients_.data() + t.offset};
-    u.gradient_scale = global_scale;
-    if (clipping.norm > 0)
-      u.gradient_scale = scale_for(backend.sum_of_squares(u.size, u.gradient), clipping.norm);
+    if (by_norm) {
+      double* norm = squares() + (global ? 0 : i);
+      backend.add_sum_of_squares(u.size, u.gradient, norm);
+      u.squares = norm;
+    }
     for (int number = 0; number < 3; ++number)
       if (optimizer.uses_slot(number)) u.slots[number] = slot(t.parameter, number).data();
     u.value = t.parameter->mutate().data();
     updates.push_back(u);
   }
-  OptimizerSpec spec = optimizer.spec();
-  spec.iteration = iterations_ + 1;
-  backend.optimizer_step(spec, updates);
+  const OptimizerState state{optimizer.learning_rate(), static_cast<double>(iterations_)};
+  if (state != known_state_) backend.upload(optimizer_state(), &state, sizeof state);
+  backend.optimizer_step(optimizer.spec(), optimizer_state(), updates);
+  known_state_ = {state.learning_rate, state.iteration + 1};
 }
 
 template <class T>
-STRATA_COLD std::string Trainer<T>::find_non_finite(const ModelImpl<T>& model,
-                                                    const DeviceBatch<T>& batch) const {
+STRATA_COLD void Trainer<T>::find_non_finite(const ModelImpl<T>& model, const DeviceBatch<T>& batch) {
+  if (!first_non_finite_.empty()) return;
   const auto session = model.session();
   const TensorView<const T> x = batch.x;
   const std::string layer = model.graph().first_non_finite({&x, 1}, session->begin({.seed = model.seed()}));
-  return layer.empty() ? "the loss" : "layer '" + layer + "'";
+  first_non_finite_ = layer.empty() ? "the loss" : "layer '" + layer + "'";
 }
 
 #if !STRATA_HEADER_ONLY
+template class StepResult<float>;
+template class StepResult<double>;
 template class Trainer<float>;
 template class Trainer<double>;
 #endif

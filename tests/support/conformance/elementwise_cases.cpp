@@ -180,21 +180,63 @@ void elementwise_cases(Cases& cases) {
 
   for (const std::int64_t count : counts)
     for (const double scale : {1.0, 1e-25, 1e25}) {
-      cases.add("sum_of_squares", concat(count, " elements of ", scale), {cases.random(count, -scale, scale)},
+      cases.add("add_sum", concat(count, " elements of ", scale), {cases.random(count, -scale, scale)},
                 [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
-                  a.results.push_back(backend.sum_of_squares(count, a[0]));
+                  backend.add_sum(count, 0.125, a[0], a.sums);
+                  backend.add_sum(count, 1, a[0], a.sums);
+                  backend.add_scalar(-3, a.sums, a.sums + 1);
+                });
+      cases.add("add_sum_of_squares", concat(count, " elements of ", scale),
+                {cases.random(count, -scale, scale)},
+                [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+                  backend.add_sum_of_squares(count, a[0], a.sums + 2);
+                  backend.add_sum_of_squares(count / 2, a[0], a.sums + 2);
                 });
       for (const auto& [l1, l2] : {std::pair{0.0, 0.01}, {0.02, 0.0}, {0.5, 0.25}})
         cases.add("l1_l2_penalty", concat(count, " elements of ", scale, ", l1 ", l1, ", l2 ", l2),
                   {cases.random(count, -scale, scale), cases.random_output(count, -scale, scale)},
                   [=, l1 = l1, l2 = l2]<class T>(Backend<T>& backend, const Arguments<T>& a) {
-                    a.results.push_back(backend.l1_l2_penalty(count, l1, l2, a[0], a[1]));
+                    backend.l1_l2_penalty(count, l1, l2, a[0], a[1], a.sums);
+                    backend.l1_l2_penalty(count, l1, l2, a[0], nullptr, a.sums);
                   });
     }
   cases.add("l1_l2_penalty", "zero has no slope", {cases.of({0, -0.0f, 1, -1}), cases.random_output(4)},
             []<class T>(Backend<T>& backend, const Arguments<T>& a) {
-              a.results.push_back(backend.l1_l2_penalty(4, 1, 0, a[0], a[1]));
+              backend.l1_l2_penalty(4, 1, 0, a[0], a[1], a.sums);
             });
+  for (const auto kind : {AccuracyKind::binary, AccuracyKind::categorical, AccuracyKind::sparse_categorical})
+    for (const std::int64_t rows : {0, 1, 257})
+      for (const std::int64_t classes : {1, 7}) {
+        Operand target = cases.random(kind == AccuracyKind::sparse_categorical ? rows : rows * classes, 0,
+                                      kind == AccuracyKind::sparse_categorical ? double(classes) : 1);
+        if (kind == AccuracyKind::sparse_categorical)
+          for (float& label : target.values) label = std::floor(label);
+        for (const bool weighted : {false, true})
+          cases.add("add_accuracy",
+                    concat(int(kind), ", ", rows, " rows of ", classes, weighted ? ", weighted" : ""),
+                    {cases.ties(rows * classes), target, weighted ? cases.random(rows, 0, 2) : cases.null()},
+                    [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+                      for (int i = 0; i < 2; ++i)
+                        backend.add_accuracy({kind, 0.3}, rows, classes, a[0], a[1], a[2], a.sums + 5);
+                    });
+      }
+  for (const ConfusionSpec& spec : {ConfusionSpec{.threshold = 0.3}, ConfusionSpec{.intervals = 6}})
+    for (const std::int64_t rows : {0, 1, 257})
+      for (const std::int64_t classes : {1, 3})
+        for (const bool weighted : {false, true}) {
+          Operand target = cases.random(rows * classes, 0, 2);
+          for (float& value : target.values) value = std::floor(value);
+          cases.add("add_confusion",
+                    concat(spec.thresholds(), " thresholds, ", rows, " rows of ", classes,
+                           weighted ? ", weighted" : ""),
+                    {cases.random(rows * classes, -0.5, 1.5), std::move(target),
+                     weighted ? cases.random(rows, 0, 2) : cases.null()},
+                    [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+                      for (int i = 0; i < 2; ++i)
+                        backend.add_confusion(spec, rows, classes, a[0], a[1], a[2], a.sums);
+                    },
+                    {.float_oracle = true});
+        }
 }
 
 }  // namespace strata_test

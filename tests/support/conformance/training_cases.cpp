@@ -137,7 +137,8 @@ void loss_cases(Cases& cases) {
 
 void optimizer_cases(Cases& cases) {
   using enum OptimizerKind;
-  const auto add = [&](const OptimizerSpec& spec, int slots, const std::string& description) {
+  const auto add = [&](const OptimizerSpec& spec, const OptimizerState& state, int slots,
+                       const std::string& description) {
     // Many weights in one call, as in a model; slot s is null unless bit s of `slots` is set.
     for (const std::vector<std::int64_t>& sizes :
          {std::vector<std::int64_t>{}, {1}, {17, 0, 3, 1000}, {40000, 8, 1, 64, 4097}, {33, 64}}) {
@@ -166,54 +167,55 @@ void optimizer_cases(Cases& cases) {
                                        .value = a[5 * i],
                                        .gradient = a[5 * i + 1],
                                        .slots = {a[5 * i + 2], a[5 * i + 3], a[5 * i + 4]},
-                                       .gradient_scale = i % 2 ? 0.25 : 1});
-                  backend.optimizer_step(spec, updates);
+                                       .squares = a.sums + 2 + i});
+                  for (std::size_t i = 0; i < sizes.size() && spec.clip_norm > 0; ++i)
+                    backend.add_sum_of_squares(sizes[i], a[5 * i + 1], a.sums + 2 + i);
+                  backend.upload(a.sums, &state, sizeof state);
+                  backend.optimizer_step(spec, reinterpret_cast<OptimizerState*>(a.sums), updates);
                 },
                 {.elementwise = true, .floor = 0.05});
     }
   };
   for (const double decay : {0.0, 0.01})
-    for (const double clip : {0.0, 0.3}) {
-      const std::string suffix = concat(decay > 0 ? ", weight decay" : "", clip > 0 ? ", clipped" : "");
-      OptimizerSpec spec{
-          .kind = sgd, .learning_rate = 0.1, .weight_decay = decay, .clip_value = clip, .iteration = 1};
-      add(spec, 0, "sgd" + suffix);
+    for (const auto& [clip, norm] : {std::pair{0.0, 0.0}, {0.3, 0.0}, {0.0, 1.5}}) {
+      const std::string suffix = concat(decay > 0 ? ", weight decay" : "", clip > 0 ? ", clipped" : "",
+                                        norm > 0 ? ", clipped by norm" : "");
+      OptimizerSpec spec{.kind = sgd, .weight_decay = decay, .clip_value = clip, .clip_norm = norm};
+      add(spec, {0.1, 0}, 0, "sgd" + suffix);
       spec.momentum = 0.9;
-      add(spec, 1, "sgd, momentum" + suffix);
+      add(spec, {0.1, 0}, 1, "sgd, momentum" + suffix);
       spec.nesterov = true;
-      add(spec, 1, "sgd, nesterov" + suffix);
+      add(spec, {0.1, 0}, 1, "sgd, nesterov" + suffix);
 
       spec = {.kind = rmsprop,
-              .learning_rate = 0.01,
               .rho = 0.9,
               .epsilon = 1e-7,
               .weight_decay = decay,
               .clip_value = clip,
-              .iteration = 1};
-      add(spec, 1, "rmsprop" + suffix);
+              .clip_norm = norm};
+      add(spec, {0.01, 0}, 1, "rmsprop" + suffix);
       spec.momentum = 0.9;
-      add(spec, 3, "rmsprop, momentum" + suffix);
+      add(spec, {0.01, 0}, 3, "rmsprop, momentum" + suffix);
       spec.centered = true;
-      add(spec, 7, "rmsprop, momentum, centered" + suffix);
+      add(spec, {0.01, 0}, 7, "rmsprop, momentum, centered" + suffix);
       spec.momentum = 0;
-      add(spec, 5, "rmsprop, centered" + suffix);
+      add(spec, {0.01, 0}, 5, "rmsprop, centered" + suffix);
 
       spec = {.kind = adam,
-              .learning_rate = 0.01,
               .beta_1 = 0.9,
               .beta_2 = 0.999,
               .epsilon = 1e-7,
               .weight_decay = decay,
-              .clip_value = clip};
-      for (const std::int64_t iteration : {1, 2, 1000}) {
-        spec.iteration = iteration;
+              .clip_value = clip,
+              .clip_norm = norm};
+      for (const double done : {0.0, 1.0, 999.0}) {
         spec.amsgrad = false;
-        add(spec, 3, concat("adam, step ", iteration, suffix));
+        add(spec, {0.01, done}, 3, concat("adam, step ", done + 1, suffix));
         spec.amsgrad = true;
-        add(spec, 7, concat("adam, amsgrad, step ", iteration, suffix));
+        add(spec, {0.01, done}, 7, concat("adam, amsgrad, step ", done + 1, suffix));
       }
     }
-  const OptimizerSpec plain{.kind = sgd, .learning_rate = 1, .clip_value = 1};
+  const OptimizerSpec plain{.kind = sgd, .clip_value = 1};
   cases.add("optimizer_step", "clipping keeps NaN",
             {[&] {
                Operand w = cases.of({1, 1, 1, 1});
@@ -223,7 +225,9 @@ void optimizer_cases(Cases& cases) {
              cases.of({nan, infinity, -infinity, 0.5f})},
             [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
               const OptimizerUpdate<T> update{.size = 4, .value = a[0], .gradient = a[1]};
-              backend.optimizer_step(plain, {&update, 1});
+              const OptimizerState state{.learning_rate = 1};
+              backend.upload(a.sums, &state, sizeof state);
+              backend.optimizer_step(plain, reinterpret_cast<OptimizerState*>(a.sums), {&update, 1});
             });
 }
 

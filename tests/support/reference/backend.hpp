@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -21,6 +22,21 @@ class ReferenceBackend final : public Backend<T> {
 
  public:
   explicit ReferenceBackend(ReferenceMemory& memory) : memory_(memory) {}
+
+  void upload(void* device, const void* host, std::size_t bytes) override {
+    const Access access(memory_, {device});
+    std::memcpy(device, host, bytes);
+  }
+  void download(void* host, const void* device, std::size_t bytes) override {
+    ++memory_.counts.downloads;
+    const Access access(memory_, {device});
+    std::memcpy(host, device, bytes);
+  }
+  void zero(void* device, std::size_t bytes) override {
+    const Access access(memory_, {device});
+    std::memset(device, 0, bytes);
+  }
+  void synchronize() override {}
 
   // --- convolution ---
 
@@ -321,36 +337,60 @@ class ReferenceBackend final : public Backend<T> {
     }
   }
 
-  double l1_l2_penalty(Int count, double l1, double l2, const T* w, T* gradient) override {
-    const Access access(memory_, {w, gradient});
-    double sum = 0;
+  void l1_l2_penalty(Int count, double l1, double l2, const T* w, T* gradient, double* to) override {
+    const Access access(memory_, {w, gradient, to});
     for (Int i = 0; i < count; ++i) {
       const double value = w[i];
-      sum += l1 * std::fabs(value) + l2 * value * value;
-      gradient[i] = T(double(gradient[i]) + l1 * double((value > 0) - (value < 0)) + 2 * l2 * value);
+      *to += l1 * std::fabs(value) + l2 * value * value;
+      if (gradient)
+        gradient[i] = T(double(gradient[i]) + l1 * double((value > 0) - (value < 0)) + 2 * l2 * value);
     }
-    return sum;
   }
 
-  double sum_of_squares(Int count, const T* x) override {
-    const Access access(memory_, {x});
-    double sum = 0;
-    for (Int i = 0; i < count; ++i) sum += double(x[i]) * double(x[i]);
-    return sum;
+  void add_sum(Int count, double scale, const T* x, double* to) override {
+    const Access access(memory_, {x, to});
+    for (Int i = 0; i < count; ++i) *to += scale * double(x[i]);
   }
 
-  void optimizer_step(const OptimizerSpec& spec, std::span<const OptimizerUpdate<T>> updates) override {
+  void add_sum_of_squares(Int count, const T* x, double* to) override {
+    const Access access(memory_, {x, to});
+    for (Int i = 0; i < count; ++i) *to += double(x[i]) * double(x[i]);
+  }
+
+  void add_scalar(double alpha, const double* x, double* to) override {
+    const Access access(memory_, {x, to});
+    *to += alpha * *x;
+  }
+
+  void add_accuracy(const AccuracySpec& spec, Int rows, Int classes, const T* prediction, const T* target,
+                    const T* weight, double* sums) override {
+    const Access access(memory_, {prediction, target, weight, sums});
+    strata::add_accuracy(spec, rows, classes, prediction, target, weight, sums);
+  }
+
+  void add_confusion(const ConfusionSpec& spec, Int rows, Int classes, const T* prediction, const T* target,
+                     const T* weight, double* sums) override {
+    const Access access(memory_, {prediction, target, weight, sums});
+    strata::add_confusion(spec, rows, classes, prediction, target, weight, sums);
+  }
+
+  void optimizer_step(const OptimizerSpec& spec, OptimizerState* state,
+                      std::span<const OptimizerUpdate<T>> updates) override {
+    const Access counted(memory_, {state});
+    state->iteration += 1;
     for (const OptimizerUpdate<T>& u : updates) {
-      const Access access(memory_, {u.value, u.gradient, u.slots[0], u.slots[1], u.slots[2]});
+      const Access access(memory_, {u.value, u.gradient, u.slots[0], u.slots[1], u.slots[2], u.squares});
+      const double norm = spec.clip_norm > 0 ? std::sqrt(*u.squares) : 0;
       for (Int i = 0; i < u.size; ++i) {
-        double g = double(u.gradient[i]) * u.gradient_scale;
+        double g = double(u.gradient[i]);
+        if (norm > spec.clip_norm) g *= spec.clip_norm / norm;
         if (spec.clip_value > 0) g = std::clamp(g, -spec.clip_value, spec.clip_value);
         double slots[3] = {};
         for (int s = 0; s < 3; ++s)
           if (u.slots[s]) slots[s] = u.slots[s][i];
         double w = u.value[i];
-        w -= spec.learning_rate * spec.weight_decay * w;
-        w += step(spec, g, slots);
+        w -= state->learning_rate * spec.weight_decay * w;
+        w += step(spec, *state, g, slots);
         u.value[i] = T(w);
         for (int s = 0; s < 3; ++s)
           if (u.slots[s]) u.slots[s][i] = T(slots[s]);
@@ -547,8 +587,8 @@ class ReferenceBackend final : public Backend<T> {
   }
 
   /// What is added to a weight; updates the slots.
-  static double step(const OptimizerSpec& spec, double g, double (&slots)[3]) {
-    const double rate = spec.learning_rate;
+  static double step(const OptimizerSpec& spec, const OptimizerState& state, double g, double (&slots)[3]) {
+    const double rate = state.learning_rate;
     switch (spec.kind) {
       case OptimizerKind::sgd: {
         if (spec.momentum == 0) return -rate * g;
@@ -568,7 +608,7 @@ class ReferenceBackend final : public Backend<T> {
       }
       case OptimizerKind::adam: {
         auto& [first, second, largest] = slots;
-        const double t = double(spec.iteration);
+        const double t = state.iteration;
         const double alpha = rate * std::sqrt(1 - std::pow(spec.beta_2, t)) / (1 - std::pow(spec.beta_1, t));
         first += (1 - spec.beta_1) * (g - first);
         second += (1 - spec.beta_2) * (g * g - second);

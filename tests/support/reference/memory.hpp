@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <initializer_list>
 #include <map>
 #include <mutex>
@@ -19,6 +20,14 @@ class ReferenceMemory {
 
  public:
   explicit ReferenceMemory(bool separate) : separate_(separate) {}
+
+  /// What was asked of the device so far.
+  struct Counts {
+    std::int64_t allocations = 0, downloads = 0;
+    std::size_t bytes = 0, peak = 0;     ///< in use now, and at most since `peak` was last set
+    std::int64_t allocations_left = -1;  ///< the one after the last throws; negative: none does
+  };
+  Counts counts;
 
   /// Bytes 0xFF, which are NaN as float and as double.
   void* allocate(std::size_t bytes);

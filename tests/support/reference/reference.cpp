@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -14,6 +15,10 @@ using namespace strata;
 
 void* ReferenceMemory::allocate(std::size_t bytes) {
   if (bytes == 0) bytes = 1;
+  require<DeviceError>(counts.allocations_left != 0, "[reference] no memory for ", bytes, " bytes");
+  if (counts.allocations_left > 0) --counts.allocations_left;
+  ++counts.allocations;
+  counts.peak = std::max(counts.peak, counts.bytes += bytes);
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   require<DeviceError>(memory != MAP_FAILED, "[reference] no memory for ", bytes, " bytes");
   std::memset(memory, 0xFF, bytes);
@@ -27,6 +32,7 @@ void ReferenceMemory::deallocate(void* memory, std::size_t bytes) noexcept {
   const std::lock_guard lock(mutex_);
   const auto block = blocks_.find(static_cast<std::byte*>(memory));
   if (block == blocks_.end() || block->second.bytes != (bytes ? bytes : 1)) std::abort();
+  counts.bytes -= block->second.bytes;
   munmap(memory, block->second.bytes);
   blocks_.erase(block);
 }
@@ -79,6 +85,7 @@ class ReferenceDevice final : public Device {
     std::memcpy(device, host, bytes);
   }
   void copy_to_host(void* host, const void* device, std::size_t bytes) override {
+    ++memory_.counts.downloads;
     const ReferenceMemory::Access access(memory_, {device});
     std::memcpy(host, device, bytes);
   }
@@ -92,16 +99,24 @@ class ReferenceDevice final : public Device {
   }
   void synchronize() override {}
 
+  ReferenceMemory& memory() { return memory_; }
+
  private:
-  Backend<float>* backend_float() override { return &float_; }
-  Backend<double>* backend_double() override { return &double_; }
+  std::unique_ptr<Backend<float>> make_backend_float() override {
+    return std::make_unique<ReferenceBackend<float>>(memory_);
+  }
+  std::unique_ptr<Backend<double>> make_backend_double() override {
+    return std::make_unique<ReferenceBackend<double>>(memory_);
+  }
 
   ReferenceMemory memory_;
-  ReferenceBackend<float> float_{memory_};
-  ReferenceBackend<double> double_{memory_};
 };
 
 }  // namespace
+
+ReferenceMemory& memory_of(const DevicePtr& device) {
+  return static_cast<ReferenceDevice&>(*device).memory();
+}
 
 DevicePtr reference_device(ReferenceOptions options) {
   return std::make_shared<ReferenceDevice>(options);

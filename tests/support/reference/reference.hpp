@@ -13,4 +13,8 @@ struct ReferenceOptions {
 /// A device of plain loops that sum in double: the oracle of the conformance suite, in float and double.
 strata::DevicePtr reference_device(ReferenceOptions options = {});
 
+/// The memory of a reference device: what was asked of it, and a way to let it run out.
+class ReferenceMemory;
+ReferenceMemory& memory_of(const strata::DevicePtr& device);
+
 }  // namespace strata_test
