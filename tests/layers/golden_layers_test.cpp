@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 #include <map>
+#include <set>
 
 #include <strata/cpu/device.hpp>
 #include <strata/layers/registry.hpp>
@@ -98,6 +99,19 @@ TEST_CASE("Layers compute what Keras computes, on the CPU", "[layers][golden]") 
   const int threads = GENERATE(1, 3);
   const DevicePtr device = cpu::device({.threads = threads});
   for (const char* group : {"conv2d", "pooling", "layers"}) check_group<float>(group, device);
+}
+
+TEST_CASE("Every layer of the list has a case of Keras's", "[layers][golden]") {
+  std::set<std::string> classes{InputImpl<float>::type};
+  for (const char* group : {"conv2d", "pooling", "layers"}) {
+    const Golden golden(group);
+    for (const Json& golden_case : golden.cases())
+      classes.insert(golden_case.at("layer").get<std::string>("class_name"));
+  }
+  for (const auto& factory : builtin_layers<float>()) {
+    INFO(factory.class_name);
+    CHECK(classes.contains(factory.class_name));
+  }
 }
 
 TEMPLATE_TEST_CASE("Layers compute what Keras computes, on the reference device", "[layers][golden]", float,

@@ -1,22 +1,25 @@
 #include <catch2/catch.hpp>
 
-#include <strata/layers/layers.hpp>
+#include <functional>
+#include <map>
+
+#include <strata/layers/registry.hpp>
 
 #include "support/gradient_check.hpp"
 
 using namespace strata;
 using strata_test::layer_test;
 
+namespace {
+
 using Conv2D64 = BasicConv2D<double>;
 using Dense64 = BasicDense<double>;
 
-namespace {
 const Activation activations[] = {Activation::linear, Activation::relu,    Activation::leaky_relu(0.2),
                                   Activation::elu,    Activation::sigmoid, Activation::tanh,
                                   Activation::softmax};
-}
 
-TEST_CASE("Conv2D") {
+void conv2d() {
   layer_test(Conv2D64({.filters = 4, .kernel_size = 3}), {{5, 6, 3}});
   layer_test(Conv2D64({.filters = 2, .kernel_size = {2, 3}, .strides = {2, 1}, .padding = Padding::same}),
              {{5, 4, 2}});
@@ -29,58 +32,94 @@ TEST_CASE("Conv2D") {
     layer_test(Conv2D64({.filters = 3, .kernel_size = 1, .activation = activation}), {{3, 2, 3}});
 }
 
-TEST_CASE("Dense") {
+void dense() {
   layer_test(Dense64({.units = 1}), {{7}});
   layer_test(Dense64({.units = 4, .use_bias = false}), {{3, 4}});
   for (const Activation& activation : activations)
     layer_test(Dense64({.units = 5, .activation = activation}), {{5}});
 }
 
-TEST_CASE("Pooling") {
+template <PoolKind kind>
+void pooling() {
+  using Pooling = LayerHandle<Pooling2DImpl<double, kind>>;
   for (const Padding padding : {Padding::valid, Padding::same}) {
-    layer_test(BasicMaxPooling2D<double>({.pool_size = 2, .padding = padding}), {{5, 4, 3}});
-    layer_test(BasicMaxPooling2D<double>({.pool_size = 3, .strides = {1, 2}, .padding = padding}),
-               {{5, 6, 2}});
-    layer_test(BasicAveragePooling2D<double>({.pool_size = 2, .padding = padding}), {{5, 4, 3}});
-    layer_test(BasicAveragePooling2D<double>({.pool_size = {3, 2}, .strides = 1, .padding = padding}),
-               {{4, 5, 2}});
+    layer_test(Pooling({.pool_size = 2, .padding = padding}), {{5, 4, 3}});
+    layer_test(Pooling({.pool_size = 3, .strides = {1, 2}, .padding = padding}), {{5, 6, 2}});
+    layer_test(Pooling({.pool_size = {3, 2}, .strides = 1, .padding = padding}), {{4, 5, 2}});
   }
-  layer_test(BasicGlobalAveragePooling2D<double>(), {{3, 4, 2}});
 }
 
-TEST_CASE("Activations") {
-  for (const Activation& activation : activations)
-    layer_test(BasicActivationLayer<double>(activation), {{3, 4}});
-  layer_test(BasicReLU<double>(), {{6}});
-  layer_test(BasicLeakyReLU<double>(0.1), {{2, 3, 2}});
-  layer_test(BasicSoftmax<double>(), {{4}});
-}
-
-TEST_CASE("BatchNormalization") {
+void batch_normalization() {
   layer_test(BasicBatchNormalization<double>(), {{4, 3, 2}});
   layer_test(BasicBatchNormalization<double>({.epsilon = 0.1, .center = false}), {{5}});
   layer_test(BasicBatchNormalization<double>({.scale = false}), {{5}});
   layer_test(BasicBatchNormalization<double>({.center = false, .scale = false}), {{3, 2}});
 }
 
-TEST_CASE("Layers that move or scale numbers") {
-  layer_test(BasicFlatten<double>(), {{3, 2, 2}});
-  layer_test(BasicRescaling<double>({.scale = 1.0 / 255, .offset = -0.5}), {{2, 3}});
-  layer_test(BasicZeroPadding2D<double>(), {{3, 2, 2}});
-  layer_test(BasicZeroPadding2D<double>({.padding = {1, 0, 2, 3}}), {{2, 3, 1}});
-}
-
-// The mask is a function of seed, step and layer, so that differences see the same one.
-TEST_CASE("Dropout") {
-  layer_test(BasicDropout<double>(0.5), {{20}});
-  layer_test(BasicDropout<double>(0.0), {{4, 3}});
-}
-
-TEST_CASE("Layers of several inputs") {
+void add() {
   layer_test(BasicAdd<double>(), {{3, 2}, {3, 2}});
   layer_test(BasicAdd<double>(), {{4}, {4}, {4}});
+}
+
+void concatenate() {
   layer_test(BasicConcatenate<double>(), {{3, 2}, {3, 4}});
   layer_test(BasicConcatenate<double>(), {{2, 3, 1}, {2, 3, 2}, {2, 3, 3}});
   layer_test(BasicConcatenate<double>({.axis = 1}), {{2, 3}, {4, 3}});
   layer_test(BasicConcatenate<double>({.axis = 2}), {{2, 1, 3}, {2, 2, 3}});
+}
+
+// By class, so that one which is missing shows.
+const std::map<std::string, std::function<void()>> checks{
+    {"Conv2D", conv2d},
+    {"Dense", dense},
+    {"MaxPooling2D", pooling<PoolKind::max>},
+    {"AveragePooling2D", pooling<PoolKind::average>},
+    {"GlobalAveragePooling2D",
+     [] {
+       layer_test(BasicGlobalAveragePooling2D<double>(), {{3, 4, 2}});
+     }},
+    {"Flatten",
+     [] {
+       layer_test(BasicFlatten<double>(), {{3, 2, 2}});
+     }},
+    // The mask is a function of seed, step and layer, so that differences see the same one.
+    {"Dropout",
+     [] {
+       layer_test(BasicDropout<double>(0.5), {{20}});
+       layer_test(BasicDropout<double>(0.0), {{4, 3}});
+     }},
+    {"Activation",
+     [] {
+       for (const Activation& activation : activations)
+         layer_test(BasicActivationLayer<double>(activation), {{3, 4}});
+     }},
+    {"ReLU", [] { layer_test(BasicReLU<double>(), {{6}}); }},
+    {"LeakyReLU",
+     [] {
+       layer_test(BasicLeakyReLU<double>(0.1), {{2, 3, 2}});
+     }},
+    {"Softmax", [] { layer_test(BasicSoftmax<double>(), {{4}}); }},
+    {"BatchNormalization", batch_normalization},
+    {"Rescaling",
+     [] {
+       layer_test(BasicRescaling<double>({.scale = 1.0 / 255, .offset = -0.5}), {{2, 3}});
+     }},
+    {"ZeroPadding2D",
+     [] {
+       layer_test(BasicZeroPadding2D<double>(), {{3, 2, 2}});
+       layer_test(BasicZeroPadding2D<double>({.padding = {1, 0, 2, 3}}), {{2, 3, 1}});
+     }},
+    {"Add", add},
+    {"Concatenate", concatenate}};
+
+}  // namespace
+
+TEST_CASE("Every layer of the list has the gradients that differences show") {
+  for (const auto& factory : builtin_layers<double>()) {
+    if (factory.class_name == InputImpl<double>::type) continue;
+    INFO(factory.class_name);
+    const auto check = checks.find(factory.class_name);
+    REQUIRE(check != checks.end());
+    check->second();
+  }
 }

@@ -14,7 +14,7 @@ JOBS = len(os.sched_getaffinity(0))
 EIGEN = "/usr/include/eigen3"
 THREADED = re.compile(r"parallel|pool|loader|prefetch|dataset|generator|threads")
 EPILOG = """FILTER runs only what contains this text: a test program (core/, parallel_test), a step (format, headers, docs,
-examples, packaging, weights, asan, tsan) or, where neither fits, the name or [tag] of a test case.
+examples, bench, packaging, weights, asan, tsan) or, where neither fits, the name or [tag] of a test case.
 Tests on real data look for its folder in the variable STRATA_DATA and are skipped without it. The last line is
 `N passed, N failed, N skipped`; before it comes one line `skip: reason` per skip."""
 
@@ -242,6 +242,13 @@ def step_examples():
                          None if status == 0 and output.strip() else f"{output}\n(status {status})")
 
 
+def step_bench():
+    """Every benchmark builds."""
+    start = time.monotonic()
+    totals.check("bench", command_error(["cmake", "--build", "build", "-j", str(JOBS), "--target", "strata_bench"]))
+    line("bench", "built", start)
+
+
 def suite(name, command):
     """A script that closes with `N passed, N failed, N skipped` itself."""
     start = time.monotonic()
@@ -292,7 +299,7 @@ def main():
 
     start = time.monotonic()
     steps = {"format": step_format, "headers": step_headers, "docs": step_docs, "examples": step_examples,
-             "packaging": step_packaging, "weights": step_weights}
+             "bench": step_bench, "packaging": step_packaging, "weights": step_weights}
     sanitizers = {"asan": step_asan, "tsan": step_tsan}
     if options.sanitizers or options.filter in sanitizers:
         steps.update(sanitizers)

@@ -26,19 +26,18 @@ class TwoWeightsImpl final : public LayerBase<TwoWeightsImpl<T>, T, NoOptions> {
   static constexpr const char* type = "TwoWeights";
   explicit TwoWeightsImpl(NoOptions options = {}) : Base(std::move(options)) {}
 
-  Shape output_shape(typename Base::Shapes) const override { return {17}; }
-  void build(typename Base::Shapes) override {
+  Shape output_shape(Shapes) const override { return {17}; }
+  void build(Shapes) override {
     this->add_weight("w0", {11}, initializers::zeros());
     this->add_weight("w1", {2, 3}, initializers::zeros());
   }
-  void forward(typename Base::Inputs, typename Base::Output y,
-               typename Base::Context& context) const override {
+  void forward(Inputs<T>, TensorView<T> y, BasicContext<T>& context) const override {
     const auto weights = this->weights();
     context.backend().copy_block(1, 11, weights[0]->value().data(), 11, y.data(), 17);
     context.backend().copy_block(1, 6, weights[1]->value().data(), 6, y.data() + 11, 17);
   }
-  void backward(typename Base::Inputs, typename Base::View, typename Base::View dy,
-                typename Base::InputGradients, typename Base::Context& context) const override {
+  void backward(Inputs<T>, TensorView<const T>, TensorView<const T> dy, InputGradients<T>,
+                BasicContext<T>& context) const override {
     const auto weights = this->weights();
     context.backend().bias_gradient(1, 11, dy.data(), context.gradient(*weights[0]));
     context.backend().bias_gradient(1, 6, dy.data() + 11, context.gradient(*weights[1]));

@@ -67,20 +67,19 @@ class ActivationImpl final : public LayerBase<ActivationImpl<T, Options>, T, Opt
   explicit ActivationImpl(Options options)
       : Base(std::move(options)), function_(detail::function_of(this->options())) {}
 
-  Shape output_shape(typename Base::Shapes inputs) const override {
+  Shape output_shape(Shapes inputs) const override {
     require<ShapeError>(this->single(inputs).rank() > 0, this->who(),
                         "expected an input with channels, found a scalar");
     return inputs[0];
   }
   bool passes_through(bool) const override { return function_ == Activation::linear; }
-  void forward(typename Base::Inputs x, typename Base::Output y,
-               typename Base::Context& context) const override {
+  void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     const std::int64_t channels = y.shape().back();
     context.backend().activation(context.linear_output() ? Activation::linear : function_,
                                  channels ? y.size() / channels : 0, channels, x[0].data(), y.data());
   }
-  void backward(typename Base::Inputs, typename Base::View, typename Base::View dy,
-                typename Base::InputGradients dx, typename Base::Context& context) const override {
+  void backward(Inputs<T>, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
+                BasicContext<T>& context) const override {
     if (dx[0]) context.backend().affine(dy.size(), 1, 0, dy.data(), dx[0].data());
   }
   Activation final_activation() const override { return function_; }

@@ -30,20 +30,19 @@ class BatchNormalizationImpl final
   static constexpr const char* type = "BatchNormalization";
   explicit BatchNormalizationImpl(BatchNormalizationOptions options) : Base(std::move(options)) {}
 
-  Shape output_shape(typename Base::Shapes inputs) const override {
+  Shape output_shape(Shapes inputs) const override {
     require<ShapeError>(this->single(inputs).rank() > 0, this->who(),
                         "expected an input with channels, found a scalar");
     return inputs[0];
   }
-  void build(typename Base::Shapes inputs) override {
+  void build(Shapes inputs) override {
     const Shape shape{inputs[0].back()};
     if (this->options().scale) gamma_ = this->add_weight("gamma", shape, initializers::ones());
     if (this->options().center) beta_ = this->add_weight("beta", shape, initializers::zeros());
     mean_ = this->add_weight("moving_mean", shape, initializers::zeros(), {}, false);
     variance_ = this->add_weight("moving_variance", shape, initializers::ones(), {}, false);
   }
-  void forward(typename Base::Inputs x, typename Base::Output y,
-               typename Base::Context& context) const override {
+  void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     const auto& o = this->options();
     const std::int64_t c = mean_->shape()[0], rows = c ? y.size() / c : 0;
     Backend<T>& backend = context.backend();
@@ -58,8 +57,8 @@ class BatchNormalizationImpl final
     move_towards(backend, *mean_, mean);
     move_towards(backend, *variance_, variance);
   }
-  void backward(typename Base::Inputs x, typename Base::View, typename Base::View dy,
-                typename Base::InputGradients dx, typename Base::Context& context) const override {
+  void backward(Inputs<T> x, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
+                BasicContext<T>& context) const override {
     const std::int64_t c = mean_->shape()[0], rows = c ? dy.size() / c : 0;
     const bool batch = uses_batch(context);
     const T* mean = batch ? context.saved(0, {c}).data() : data(mean_);
@@ -71,9 +70,7 @@ class BatchNormalizationImpl final
   }
 
  private:
-  bool uses_batch(const typename Base::Context& context) const {
-    return context.training() && this->trainable();
-  }
+  bool uses_batch(const BasicContext<T>& context) const { return context.training() && this->trainable(); }
   static const T* data(const ParameterPtr<T>& parameter) {
     return parameter ? parameter->value().data() : nullptr;
   }

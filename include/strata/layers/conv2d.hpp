@@ -41,21 +41,20 @@ class Conv2DImpl final : public LayerBase<Conv2DImpl<T>, T, Conv2DOptions> {
   static constexpr const char* type = "Conv2D";
   explicit Conv2DImpl(Conv2DOptions options) : Base(std::move(options)) {}
 
-  Shape output_shape(typename Base::Shapes inputs) const override {
+  Shape output_shape(Shapes inputs) const override {
     const Conv2DGeometry g = geometry(this->single(inputs), 1);
     if (this->built())
       require<ShapeError>(inputs[0][2] == kernel_->shape()[2], this->who(), "expected ", kernel_->shape()[2],
                           " input channels, found ", inputs[0][2], " (input shape ", inputs[0], ")");
     return {g.out_h, g.out_w, g.out_c};
   }
-  void build(typename Base::Shapes inputs) override {
+  void build(Shapes inputs) override {
     const auto& o = this->options();
     kernel_ = this->add_weight("kernel", {o.kernel_size.height, o.kernel_size.width, inputs[0][2], o.filters},
                                o.kernel_initializer, o.kernel_regularizer);
     if (o.use_bias) bias_ = this->add_weight("bias", {o.filters}, o.bias_initializer);
   }
-  void forward(typename Base::Inputs x, typename Base::Output y,
-               typename Base::Context& context) const override {
+  void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     context.backend().conv2d(
         geometry(x[0].shape()), x[0].data(), kernel_->view(),
         {.bias = bias_ ? bias_->value().data() : nullptr,
@@ -63,8 +62,8 @@ class Conv2DImpl final : public LayerBase<Conv2DImpl<T>, T, Conv2DOptions> {
          .max_pool_2x2 = context.pooled_output()},
         y.data());
   }
-  void backward(typename Base::Inputs x, typename Base::View, typename Base::View dy,
-                typename Base::InputGradients dx, typename Base::Context& context) const override {
+  void backward(Inputs<T> x, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
+                BasicContext<T>& context) const override {
     Backend<T>& backend = context.backend();
     const Conv2DGeometry g = geometry(x[0].shape());
     const std::int64_t rows = g.batch * g.out_h * g.out_w;

@@ -33,7 +33,7 @@ class DenseImpl final : public LayerBase<DenseImpl<T>, T, DenseOptions> {
   static constexpr const char* type = "Dense";
   explicit DenseImpl(DenseOptions options) : Base(std::move(options)) {}
 
-  Shape output_shape(typename Base::Shapes inputs) const override {
+  Shape output_shape(Shapes inputs) const override {
     Shape out = this->single(inputs);
     require<ConfigError>(this->options().units > 0, this->who(), "expected units of at least 1, found ",
                          this->options().units);
@@ -43,14 +43,13 @@ class DenseImpl final : public LayerBase<DenseImpl<T>, T, DenseOptions> {
     out[-1] = this->options().units;
     return out;
   }
-  void build(typename Base::Shapes inputs) override {
+  void build(Shapes inputs) override {
     const auto& o = this->options();
     kernel_ =
         this->add_weight("kernel", {inputs[0].back(), o.units}, o.kernel_initializer, o.kernel_regularizer);
     if (o.use_bias) bias_ = this->add_weight("bias", {o.units}, o.bias_initializer);
   }
-  void forward(typename Base::Inputs x, typename Base::Output y,
-               typename Base::Context& context) const override {
+  void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     const auto [rows, in, out] = sizes(x[0].shape());
     context.backend().dense(
         rows, in, out, x[0].data(), kernel_->view(),
@@ -58,8 +57,8 @@ class DenseImpl final : public LayerBase<DenseImpl<T>, T, DenseOptions> {
          .activation = context.linear_output() ? Activation::linear : this->options().activation},
         y.data());
   }
-  void backward(typename Base::Inputs x, typename Base::View, typename Base::View dy,
-                typename Base::InputGradients dx, typename Base::Context& context) const override {
+  void backward(Inputs<T> x, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
+                BasicContext<T>& context) const override {
     const auto [rows, in, out] = sizes(x[0].shape());
     Backend<T>& backend = context.backend();
     if (const auto dkernel = context.gradient(*kernel_); dkernel.data)

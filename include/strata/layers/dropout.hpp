@@ -26,20 +26,19 @@ class DropoutImpl final : public LayerBase<DropoutImpl<T>, T, DropoutOptions> {
     require<ConfigError>(rate >= 0 && rate <= 1, this->who(), "expected a rate in [0, 1], found ", rate);
   }
 
-  Shape output_shape(typename Base::Shapes inputs) const override { return this->single(inputs); }
+  Shape output_shape(Shapes inputs) const override { return this->single(inputs); }
   bool passes_through(bool training) const override { return !training || this->options().rate == 0; }
-  void forward(typename Base::Inputs x, typename Base::Output y,
-               typename Base::Context& context) const override {
+  void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     apply(x[0], y, context);
   }
   // The mask is a function of the step, so the backward pass draws it again.
-  void backward(typename Base::Inputs, typename Base::View, typename Base::View dy,
-                typename Base::InputGradients dx, typename Base::Context& context) const override {
+  void backward(Inputs<T>, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
+                BasicContext<T>& context) const override {
     if (dx[0]) apply(dy, dx[0], context);
   }
 
  private:
-  void apply(typename Base::View x, typename Base::Output y, typename Base::Context& context) const {
+  void apply(TensorView<const T> x, TensorView<T> y, BasicContext<T>& context) const {
     const double rate = passes_through(context.training()) ? 0 : this->options().rate;
     if (rate == 1) return context.backend().zero(y.data(), static_cast<std::size_t>(y.size()) * sizeof(T));
     context.backend().dropout(x.size(), rate, context.random(), x.data(), y.data());

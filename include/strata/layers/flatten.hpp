@@ -20,14 +20,13 @@ class FlattenImpl final : public LayerBase<FlattenImpl<T>, T, FlattenOptions> {
   static constexpr const char* type = "Flatten";
   explicit FlattenImpl(FlattenOptions options) : Base(std::move(options)) {}
 
-  Shape output_shape(typename Base::Shapes inputs) const override { return {this->single(inputs).size()}; }
+  Shape output_shape(Shapes inputs) const override { return {this->single(inputs).size()}; }
   bool passes_through(bool) const override { return true; }
-  void forward(typename Base::Inputs x, typename Base::Output y,
-               typename Base::Context& context) const override {
+  void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     context.backend().affine(y.size(), 1, 0, x[0].data(), y.data());
   }
-  void backward(typename Base::Inputs, typename Base::View, typename Base::View dy,
-                typename Base::InputGradients dx, typename Base::Context& context) const override {
+  void backward(Inputs<T>, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
+                BasicContext<T>& context) const override {
     if (dx[0]) context.backend().affine(dy.size(), 1, 0, dy.data(), dx[0].data());
   }
 };

@@ -22,10 +22,10 @@ class InputImpl final : public LayerBase<InputImpl<T>, T, InputOptions> {
   static constexpr const char* type = "InputLayer";
   explicit InputImpl(InputOptions options) : Base(std::move(options)) {}
 
-  Shape output_shape(typename Base::Shapes) const override { return this->options().shape; }
-  void forward(typename Base::Inputs, typename Base::Output, typename Base::Context&) const override {}
-  void backward(typename Base::Inputs, typename Base::View, typename Base::View,
-                typename Base::InputGradients, typename Base::Context&) const override {}
+  Shape output_shape(Shapes) const override { return this->options().shape; }
+  void forward(Inputs<T>, TensorView<T>, BasicContext<T>&) const override {}
+  void backward(Inputs<T>, TensorView<const T>, TensorView<const T>, InputGradients<T>,
+                BasicContext<T>&) const override {}
 };
 
 /// `Input({.shape = {180, 180, 3}})`: the first layer of a Sequential, or a symbolic tensor for the

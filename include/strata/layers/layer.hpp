@@ -16,6 +16,14 @@ namespace strata { inline namespace STRATA_ABI {
 template <class T>
 class BasicSymbol;
 
+/// What a layer is given: its inputs, where the gradients of the loss with respect to them go (null data: not
+/// wanted), and shapes without the batch axis.
+template <class T>
+using Inputs = std::span<const TensorView<const T>>;
+template <class T>
+using InputGradients = std::span<const TensorView<T>>;
+using Shapes = std::span<const Shape>;
+
 /// Where and how the weights of a layer come to life.
 struct BuildOptions {
   std::uint64_t seed = 0;

@@ -12,6 +12,27 @@
 #include <strata/layers/rescaling.hpp>
 #include <strata/layers/zero_padding2d.hpp>
 
+/// The list of layers, `X(...)` for the class of each. What a file can name, what the library compiles, and
+/// what the tests ask for (a gradient check and a case of Keras's) follow from it.
+#define STRATA_LAYERS(X, T)               \
+  X(InputImpl<T>)                         \
+  X(Conv2DImpl<T>)                        \
+  X(DenseImpl<T>)                         \
+  X(Pooling2DImpl<T, PoolKind::max>)      \
+  X(Pooling2DImpl<T, PoolKind::average>)  \
+  X(GlobalAveragePooling2DImpl<T>)        \
+  X(FlattenImpl<T>)                       \
+  X(DropoutImpl<T>)                       \
+  X(ActivationImpl<T, ActivationOptions>) \
+  X(ActivationImpl<T, ReLUOptions>)       \
+  X(ActivationImpl<T, LeakyReLUOptions>)  \
+  X(ActivationImpl<T, SoftmaxOptions>)    \
+  X(BatchNormalizationImpl<T>)            \
+  X(RescalingImpl<T>)                     \
+  X(ZeroPadding2DImpl<T>)                 \
+  X(AddImpl<T>)                           \
+  X(ConcatenateImpl<T>)
+
 #if !STRATA_HEADER_ONLY
 #define STRATA_INSTANCE extern template class
 #include <strata/layers/instances.ipp>

@@ -19,7 +19,7 @@ class AddImpl final : public LayerBase<AddImpl<T>, T, AddOptions> {
   static constexpr const char* type = "Add";
   explicit AddImpl(AddOptions options) : Base(std::move(options)) {}
 
-  Shape output_shape(typename Base::Shapes inputs) const override {
+  Shape output_shape(Shapes inputs) const override {
     require<ShapeError>(inputs.size() >= 2, this->who(), "expected two or more inputs, found ",
                         inputs.size());
     for (const Shape& shape : inputs)
@@ -27,13 +27,12 @@ class AddImpl final : public LayerBase<AddImpl<T>, T, AddOptions> {
                           " and ", shape);
     return inputs[0];
   }
-  void forward(typename Base::Inputs x, typename Base::Output y,
-               typename Base::Context& context) const override {
+  void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     context.backend().affine(y.size(), 1, 0, x[0].data(), y.data());
     for (const auto& more : x.subspan(1)) context.backend().axpy(y.size(), 1, more.data(), y.data());
   }
-  void backward(typename Base::Inputs, typename Base::View, typename Base::View dy,
-                typename Base::InputGradients dx, typename Base::Context& context) const override {
+  void backward(Inputs<T>, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
+                BasicContext<T>& context) const override {
     for (const auto& gradient : dx)
       if (gradient) context.backend().affine(dy.size(), 1, 0, dy.data(), gradient.data());
   }
@@ -61,7 +60,7 @@ class ConcatenateImpl final : public LayerBase<ConcatenateImpl<T>, T, Concatenat
   static constexpr const char* type = "Concatenate";
   explicit ConcatenateImpl(ConcatenateOptions options) : Base(std::move(options)) {}
 
-  Shape output_shape(typename Base::Shapes inputs) const override {
+  Shape output_shape(Shapes inputs) const override {
     require<ShapeError>(inputs.size() >= 2, this->who(), "expected two or more inputs, found ",
                         inputs.size());
     const int axis = this->axis(inputs[0].rank() + 1) - 1;
@@ -78,8 +77,7 @@ class ConcatenateImpl final : public LayerBase<ConcatenateImpl<T>, T, Concatenat
     }
     return out;
   }
-  void forward(typename Base::Inputs x, typename Base::Output y,
-               typename Base::Context& context) const override {
+  void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     std::int64_t offset = 0;
     const std::int64_t rows = this->rows(y.shape()), width = rows ? y.size() / rows : 0;
     for (const auto& part : x) {
@@ -88,8 +86,8 @@ class ConcatenateImpl final : public LayerBase<ConcatenateImpl<T>, T, Concatenat
       offset += columns;
     }
   }
-  void backward(typename Base::Inputs x, typename Base::View, typename Base::View dy,
-                typename Base::InputGradients dx, typename Base::Context& context) const override {
+  void backward(Inputs<T> x, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
+                BasicContext<T>& context) const override {
     std::int64_t offset = 0;
     const std::int64_t rows = this->rows(dy.shape()), width = rows ? dy.size() / rows : 0;
     for (std::size_t i = 0; i < x.size(); ++i) {

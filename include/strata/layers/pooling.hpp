@@ -27,16 +27,15 @@ class Pooling2DImpl final : public LayerBase<Pooling2DImpl<T, kind>, T, Pooling2
   static constexpr const char* type = kind == PoolKind::max ? "MaxPooling2D" : "AveragePooling2D";
   explicit Pooling2DImpl(Pooling2DOptions options) : Base(std::move(options)) {}
 
-  Shape output_shape(typename Base::Shapes inputs) const override {
+  Shape output_shape(Shapes inputs) const override {
     const Pool2DGeometry g = geometry(this->single(inputs), 1);
     return {g.out_h, g.out_w, g.channels};
   }
-  void forward(typename Base::Inputs x, typename Base::Output y,
-               typename Base::Context& context) const override {
+  void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     context.backend().pool2d(geometry(x[0].shape()), kind, x[0].data(), y.data());
   }
-  void backward(typename Base::Inputs x, typename Base::View y, typename Base::View dy,
-                typename Base::InputGradients dx, typename Base::Context& context) const override {
+  void backward(Inputs<T> x, TensorView<const T> y, TensorView<const T> dy, InputGradients<T> dx,
+                BasicContext<T>& context) const override {
     if (dx[0])
       context.backend().pool2d_backward(geometry(x[0].shape()), kind, x[0].data(), y.data(), dy.data(),
                                         dx[0].data());
@@ -82,15 +81,14 @@ class GlobalAveragePooling2DImpl final
   static constexpr const char* type = "GlobalAveragePooling2D";
   explicit GlobalAveragePooling2DImpl(GlobalPooling2DOptions options) : Base(std::move(options)) {}
 
-  Shape output_shape(typename Base::Shapes inputs) const override {
+  Shape output_shape(Shapes inputs) const override {
     return {geometry(this->single(inputs).with_batch(1)).channels};
   }
-  void forward(typename Base::Inputs x, typename Base::Output y,
-               typename Base::Context& context) const override {
+  void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     context.backend().pool2d(geometry(x[0].shape()), PoolKind::average, x[0].data(), y.data());
   }
-  void backward(typename Base::Inputs x, typename Base::View y, typename Base::View dy,
-                typename Base::InputGradients dx, typename Base::Context& context) const override {
+  void backward(Inputs<T> x, TensorView<const T> y, TensorView<const T> dy, InputGradients<T> dx,
+                BasicContext<T>& context) const override {
     if (dx[0])
       context.backend().pool2d_backward(geometry(x[0].shape()), PoolKind::average, x[0].data(), y.data(),
                                         dy.data(), dx[0].data());

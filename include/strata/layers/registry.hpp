@@ -25,23 +25,9 @@ BasicLayerFactory<typename Impl::Scalar> register_layer() {
 /// Strata's own layers.
 template <class T>
 std::vector<BasicLayerFactory<T>> builtin_layers() {
-  return {register_layer<InputImpl<T>>(),
-          register_layer<Conv2DImpl<T>>(),
-          register_layer<DenseImpl<T>>(),
-          register_layer<Pooling2DImpl<T, PoolKind::max>>(),
-          register_layer<Pooling2DImpl<T, PoolKind::average>>(),
-          register_layer<GlobalAveragePooling2DImpl<T>>(),
-          register_layer<FlattenImpl<T>>(),
-          register_layer<DropoutImpl<T>>(),
-          register_layer<ActivationImpl<T, ActivationOptions>>(),
-          register_layer<ActivationImpl<T, ReLUOptions>>(),
-          register_layer<ActivationImpl<T, LeakyReLUOptions>>(),
-          register_layer<ActivationImpl<T, SoftmaxOptions>>(),
-          register_layer<BatchNormalizationImpl<T>>(),
-          register_layer<RescalingImpl<T>>(),
-          register_layer<ZeroPadding2DImpl<T>>(),
-          register_layer<AddImpl<T>>(),
-          register_layer<ConcatenateImpl<T>>()};
+#define STRATA_LAYER(...) register_layer<__VA_ARGS__>(),
+  return {STRATA_LAYERS(STRATA_LAYER, T)};
+#undef STRATA_LAYER
 }
 
 /// The layer that `{"class_name": "Dense", "config": {...}}` describes. Throws DataError for a class that

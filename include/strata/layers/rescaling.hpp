@@ -24,14 +24,13 @@ class RescalingImpl final : public LayerBase<RescalingImpl<T>, T, RescalingOptio
   static constexpr const char* type = "Rescaling";
   explicit RescalingImpl(RescalingOptions options) : Base(std::move(options)) {}
 
-  Shape output_shape(typename Base::Shapes inputs) const override { return this->single(inputs); }
-  void forward(typename Base::Inputs x, typename Base::Output y,
-               typename Base::Context& context) const override {
+  Shape output_shape(Shapes inputs) const override { return this->single(inputs); }
+  void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     context.backend().affine(y.size(), static_cast<T>(this->options().scale),
                              static_cast<T>(this->options().offset), x[0].data(), y.data());
   }
-  void backward(typename Base::Inputs, typename Base::View, typename Base::View dy,
-                typename Base::InputGradients dx, typename Base::Context& context) const override {
+  void backward(Inputs<T>, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
+                BasicContext<T>& context) const override {
     if (dx[0])
       context.backend().affine(dy.size(), static_cast<T>(this->options().scale), 0, dy.data(), dx[0].data());
   }

@@ -48,7 +48,7 @@ class ZeroPadding2DImpl final : public LayerBase<ZeroPadding2DImpl<T>, T, ZeroPa
                          "expected paddings of 0 or more");
   }
 
-  Shape output_shape(typename Base::Shapes inputs) const override {
+  Shape output_shape(Shapes inputs) const override {
     ops::detail::require_images(this->who(), this->single(inputs));
     const Pad2D& p = this->options().padding;
     const std::string who = this->who();
@@ -57,12 +57,11 @@ class ZeroPadding2DImpl final : public LayerBase<ZeroPadding2DImpl<T>, T, ZeroPa
     ops::detail::require_countable(who, out[0], out[1], out[2]);
     return out;
   }
-  void forward(typename Base::Inputs x, typename Base::Output y,
-               typename Base::Context& context) const override {
+  void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     context.backend().pad2d(geometry(x[0].shape()), x[0].data(), y.data());
   }
-  void backward(typename Base::Inputs x, typename Base::View, typename Base::View dy,
-                typename Base::InputGradients dx, typename Base::Context& context) const override {
+  void backward(Inputs<T> x, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
+                BasicContext<T>& context) const override {
     if (dx[0]) context.backend().pad2d_backward(geometry(x[0].shape()), dy.data(), dx[0].data());
   }
 

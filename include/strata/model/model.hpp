@@ -82,31 +82,30 @@ class ModelImpl final : public BasicLayerImpl<T> {
   std::string class_name() const override { return sequential_ ? "Sequential" : "Functional"; }
   Json config() const override;
   LayerPtr<T> copy() const override;
-  Shape output_shape(typename Base::Shapes inputs) const override;
-  void build(typename Base::Shapes inputs) override;
-  void forward(typename Base::Inputs x, typename Base::Output y,
-               typename Base::Context& context) const override {
+  Shape output_shape(Shapes inputs) const override;
+  void build(Shapes inputs) override;
+  void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     graph_.forward(x, {&y, 1}, context);
   }
-  void backward(typename Base::Inputs x, typename Base::View y, typename Base::View dy,
-                typename Base::InputGradients dx, typename Base::Context& context) const override {
+  void backward(Inputs<T> x, TensorView<const T> y, TensorView<const T> dy, InputGradients<T> dx,
+                BasicContext<T>& context) const override {
     graph_.backward(x, y, dy, dx, context);
   }
   Activation final_activation() const override;
   std::vector<LayerPtr<T>> sublayers() const override;
   void set_trainable(bool trainable) override;
   void move_to(const DevicePtr& device) override;
-  typename Base::Parameters weights() const override;
-  typename Base::Parameters trainable_weights() const override;
+  std::vector<ParameterPtr<T>> weights() const override;
+  std::vector<ParameterPtr<T>> trainable_weights() const override;
 
   const Graph<T>& graph() const { return graph_; }
   std::uint64_t seed() const { return seed_; }
   const DevicePtr& device() const { return device_; }
   void set_device(DevicePtr device);
   /// Builds a model that is no layer of another: its own seed gives the weights their first values.
-  void build_root(typename Base::Shapes inputs, const Expect& expect = {});
+  void build_root(Shapes inputs, const Expect& expect = {});
   /// The same, once, for a model without an Input that meets data. Safe to call from several threads.
-  void build_once(typename Base::Shapes inputs);
+  void build_once(Shapes inputs);
   void append(const LayerPtr<T>& layer);
   /// Throws ConfigError for a model whose input shape is not known yet.
   void require_built() const;

@@ -81,7 +81,7 @@ STRATA_COLD void ModelImpl<T>::build_nodes(const BuildOptions& options) {
 }
 
 template <class T>
-STRATA_COLD void ModelImpl<T>::build(typename Base::Shapes inputs) {
+STRATA_COLD void ModelImpl<T>::build(Shapes inputs) {
   if (graph_.empty()) {
     require<ConfigError>(!sequence_.empty(), this->who(), "expected layers, found none");
     make_graph(this->single(inputs));
@@ -90,7 +90,7 @@ STRATA_COLD void ModelImpl<T>::build(typename Base::Shapes inputs) {
 }
 
 template <class T>
-STRATA_COLD void ModelImpl<T>::build_root(typename Base::Shapes inputs, const Expect& expect) {
+STRATA_COLD void ModelImpl<T>::build_root(Shapes inputs, const Expect& expect) {
   // Around a model that has a device already the new one joins it there.
   if (!device_)
     for (const auto& layer : sublayers())
@@ -109,7 +109,7 @@ STRATA_COLD void ModelImpl<T>::build_root(typename Base::Shapes inputs, const Ex
 }
 
 template <class T>
-STRATA_COLD void ModelImpl<T>::build_once(typename Base::Shapes inputs) {
+STRATA_COLD void ModelImpl<T>::build_once(Shapes inputs) {
   const std::lock_guard lock(building_);
   if (graph_.empty()) build_root(inputs);
 }
@@ -140,7 +140,7 @@ STRATA_COLD void ModelImpl<T>::name_layers() {
 }
 
 template <class T>
-STRATA_COLD Shape ModelImpl<T>::output_shape(typename Base::Shapes inputs) const {
+STRATA_COLD Shape ModelImpl<T>::output_shape(Shapes inputs) const {
   require_built();
   const auto expected = graph_.input_shapes();
   require<ShapeError>(inputs.size() == expected.size(), this->who(), "expected ", expected.size(),
@@ -198,11 +198,11 @@ STRATA_COLD std::vector<ParameterPtr<T>> gather(const std::vector<LayerPtr<T>>& 
 }  // namespace detail
 
 template <class T>
-STRATA_COLD typename BasicLayerImpl<T>::Parameters ModelImpl<T>::weights() const {
+STRATA_COLD std::vector<ParameterPtr<T>> ModelImpl<T>::weights() const {
   return detail::gather<T>(sublayers(), [](const Base& layer) { return layer.weights(); });
 }
 template <class T>
-STRATA_COLD typename BasicLayerImpl<T>::Parameters ModelImpl<T>::trainable_weights() const {
+STRATA_COLD std::vector<ParameterPtr<T>> ModelImpl<T>::trainable_weights() const {
   if (!this->trainable()) return {};
   return detail::gather<T>(sublayers(), [](const Base& layer) { return layer.trainable_weights(); });
 }

@@ -220,6 +220,8 @@ def layers(group):
     for slope in (0.1, 0.3):
         x = [np.linspace(-3, 3, 21).reshape(3, 7)]
         layer_case(group, f"leaky_relu_{slope}", "LeakyReLU", {"negative_slope": slope}, inputs=x)
+    layer_case(group, "relu", "ReLU", {}, [3, 5])
+    layer_case(group, "softmax", "Softmax", {}, [3, 5])
     for training in (False, True):
         mode = "training" if training else "inference"
         for shape in ([1, 7, 5, 3], [3, 5, 4, 17], [5, 6]):
