@@ -27,7 +27,7 @@ TEST_CASE("Summaries of the book's transfer learning models") {
   base.set_trainable(false);
   CHECK(dense.trainable_weights().size() == 4);
   const std::string text = dense.summary_text();
-  CHECK_THAT(text, Contains("vgg16 (Sequential)") && Contains("(None, 4, 4, 512)") && Contains("14,714,688"));
+  CHECK_THAT(text, Contains("vgg16 (Functional)") && Contains("(None, 4, 4, 512)") && Contains("14,714,688"));
   CHECK_THAT(text, Contains("flatten (Flatten)") && Contains("(None, 8192)"));
   CHECK_THAT(text, Contains("Total params: 16,812,353") && Contains("Trainable params: 2,097,665") &&
                        Contains("Non-trainable params: 14,714,688"));

@@ -3,7 +3,7 @@
 #include <limits>
 
 #include <strata/layers/layers.hpp>
-#include <strata/model/model.hpp>
+#include <strata/training/fit.hpp>
 
 using namespace strata;
 using Catch::Contains;

@@ -3,7 +3,7 @@
 #include <initializer_list>
 #include <vector>
 
-#include <strata/model/model.hpp>
+#include <strata/training/fit.hpp>
 
 namespace strata_test {
 

@@ -47,7 +47,7 @@ struct Outcome {
 /// What `fit` does with a callback, where every epoch has the given loss and accuracy.
 Outcome train(const Callback& callback, const Values& values) {
   Sequential model = network();
-  FitState state{model, static_cast<int>(values.size()), 1, false, model.model().trainer->figures()};
+  FitState state{model, static_cast<int>(values.size()), 1, false, model.trainer().figures()};
   CallbackImpl& impl = callback.impl();
   Outcome out;
   impl.on_train_begin(state);
@@ -59,7 +59,7 @@ Outcome train(const Callback& callback, const Values& values) {
     logs.set("loss", value);
     logs.set("accuracy", value);
     impl.on_epoch_end(state, epoch, logs);
-    out.rates.push_back(model.model().trainer->optimizer().learning_rate());
+    out.rates.push_back(model.trainer().optimizer().learning_rate());
     if (state.stop_training) break;
   }
   impl.on_train_end(state);
@@ -281,7 +281,7 @@ TEST_CASE("fit with the book's callbacks leaves the best model and a log") {
 
   const Model saved = load_model(best, {.loss = "mse"});
   CHECK(saved.get_weights() == model.get_weights());  // restored to the same epoch
-  CHECK(saved.model().trainer->optimizer().learning_rate() == 0.005);
+  CHECK(saved.trainer().optimizer().learning_rate() == 0.005);
   load_weights(model, last);
   CHECK(saved.get_weights() != model.get_weights());
 

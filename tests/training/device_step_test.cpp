@@ -51,7 +51,7 @@ struct Data {
 };
 
 Trainer<float>& trainer_of(const Model& model) {
-  return *model.model().trainer;
+  return model.trainer();
 }
 
 /// A loss and a metric as users write them: for the host.

@@ -267,7 +267,7 @@ TEST_CASE("A loss that is not finite is traced to the first layer that shows it"
   const History history = model.fit(points.x, points.y, {.epochs = 2, .verbose = 0});
   CHECK(history.size() == 2);  // it goes on, as Keras does
   CHECK(std::isnan(history["loss"][1]));
-  CHECK(model.model().trainer->first_non_finite() == "layer 'dense_1'");
+  CHECK(model.trainer().first_non_finite() == "layer 'dense_1'");
 }
 
 TEST_CASE("What cannot be trained says why") {

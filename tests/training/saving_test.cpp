@@ -82,8 +82,8 @@ TEST_CASE("A saved model comes back whole and trains on as if it had never stopp
     const Tensor<float> x = values({3, 8, 8, 3}, 4);
     CHECK(again.predict(x) == model.predict(x));
     CHECK(again.summary_text() == model.summary_text());
-    CHECK(again.model().trainer->optimizer().config() == optimizer.config());
-    CHECK(again.model().trainer->iterations() == 3);
+    CHECK(again.trainer().optimizer().config() == optimizer.config());
+    CHECK(again.trainer().iterations() == 3);
     train(model, 2);
     train(again, 2);
     CHECK(again.get_weights() == model.get_weights());

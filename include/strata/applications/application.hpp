@@ -3,7 +3,9 @@
 #include <string>
 #include <vector>
 
+#include <strata/core/function_ref.hpp>
 #include <strata/model/weights.hpp>
+#include <strata/training/model.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace applications {
 
@@ -30,10 +32,10 @@ struct Application {
   bool fixed_top;                ///< the top takes features of one size only
   std::vector<std::string> top;  ///< its layers
 };
-/// Checks the input shape, builds the network from its layers and loads its weights.
+/// Checks the input shape, builds the network, a function on symbolic tensors, and loads its weights.
 template <class T>
 BasicModel<T> make_application(const ApplicationOptions& options, const Application& application,
-                               std::vector<BasicLayer<T>> layers);
+                               FunctionRef<BasicSymbol<T>(BasicSymbol<T>)> network);
 }  // namespace detail
 
 }}}  // namespace strata::STRATA_ABI::applications

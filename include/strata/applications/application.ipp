@@ -21,7 +21,7 @@ STRATA_COLD STRATA_INLINE std::string weights_file(const std::string& weights, c
 
 template <class T>
 STRATA_COLD BasicModel<T> make_application(const ApplicationOptions& options, const Application& application,
-                                           std::vector<BasicLayer<T>> layers) {
+                                           FunctionRef<BasicSymbol<T>(BasicSymbol<T>)> network) {
   const auto& [name, published, trained_at, smallest, fixed_top, top] = application;
   const Shape shape = options.input_shape.empty() ? trained_at : options.input_shape;
   require<ShapeError>(shape.rank() == 3 && shape[2] == 3 && shape[0] >= smallest && shape[1] >= smallest, "[",
@@ -30,9 +30,9 @@ STRATA_COLD BasicModel<T> make_application(const ApplicationOptions& options, co
   // A dense classifier fits one size of its input; a convolutional one fits them all.
   require<ShapeError>(!options.include_top || !fixed_top || shape == trained_at, "[", name,
                       "] with its top the network takes ", trained_at, ", found an input_shape of ", shape);
-  layers.insert(layers.begin(), BasicInput<T>({.shape = shape, .name = "input_layer"}));
-  BasicSequential<T> model(layers,
-                           {.name = options.name.empty() ? name : options.name, .seed = options.seed});
+  const BasicSymbol<T> input = BasicInput<T>({.shape = shape, .name = "input_layer"});
+  const BasicModel<T> model(input, network(input),
+                            {.name = options.name.empty() ? name : options.name, .seed = options.seed});
   if (!options.weights.empty()) {
     load_weights<T>(model, weights_file(options.weights, options.include_top ? name : published),
                     {.ignore = options.include_top ? std::vector<std::string>{} : top});
@@ -42,9 +42,9 @@ STRATA_COLD BasicModel<T> make_application(const ApplicationOptions& options, co
 
 #if !STRATA_HEADER_ONLY
 template BasicModel<float> make_application(const ApplicationOptions&, const Application&,
-                                            std::vector<BasicLayer<float>>);
+                                            FunctionRef<BasicSymbol<float>(BasicSymbol<float>)>);
 template BasicModel<double> make_application(const ApplicationOptions&, const Application&,
-                                             std::vector<BasicLayer<double>>);
+                                             FunctionRef<BasicSymbol<double>(BasicSymbol<double>)>);
 #endif
 
 }}}}  // namespace strata::STRATA_ABI::applications::detail

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include <strata/model/model.hpp>
+#include <strata/training/model.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace applications {
 

@@ -10,27 +10,25 @@ template <class T>
 STRATA_COLD BasicModel<T> vgg(const ApplicationOptions& options, const std::string& name,
                               const std::array<int, 5>& convolutions) {
   constexpr std::int64_t filters[] = {64, 128, 256, 512, 512};
-  std::vector<BasicLayer<T>> layers;
-  for (std::size_t block = 0; block < convolutions.size(); ++block) {
-    const std::string prefix = concat("block", block + 1);
-    for (int i = 1; i <= convolutions[block]; ++i)
-      layers.push_back(BasicConv2D<T>({.filters = filters[block],
-                                       .kernel_size = 3,
-                                       .padding = Padding::same,
-                                       .activation = Activation::relu,
-                                       .name = concat(prefix, "_conv", i)}));
-    layers.push_back(BasicMaxPooling2D<T>({.pool_size = 2, .name = prefix + "_pool"}));
-  }
-  if (options.include_top) {
-    layers.push_back(BasicFlatten<T>({.name = "flatten"}));
-    layers.push_back(BasicDense<T>({.units = 4096, .activation = Activation::relu, .name = "fc1"}));
-    layers.push_back(BasicDense<T>({.units = 4096, .activation = Activation::relu, .name = "fc2"}));
-    layers.push_back(
-        BasicDense<T>({.units = 1000, .activation = Activation::softmax, .name = "predictions"}));
-  }
-  return make_application<T>(options,
-                             {name, name + "_notop", {224, 224, 3}, 32, true, {"fc1", "fc2", "predictions"}},
-                             std::move(layers));
+  const auto network = [&](BasicSymbol<T> x) {
+    for (std::size_t block = 0; block < convolutions.size(); ++block) {
+      const std::string prefix = concat("block", block + 1);
+      for (int i = 1; i <= convolutions[block]; ++i)
+        x = BasicConv2D<T>({.filters = filters[block],
+                            .kernel_size = 3,
+                            .padding = Padding::same,
+                            .activation = Activation::relu,
+                            .name = concat(prefix, "_conv", i)})(x);
+      x = BasicMaxPooling2D<T>({.pool_size = 2, .name = prefix + "_pool"})(x);
+    }
+    if (!options.include_top) return x;
+    x = BasicFlatten<T>({.name = "flatten"})(x);
+    x = BasicDense<T>({.units = 4096, .activation = Activation::relu, .name = "fc1"})(x);
+    x = BasicDense<T>({.units = 4096, .activation = Activation::relu, .name = "fc2"})(x);
+    return BasicDense<T>({.units = 1000, .activation = Activation::softmax, .name = "predictions"})(x);
+  };
+  return make_application<T>(
+      options, {name, name + "_notop", {224, 224, 3}, 32, true, {"fc1", "fc2", "predictions"}}, network);
 }
 }  // namespace detail
 

@@ -7,21 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include <strata/data/dataset.hpp>
 #include <strata/model/graph.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
-
-template <class T>
-class Trainer;
-template <class T>
-struct BasicCompileOptions;
-template <class T>
-struct BasicFitOptions;
-template <class T>
-struct BasicEvaluateOptions;
-class History;
-class Logs;
 
 /// The execution context, buffers and layer contexts of runs of one model on one device, reused from run to
 /// run.
@@ -119,7 +107,8 @@ class ModelImpl final : public BasicLayerImpl<T> {
   /// Forgets the sessions that are idle, with all their memory.
   void release_memory() const;
 
-  std::shared_ptr<Trainer<T>> trainer;  ///< made by compile
+  /// What training keeps with the model once it is compiled; nothing here knows it.
+  std::shared_ptr<void> training_state;
 
  private:
   using Copies = std::map<const void*, LayerPtr<T>>;
@@ -154,20 +143,20 @@ struct SequentialOptions {
   std::uint64_t seed = 0;
 };
 
-/// A network that can be trained, evaluated, used and saved; and a layer of larger ones. A shared handle:
-/// copies are the same model.
+/// A network that can be used and saved, and a layer of larger ones: what `Model` is without its training. A
+/// shared handle: copies are the same network.
 template <class T>
-class BasicModel : public BasicLayer<T> {
+class BasicNetwork : public BasicLayer<T> {
  public:
-  BasicModel() = default;
-  BasicModel(std::shared_ptr<ModelImpl<T>> impl) : BasicLayer<T>(std::move(impl)) {}
+  BasicNetwork() = default;
+  BasicNetwork(std::shared_ptr<ModelImpl<T>> impl) : BasicLayer<T>(std::move(impl)) {}
   /// The functional API: `Model({.inputs = {x}, .outputs = {y}})`.
-  explicit BasicModel(BasicModelOptions<T> options);
-  BasicModel(const BasicSymbol<T>& input, const BasicSymbol<T>& output, SequentialOptions options = {})
-      : BasicModel(BasicModelOptions<T>{{input}, {output}, std::move(options.name), options.seed}) {}
+  explicit BasicNetwork(BasicModelOptions<T> options);
+  BasicNetwork(const BasicSymbol<T>& input, const BasicSymbol<T>& output, SequentialOptions options = {})
+      : BasicNetwork(BasicModelOptions<T>{{input}, {output}, std::move(options.name), options.seed}) {}
 
   /// A deep copy: same layers, own weights, not compiled.
-  BasicModel clone() const;
+  BasicNetwork clone() const;
 
   /// Layers in computing order; inputs included where the user gave them.
   std::vector<BasicLayer<T>> layers() const;
@@ -181,8 +170,8 @@ class BasicModel : public BasicLayer<T> {
   /// front.
   void build(const Shape& shape);
 
-  /// Moves weights and computation. Returns the model.
-  BasicModel& to(const DevicePtr& device);
+  /// Moves weights and computation. Returns the network.
+  BasicNetwork& to(const DevicePtr& device);
   const DevicePtr& device() const { return model().device(); }
 
   /// Gives the memory that runs keep for the next one back to the device.
@@ -196,39 +185,9 @@ class BasicModel : public BasicLayer<T> {
   Tensor<T> predict(const Tensor<T>& x, std::int64_t batch_size = 32) const;
   /// One tensor per input in, one per output out.
   std::vector<Tensor<T>> predict(const std::vector<Tensor<T>>& x, std::int64_t batch_size = 32) const;
-  /// Results for one pass over a dataset, in its order.
-  Tensor<T> predict(const Dataset& data) const;
-
-  // Defined in training/: include strata/training/fit.hpp.
-  void compile(BasicCompileOptions<T> options);
-  History fit(const Dataset& data, BasicFitOptions<T> options);
-  History fit(const Tensor<T>& x, const Tensor<T>& y, BasicFitOptions<T> options);
-  Logs evaluate(const Dataset& data, BasicEvaluateOptions<T> options);
-  Logs evaluate(const Dataset& data);
-  Logs evaluate(const Tensor<T>& x, const Tensor<T>& y, BasicEvaluateOptions<T> options);
-  Logs evaluate(const Tensor<T>& x, const Tensor<T>& y);
-  /// One step on one batch; returns loss and metrics of that batch before the update.
-  Logs train_on_batch(const Tensor<T>& x, const Tensor<T>& y, const Tensor<T>& sample_weight = {});
-  Logs test_on_batch(const Tensor<T>& x, const Tensor<T>& y, const Tensor<T>& sample_weight = {});
-
   ModelImpl<T>& model() const { return static_cast<ModelImpl<T>&>(*this->impl_); }
 };
-using Model = BasicModel<float>;
-
-/// A stack of layers: `Sequential model{base, Flatten(), Dense({.units = 1})}`.
-template <class T>
-class BasicSequential : public BasicModel<T> {
- public:
-  BasicSequential(std::initializer_list<BasicLayer<T>> layers, SequentialOptions options = {})
-      : BasicSequential(std::vector<BasicLayer<T>>(layers), std::move(options)) {}
-  explicit BasicSequential(const std::vector<BasicLayer<T>>& layers, SequentialOptions options = {});
-  explicit BasicSequential(SequentialOptions options = {})
-      : BasicSequential(std::vector<BasicLayer<T>>{}, std::move(options)) {}
-
-  /// Appends a layer. Not after the model was built.
-  BasicSequential& add(const BasicLayer<T>& layer);
-};
-using Sequential = BasicSequential<float>;
+using Network = BasicNetwork<float>;
 
 }}  // namespace strata::STRATA_ABI
 

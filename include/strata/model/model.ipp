@@ -30,7 +30,7 @@ STRATA_COLD ModelImpl<T>::ModelImpl(Graph<T> graph, std::string name, std::uint6
 template <class T>
 STRATA_COLD void ModelImpl<T>::append(const LayerPtr<T>& layer) {
   require<ConfigError>(layer != nullptr, this->who(), "a layer was never made");
-  require<ConfigError>(!trainer, this->who(), "layers cannot be added after compile");
+  require<ConfigError>(!training_state, this->who(), "layers cannot be added after compile");
   sequence_.push_back(layer);
   name_layers();
   infer_input();
@@ -312,14 +312,14 @@ STRATA_COLD void ModelImpl<T>::release_memory() const {
 }
 
 template <class T>
-STRATA_COLD BasicModel<T>::BasicModel(BasicModelOptions<T> options)
+STRATA_COLD BasicNetwork<T>::BasicNetwork(BasicModelOptions<T> options)
     : BasicLayer<T>(std::make_shared<ModelImpl<T>>(Graph<T>(options.inputs, options.outputs),
                                                    options.name.empty() ? "functional" : options.name,
                                                    options.seed)) {}
 
 template <class T>
-STRATA_COLD BasicModel<T> BasicModel<T>::clone() const {
-  BasicModel out(std::static_pointer_cast<ModelImpl<T>>(model().copy()));
+STRATA_COLD BasicNetwork<T> BasicNetwork<T>::clone() const {
+  BasicNetwork out(std::static_pointer_cast<ModelImpl<T>>(model().copy()));
   if (!model().graph().empty()) {
     out.model().set_device(device());
     out.set_weights(this->get_weights());
@@ -328,13 +328,13 @@ STRATA_COLD BasicModel<T> BasicModel<T>::clone() const {
 }
 
 template <class T>
-STRATA_COLD std::vector<BasicLayer<T>> BasicModel<T>::layers() const {
+STRATA_COLD std::vector<BasicLayer<T>> BasicNetwork<T>::layers() const {
   const auto impls = model().sublayers();
   return {impls.begin(), impls.end()};
 }
 
 template <class T>
-STRATA_COLD BasicLayer<T> BasicModel<T>::layer(const std::string& name) const {
+STRATA_COLD BasicLayer<T> BasicNetwork<T>::layer(const std::string& name) const {
   std::string names;
   for (const auto& layer : layers()) {
     if (layer.name() == name) return layer;
@@ -344,7 +344,7 @@ STRATA_COLD BasicLayer<T> BasicModel<T>::layer(const std::string& name) const {
 }
 
 template <class T>
-STRATA_COLD void BasicModel<T>::trainable_from(const std::string& name) {
+STRATA_COLD void BasicNetwork<T>::trainable_from(const std::string& name) {
   const BasicLayer<T> first = layer(name);
   bool trainable = false;
   for (BasicLayer<T> layer : layers()) {
@@ -355,18 +355,18 @@ STRATA_COLD void BasicModel<T>::trainable_from(const std::string& name) {
 }
 
 template <class T>
-STRATA_COLD Shape BasicModel<T>::output_shape() const {
+STRATA_COLD Shape BasicNetwork<T>::output_shape() const {
   return model().output_shape(model().graph().input_shapes());
 }
 
 template <class T>
-STRATA_COLD void BasicModel<T>::build(const Shape& shape) {
+STRATA_COLD void BasicNetwork<T>::build(const Shape& shape) {
   const Shape shapes[] = {shape};
   model().build_root(shapes);
 }
 
 template <class T>
-STRATA_COLD BasicModel<T>& BasicModel<T>::to(const DevicePtr& device) {
+STRATA_COLD BasicNetwork<T>& BasicNetwork<T>::to(const DevicePtr& device) {
   require<DeviceError>(device != nullptr, "[model] expected a device, found null");
   (void)device->make_backend<T>();  // throws here rather than in the middle of a run
   model().set_device(device);
@@ -374,17 +374,17 @@ STRATA_COLD BasicModel<T>& BasicModel<T>::to(const DevicePtr& device) {
 }
 
 template <class T>
-STRATA_COLD std::string BasicModel<T>::summary_text() const {
+STRATA_COLD std::string BasicNetwork<T>::summary_text() const {
   return detail::summary_text(*this);
 }
 template <class T>
-STRATA_COLD void BasicModel<T>::summary() const {
+STRATA_COLD void BasicNetwork<T>::summary() const {
   std::fputs(summary_text().c_str(), stdout);
 }
 
 template <class T>
-STRATA_COLD std::vector<Tensor<T>> BasicModel<T>::predict(const std::vector<Tensor<T>>& x,
-                                                          std::int64_t batch_size) const {
+STRATA_COLD std::vector<Tensor<T>> BasicNetwork<T>::predict(const std::vector<Tensor<T>>& x,
+                                                            std::int64_t batch_size) const {
   require<ConfigError>(batch_size > 0, this->impl_->who(), "expected a batch_size of at least 1, found ",
                        batch_size);
   require<ShapeError>(!x.empty() && x[0].rank() > 0, this->impl_->who(), "expected inputs with a batch axis");
@@ -438,32 +438,15 @@ STRATA_COLD std::vector<Tensor<T>> BasicModel<T>::predict(const std::vector<Tens
 }
 
 template <class T>
-STRATA_COLD Tensor<T> BasicModel<T>::predict(const Tensor<T>& x, std::int64_t batch_size) const {
+STRATA_COLD Tensor<T> BasicNetwork<T>::predict(const Tensor<T>& x, std::int64_t batch_size) const {
   return std::move(predict(std::vector<Tensor<T>>{x}, batch_size).at(0));
-}
-
-template <class T>
-STRATA_COLD BasicSequential<T>::BasicSequential(const std::vector<BasicLayer<T>>& layers,
-                                                SequentialOptions options) {
-  std::vector<LayerPtr<T>> sequence;
-  for (const auto& layer : layers) sequence.push_back(layer.impl());
-  this->impl_ = std::make_shared<ModelImpl<T>>(
-      std::move(sequence), options.name.empty() ? "sequential" : options.name, options.seed);
-}
-
-template <class T>
-STRATA_COLD BasicSequential<T>& BasicSequential<T>::add(const BasicLayer<T>& layer) {
-  this->model().append(layer.impl());
-  return *this;
 }
 
 #if !STRATA_HEADER_ONLY
 template class ModelImpl<float>;
 template class ModelImpl<double>;
-template class BasicModel<float>;
-template class BasicModel<double>;
-template class BasicSequential<float>;
-template class BasicSequential<double>;
+template class BasicNetwork<float>;
+template class BasicNetwork<double>;
 #endif
 
 }}  // namespace strata::STRATA_ABI

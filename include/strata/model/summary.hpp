@@ -7,13 +7,13 @@
 namespace strata { inline namespace STRATA_ABI {
 
 template <class T>
-class BasicModel;
+class BasicNetwork;
 
 namespace detail {
 
 /// Keras's table: a row per layer with its output shape and number of parameters, then the totals.
 template <class T>
-std::string summary_text(const BasicModel<T>& model);
+std::string summary_text(const BasicNetwork<T>& model);
 
 }  // namespace detail
 }}  // namespace strata::STRATA_ABI

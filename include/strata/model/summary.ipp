@@ -27,7 +27,7 @@ STRATA_COLD inline std::string with_size(std::int64_t numbers, std::size_t scala
 }
 
 template <class T>
-STRATA_COLD std::string summary_text(const BasicModel<T>& model) {
+STRATA_COLD std::string summary_text(const BasicNetwork<T>& model) {
   const auto& graph = model.model().graph();
   model.model().require_built();
   // A column for connections only where the layers are not simply one after the other.
@@ -75,8 +75,8 @@ STRATA_COLD std::string summary_text(const BasicModel<T>& model) {
 }
 
 #if !STRATA_HEADER_ONLY
-template std::string summary_text(const BasicModel<float>&);
-template std::string summary_text(const BasicModel<double>&);
+template std::string summary_text(const BasicNetwork<float>&);
+template std::string summary_text(const BasicNetwork<double>&);
 #endif
 
 }}}  // namespace strata::STRATA_ABI::detail

@@ -16,7 +16,7 @@ std::vector<std::pair<std::string, ParameterPtr<T>>> named_weights(const BasicLa
 
 /// Saves the weights alone to a safetensors file, atomically.
 template <class T>
-void save_weights(const BasicModel<T>& model, const std::string& path);
+void save_weights(const BasicNetwork<T>& model, const std::string& path);
 
 struct LoadWeightsOptions {
   std::vector<std::string> ignore =
@@ -28,10 +28,10 @@ struct LoadWeightsOptions {
 /// missing, unexpected or misshapen are a WeightError that lists them, and then no weight has changed. Throws
 /// DataError for a file that is not a safetensors file.
 template <class T>
-void load_weights(const BasicModel<T>& model, const SafetensorsFile& file,
+void load_weights(const BasicNetwork<T>& model, const SafetensorsFile& file,
                   const LoadWeightsOptions& options = {});
 template <class T>
-void load_weights(const BasicModel<T>& model, const std::string& path,
+void load_weights(const BasicNetwork<T>& model, const std::string& path,
                   const LoadWeightsOptions& options = {}) {
   load_weights(model, SafetensorsFile(path), options);
 }

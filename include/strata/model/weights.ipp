@@ -29,7 +29,7 @@ STRATA_COLD std::vector<std::pair<std::string, ParameterPtr<T>>> named_weights(c
 }
 
 template <class T>
-STRATA_COLD void save_weights(const BasicModel<T>& model, const std::string& path) {
+STRATA_COLD void save_weights(const BasicNetwork<T>& model, const std::string& path) {
   model.model().require_built();
   std::vector<Tensor<T>> values;
   std::vector<SafetensorsEntry> entries;
@@ -43,7 +43,7 @@ STRATA_COLD void save_weights(const BasicModel<T>& model, const std::string& pat
 }
 
 template <class T>
-STRATA_COLD void load_weights(const BasicModel<T>& model, const SafetensorsFile& file,
+STRATA_COLD void load_weights(const BasicNetwork<T>& model, const SafetensorsFile& file,
                               const LoadWeightsOptions& options) {
   const std::string& prefix = options.prefix;
   model.model().require_built();
@@ -89,10 +89,10 @@ STRATA_COLD void load_weights(const BasicModel<T>& model, const SafetensorsFile&
 #if !STRATA_HEADER_ONLY
 template std::vector<std::pair<std::string, ParameterPtr<float>>> named_weights(const BasicLayer<float>&);
 template std::vector<std::pair<std::string, ParameterPtr<double>>> named_weights(const BasicLayer<double>&);
-template void save_weights(const BasicModel<float>&, const std::string&);
-template void save_weights(const BasicModel<double>&, const std::string&);
-template void load_weights(const BasicModel<float>&, const SafetensorsFile&, const LoadWeightsOptions&);
-template void load_weights(const BasicModel<double>&, const SafetensorsFile&, const LoadWeightsOptions&);
+template void save_weights(const BasicNetwork<float>&, const std::string&);
+template void save_weights(const BasicNetwork<double>&, const std::string&);
+template void load_weights(const BasicNetwork<float>&, const SafetensorsFile&, const LoadWeightsOptions&);
+template void load_weights(const BasicNetwork<double>&, const SafetensorsFile&, const LoadWeightsOptions&);
 #endif
 
 }}  // namespace strata::STRATA_ABI

@@ -3,8 +3,8 @@
 #include <memory>
 #include <vector>
 
-#include <strata/model/model.hpp>
 #include <strata/training/history.hpp>
+#include <strata/training/model.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
 

@@ -52,19 +52,12 @@ STRATA_COLD const DeviceBatch<T>& BatchLoader<T>::load(Batch batch) {
 
 namespace detail {
 
-template <class T>
-STRATA_COLD Trainer<T>& trainer_of(const BasicModel<T>& model) {
-  require<ConfigError>(model.model().trainer != nullptr, model.impl()->who(),
-                       "the model must be compiled first");
-  return *model.model().trainer;
-}
-
 /// Throws DataError for targets that the loss cannot take; what does not fit by shape is left to the step.
 template <class T>
 STRATA_COLD void check_target(const BasicModel<T>& model, std::int64_t rows, TensorView<const float> target) {
   const Graph<T>& graph = model.model().graph();
   const Shape prediction = graph.nodes()[static_cast<std::size_t>(graph.outputs()[0])].shape.with_batch(rows);
-  const BasicLossImpl<T>& loss = trainer_of(model).loss().impl();
+  const BasicLossImpl<T>& loss = model.trainer().loss().impl();
   if (loss.accepts(prediction, target.shape())) loss.check(prediction, target);
 }
 
@@ -96,7 +89,7 @@ STRATA_COLD void build_for(const BasicModel<T>& model, const Dataset& data) {
 template <class T>
 STRATA_COLD Logs evaluate(const BasicModel<T>& model, const Dataset& data,
                           const BasicEvaluateOptions<T>& options, const char* label) {
-  Trainer<T>& trainer = trainer_of(model);
+  Trainer<T>& trainer = model.trainer();
   build_for(model, data);
   const std::int64_t steps = options.steps > 0 ? options.steps : data.batches();
   PrefetchQueue queue(data, 0, steps, options.prefetch, options.workers);
@@ -114,12 +107,22 @@ STRATA_COLD Logs evaluate(const BasicModel<T>& model, const Dataset& data,
 
 template <class T>
 STRATA_COLD void BasicModel<T>::compile(BasicCompileOptions<T> options) {
-  model().trainer = std::make_shared<Trainer<T>>(std::move(options));
+  this->model().training_state = std::make_shared<Trainer<T>>(std::move(options));
+}
+
+template <class T>
+STRATA_COLD Trainer<T>& BasicModel<T>::trainer() const {
+  require<ConfigError>(compiled(), this->impl_->who(), "the model must be compiled first");
+  return *static_cast<Trainer<T>*>(this->model().training_state.get());
+}
+template <class T>
+STRATA_COLD Optimizer& BasicModel<T>::optimizer() const {
+  return trainer().optimizer();
 }
 
 template <class T>
 STRATA_COLD History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> options) {
-  Trainer<T>& trainer = detail::trainer_of(*this);
+  Trainer<T>& trainer = this->trainer();
   const std::string who = this->impl_->who();
   require<ConfigError>(options.epochs >= 0 && options.initial_epoch >= 0, who,
                        "expected epochs of 0 or more, found ", options.epochs);
@@ -137,7 +140,7 @@ STRATA_COLD History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> o
   const std::int64_t epochs = std::max(0, options.epochs - options.initial_epoch);
   // Batch i of epoch e is draw e * steps + i, whatever came before: a later epoch can be run alone.
   PrefetchQueue queue(data, options.initial_epoch * steps, epochs * steps, options.prefetch, options.workers);
-  BatchLoader<T> loader(device());
+  BatchLoader<T> loader(this->device());
   for (int epoch = options.initial_epoch; epoch < options.epochs && !state.stop_training; ++epoch) {
     for (auto& callback : options.callbacks) callback.impl().on_epoch_begin(state, epoch);
     trainer.reset_metrics();
@@ -146,7 +149,7 @@ STRATA_COLD History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> o
     // Downloads what the steps left on the device: done where somebody looks, not for every step.
     const auto current_logs = [&] {
       Logs logs = trainer.logs();
-      if (batch && !std::isfinite(logs["loss"])) trainer.find_non_finite(model(), *batch);
+      if (batch && !std::isfinite(logs["loss"])) trainer.find_non_finite(this->model(), *batch);
       if (!trainer.first_non_finite().empty() && !std::exchange(warned, true) && options.verbose > 0)
         std::fprintf(
             stderr, "\nwarning: the loss is %g at epoch %d, step %lld; %s is the first that is not finite\n",
@@ -157,7 +160,7 @@ STRATA_COLD History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> o
     for (; step < steps && !state.stop_training; ++step) {
       for (auto& callback : options.callbacks) callback.impl().on_train_batch_begin(state, step);
       batch = &detail::next_batch(*this, queue, loader);
-      trainer.train_step(model(), *batch);
+      trainer.train_step(this->model(), *batch);
       if (!trainer.first_non_finite().empty() && !warned) current_logs();
       const Logs logs(current_logs);
       for (auto& callback : options.callbacks) callback.impl().on_train_batch_end(state, step, logs);
@@ -252,7 +255,7 @@ template <class T>
 STRATA_COLD Logs on_batch(BasicModel<T>& model,
                           StepResult<T> (Trainer<T>::*step)(ModelImpl<T>&, const DeviceBatch<T>&),
                           const Tensor<T>& x, const Tensor<T>& y, const Tensor<T>& sample_weight) {
-  Trainer<T>& trainer = trainer_of(model);
+  Trainer<T>& trainer = model.trainer();
   if (x.rank() > 0) {
     const Shape shapes[] = {x.shape().without_batch()};
     model.model().build_once(shapes);
@@ -279,22 +282,39 @@ STRATA_COLD Logs BasicModel<T>::test_on_batch(const Tensor<T>& x, const Tensor<T
 template <class T>
 STRATA_COLD Tensor<T> BasicModel<T>::predict(const Dataset& data) const {
   detail::build_for(*this, data);
-  const Shape output = output_shape();
+  const Shape output = this->output_shape();
   Tensor<T> out = Tensor<T>::uninitialized(output.with_batch(data.samples()));
   PrefetchQueue queue(data, 0, data.batches());
-  BatchLoader<T> loader(device());
+  BatchLoader<T> loader(this->device());
   std::int64_t row = 0;
   for (std::int64_t step = 0; step < data.batches(); ++step) {
     const DeviceBatch<T>& batch = loader.load(queue.next().value());
-    model().predict(batch.x, out.slice(row, row + batch.size()));
+    this->model().predict(batch.x, out.slice(row, row + batch.size()));
     row += batch.size();
   }
   return out;
 }
 
+template <class T>
+STRATA_COLD BasicSequential<T>::BasicSequential(const std::vector<BasicLayer<T>>& layers,
+                                                SequentialOptions options) {
+  std::vector<LayerPtr<T>> sequence;
+  for (const auto& layer : layers) sequence.push_back(layer.impl());
+  this->impl_ = std::make_shared<ModelImpl<T>>(
+      std::move(sequence), options.name.empty() ? "sequential" : options.name, options.seed);
+}
+
+template <class T>
+STRATA_COLD BasicSequential<T>& BasicSequential<T>::add(const BasicLayer<T>& layer) {
+  this->model().append(layer.impl());
+  return *this;
+}
+
 #if !STRATA_HEADER_ONLY
 template class BasicModel<float>;
 template class BasicModel<double>;
+template class BasicSequential<float>;
+template class BasicSequential<double>;
 template class BatchLoader<float>;
 template class BatchLoader<double>;
 #endif

@@ -113,7 +113,7 @@ STRATA_COLD void TerminateOnNaNImpl<T>::on_train_batch_end(BasicFitState<T>& sta
   state.stop_training = true;
   const std::string message =
       concat("training stopped: the loss is not finite at epoch ", epoch_ + 1, ", step ", batch + 1,
-             "; the first that is not finite is ", state.model.model().trainer->first_non_finite());
+             "; the first that is not finite is ", state.model.trainer().first_non_finite());
   require<Error>(!options_.raise_error, message);
   std::fprintf(stderr, "\n%s\n", message.c_str());
 }
@@ -129,7 +129,7 @@ STRATA_COLD void LearningRateSchedulerImpl<T>::on_train_begin(BasicFitState<T>& 
 }
 template <class T>
 STRATA_COLD void LearningRateSchedulerImpl<T>::on_epoch_begin(BasicFitState<T>& state, int epoch) {
-  Optimizer& optimizer = state.model.model().trainer->optimizer();
+  Optimizer& optimizer = state.model.optimizer();
   const double rate = schedule_(epoch, optimizer.learning_rate());
   require<ConfigError>(std::isfinite(rate) && rate >= 0,
                        "[learning_rate_scheduler] expected a learning rate of 0 or more for epoch ", epoch,
@@ -138,7 +138,7 @@ STRATA_COLD void LearningRateSchedulerImpl<T>::on_epoch_begin(BasicFitState<T>& 
 }
 template <class T>
 STRATA_COLD void LearningRateSchedulerImpl<T>::on_epoch_end(BasicFitState<T>& state, int, Logs& logs) {
-  logs.set("learning_rate", state.model.model().trainer->optimizer().learning_rate());
+  logs.set("learning_rate", state.model.optimizer().learning_rate());
 }
 
 template <class T>

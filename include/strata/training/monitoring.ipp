@@ -178,7 +178,7 @@ STRATA_COLD void ReduceLROnPlateauImpl<T>::on_train_begin(BasicFitState<T>& stat
 
 template <class T>
 STRATA_COLD void ReduceLROnPlateauImpl<T>::on_epoch_end(BasicFitState<T>& state, int, Logs& logs) {
-  Optimizer& optimizer = state.model.model().trainer->optimizer();
+  Optimizer& optimizer = state.model.optimizer();
   const double old_rate = optimizer.learning_rate();
   logs.set("learning_rate", old_rate);
   if (cooldown_ > 0) {

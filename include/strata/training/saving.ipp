@@ -111,14 +111,14 @@ STRATA_COLD void save_model(const BasicModel<T>& model, const std::string& path)
   const auto weights = named_weights<T>(model);
   for (const auto& [name, weight] : weights)
     tensors.emplace_back("weights/" + name, weight->value().to(nullptr));
-  if (impl.trainer) {
-    Optimizer& optimizer = impl.trainer->optimizer();
+  if (model.compiled()) {
+    Optimizer& optimizer = model.trainer().optimizer();
     metadata["optimizer"] =
-        Json::object({{"config", optimizer.config()}, {"iterations", impl.trainer->iterations()}}).dump();
+        Json::object({{"config", optimizer.config()}, {"iterations", model.trainer().iterations()}}).dump();
     for (const auto& [name, weight] : weights)
       for (int slot = 0; slot < 3; ++slot)
         if (const Tensor<T>* values =
-                optimizer.uses_slot(slot) ? impl.trainer->find_slot(weight, slot) : nullptr)
+                optimizer.uses_slot(slot) ? model.trainer().find_slot(weight, slot) : nullptr)
           tensors.emplace_back(concat("optimizer/", slot, "/", name), values->to(nullptr));
   }
   std::vector<SafetensorsEntry> entries;
@@ -157,7 +157,7 @@ STRATA_COLD BasicModel<T> load_model(const std::string& path, BasicLoadOptions<T
   model.compile({.optimizer = Optimizer::from_config(state.at("config")),
                  .loss = std::move(options.loss),
                  .metrics = std::move(options.metrics)});
-  Trainer<T>& trainer = *model.model().trainer;
+  Trainer<T>& trainer = model.trainer();
   trainer.set_iterations(state.get<std::int64_t>("iterations"));
   for (const auto& [name, weight] : named_weights<T>(model))
     for (int slot = 0; slot < 3; ++slot) {

@@ -4,10 +4,10 @@
 #include <utility>
 #include <vector>
 
-#include <strata/model/model.hpp>
 #include <strata/training/history.hpp>
 #include <strata/training/losses.hpp>
 #include <strata/training/metrics.hpp>
+#include <strata/training/model.hpp>
 #include <strata/training/optimizers.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
