@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 JOBS = len(os.sched_getaffinity(0))
 EIGEN = "/usr/include/eigen3"
 THREADED = re.compile(r"parallel|pool|loader|prefetch|dataset|generator|threads")
-EPILOG = """FILTER runs only what contains this text: a test program (core/, parallel_test), a step (format, headers, docs,
-examples, bench, packaging, weights, asan, tsan) or, where neither fits, the name or [tag] of a test case.
+EPILOG = """FILTER runs only what contains this text: a test program (core/, parallel_test), a step (format, structure,
+headers, docs, examples, bench, packaging, weights, asan, tsan) or, where neither fits, the name or [tag] of a test case.
 Tests on real data look for its folder in the variable STRATA_DATA and are skipped without it. The last line is
 `N passed, N failed, N skipped`; before it comes one line `skip: reason` per skip."""
 
@@ -177,6 +177,28 @@ def step_format():
     line("format", f"{len(sources)} sources", start)
 
 
+def step_structure():
+    """Includes point down only, as docs/architecture.md draws it, and no template is instantiated twice."""
+    start = time.monotonic()
+    below = {"core": "", "tensor": "core", "ops": "core tensor", "cpu": "core tensor", "eigen": "core tensor",
+             "io": "core tensor", "data": "core tensor io", "layers": "core tensor io ops",
+             "model": "core tensor io ops layers", "training": "core tensor io ops layers data model",
+             "applications": "core tensor io ops layers data model training"}
+    instances = {}
+    for path in sorted(glob.glob("include/strata/*/*.?pp")):
+        folder = path.split("/")[2]
+        with open(path) as file:
+            text = file.read()
+        wrong = set(re.findall(r"#include <strata/(\w+)/", text)) - {folder, *below.get(folder, "").split()}
+        totals.check(f"structure: {path}", None if not wrong else f"{path} includes {', '.join(sorted(wrong))}")
+        for instance in re.findall(r"^template class ([^;]+);", text, re.M):
+            instances.setdefault(instance, []).append(path)
+    for instance, paths in instances.items():
+        if len(paths) > 1:
+            totals.check(f"structure: {instance}", f"{instance} is instantiated in {' and '.join(paths)}")
+    line("structure", f"{len(instances)} instances", start)
+
+
 def step_headers():
     """Every header compiles alone, header-only and compiled, with every compiler at hand."""
     strict = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
@@ -298,8 +320,8 @@ def main():
     options = parser.parse_args()
 
     start = time.monotonic()
-    steps = {"format": step_format, "headers": step_headers, "docs": step_docs, "examples": step_examples,
-             "bench": step_bench, "packaging": step_packaging, "weights": step_weights}
+    steps = {"format": step_format, "structure": step_structure, "headers": step_headers, "docs": step_docs,
+             "examples": step_examples, "bench": step_bench, "packaging": step_packaging, "weights": step_weights}
     sanitizers = {"asan": step_asan, "tsan": step_tsan}
     if options.sanitizers or options.filter in sanitizers:
         steps.update(sanitizers)
