@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -23,7 +24,8 @@ class ReferenceMemory {
 
   /// What was asked of the device so far.
   struct Counts {
-    std::int64_t allocations = 0, downloads = 0;
+    std::int64_t allocations = 0;
+    std::atomic<std::int64_t> downloads = 0;
     std::size_t bytes = 0, peak = 0;     ///< in use now, and at most since `peak` was last set
     std::int64_t allocations_left = -1;  ///< the one after the last throws; negative: none does
   };
