@@ -1,11 +1,14 @@
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 #include <vector>
 
 #include <strata/core/error.hpp>
 #include <strata/cpu/device.hpp>
+#include <strata/cpu/dispatch.hpp>
+#include <strata/cpu/planner.hpp>
 #include <strata/tensor/backend.hpp>
 
 using namespace strata;
@@ -179,4 +182,32 @@ TEST_CASE("packed weights are made again when the weight changes") {
   backend.conv2d(g, x.data(), {kernel.data(), 2, &packed}, {}, after.data());
   for (float& v : before) v *= 2;
   CHECK(after == before);
+}
+
+TEST_CASE("A weight serves convolutions of different tiles, in either direction") {
+  const auto kernel = random_values(3 * 3 * 16 * 32, 2);
+  const auto context = default_device()->make_backend<float>();
+  PackedWeights packed;
+  const WeightView<float> kept{kernel.data(), 1, &packed}, fresh{kernel.data(), 1, nullptr};
+  std::vector<int> tiles, back_tiles;
+  for (const std::int64_t size : {4, 5, 6, 8, 9, 10, 12, 15, 16, 18, 24, 30}) {
+    const Conv2DGeometry g = geometry_of({2, size, size, 16, 32, 3, 3, 1, 1, 1, 1});
+    tiles.push_back(cpu::plan_convolution(g, false, cpu::kernels(), {}).tile);
+    back_tiles.push_back(cpu::plan_convolution(cpu::transposed(g), false, cpu::kernels(), {}).tile);
+    const auto x = random_values(g.batch * size * size * g.in_c, 1),
+               dy = random_values(g.batch * size * size * g.out_c, 3);
+    std::vector<float> y(dy.size()), expected_y = y, dx(x.size()), expected_dx = dx;
+    context->conv2d(g, x.data(), fresh, {}, expected_y.data());
+    context->conv2d(g, x.data(), kept, {}, y.data());
+    context->conv2d_backward_input(g, dy.data(), fresh, expected_dx.data());
+    context->conv2d_backward_input(g, dy.data(), kept, dx.data());
+    INFO("images of " << size << " x " << size);
+    CHECK(y == expected_y);
+    CHECK(dx == expected_dx);
+  }
+  for (std::vector<int>* used : {&tiles, &back_tiles}) {  // else this shows nothing
+    std::sort(used->begin(), used->end());
+    used->erase(std::unique(used->begin(), used->end()), used->end());
+    CHECK(used->size() > 1);
+  }
 }

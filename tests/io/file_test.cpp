@@ -1,5 +1,6 @@
 #include <strata/io/file.hpp>
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -18,6 +19,36 @@
 
 using namespace strata;
 using Catch::Contains;
+
+namespace {
+
+/// While one lives, the calls that make a file durable are written down.
+struct Calls {
+  inline static Calls* now = nullptr;
+  std::string text;
+  Calls() { now = this; }
+  ~Calls() { now = nullptr; }
+  static void add(const char* name) {
+    if (now) now->text += name;
+  }
+};
+template <class Function>
+Function* original(const char* name) {
+  return reinterpret_cast<Function*>(::dlsym(RTLD_NEXT, name));
+}
+
+}  // namespace
+
+extern "C" int fsync(int descriptor) {
+  struct stat status {};
+  ::fstat(descriptor, &status);
+  Calls::add(S_ISDIR(status.st_mode) ? " fsync(directory)" : " fsync");
+  return original<int(int)>("fsync")(descriptor);
+}
+extern "C" int rename(const char* from, const char* to) noexcept {
+  Calls::add(" rename");
+  return original<int(const char*, const char*)>("rename")(from, to);
+}
 
 namespace {
 
@@ -87,6 +118,16 @@ TEST_CASE("unreadable files and directories that may not be written", "[io][file
   REQUIRE(::chmod(directory.path().c_str(), 0755) == 0);
   REQUIRE(::chmod(path.c_str(), 0644) == 0);
   CHECK(read_file(path) == "old");
+}
+
+TEST_CASE("Bytes are on the disk before they get their name, and the name before commit returns",
+          "[io][file]") {
+  const TemporaryDirectory directory;
+  for (const char* content : {"first", "second"}) {
+    const Calls calls;
+    write_file_atomically(directory / "a.bin", content);
+    CHECK(calls.text == " fsync rename fsync(directory)");
+  }
 }
 
 TEST_CASE("an atomic file appears at commit and not before", "[io][file]") {

@@ -197,3 +197,27 @@ TEST_CASE("Weight files are read strictly") {
   CHECK(base.get_weights()[0] == model.get_weights()[0]);
   CHECK_THROWS_AS(load_weights<float>(base, folder.path() + "/none.safetensors"), DataError);
 }
+
+TEST_CASE("Nothing that was packed outlives new weights") {
+  // Large enough for Winograd, for packed panels and, by the second batch, for kept ones.
+  const auto network = [](std::uint64_t seed) {
+    return Sequential(
+        {Input({.shape = {12, 12, 8}}), Conv2D({.filters = 16, .kernel_size = 3, .padding = Padding::same}),
+         Conv2D({.filters = 16, .kernel_size = 3, .strides = 2}), Flatten(), Dense({.units = 20})},
+        {.seed = seed});
+  };
+  Sequential model = network(1);
+  const Sequential other = network(2);
+  const Tensor<float> x = values({70, 12, 12, 8});
+  const TemporaryDirectory directory;
+  save_weights(other, directory / "other.safetensors");
+  const auto expected = other.predict(x, 70);
+  const auto before = model.predict(x, 70);
+  const auto first_weights = model.get_weights();
+  model.set_weights(other.get_weights());
+  CHECK(model.predict(x, 70) == expected);
+  model.set_weights(first_weights);
+  CHECK(model.predict(x, 70) == before);
+  load_weights(model, directory / "other.safetensors");
+  CHECK(model.predict(x, 70) == expected);
+}

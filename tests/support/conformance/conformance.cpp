@@ -309,24 +309,24 @@ void check_packed_weights(const DevicePtr& device) {
 }
 
 void check_dropout_mask(const DevicePtr& device) {
-  const RandomStream stream(42, Purpose::layer, hash_name("dropout"), 3);
   const std::int64_t count = 10007;
-  // The last rate lies just above the number drawn for element 4: it must be compared in double.
-  const double edge = std::nextafter(double(stream.uniform(4)), 1.0);
-  for (const double rate : {0.0, 0.25, 0.5, 0.9, edge}) {
-    const Tensor<float> ones = [&] {
-      Tensor<float> out({count});
-      std::fill(out.values().begin(), out.values().end(), 1.0f);
-      return out;
-    }();
-    Tensor<float> y = ones.to(device);
-    device->make_backend<float>()->dropout(count, rate, stream, y.data(), y.data());
-    const Tensor<float> found = y.to(nullptr);
-    std::int64_t wrong = 0;
-    for (std::int64_t i = 0; i < count; ++i)
-      wrong += (found.data()[i] != 0) != (double(stream.uniform(static_cast<std::uint64_t>(i))) >= rate);
-    INFO("rate " << rate);
-    CHECK(wrong == 0);
+  Tensor<float> ones({count});
+  std::fill(ones.values().begin(), ones.values().end(), 1.0f);
+  // The steps differ in their high words alone.
+  for (const std::uint64_t step : {std::uint64_t{3}, std::uint64_t{3} << 32 | 3}) {
+    const RandomStream stream(42, Purpose::layer, hash_name("dropout"), step);
+    // The last rate lies just above the number drawn for element 4: it must be compared in double.
+    const double edge = std::nextafter(double(stream.uniform(4)), 1.0);
+    for (const double rate : {0.0, 0.25, 0.5, 0.9, edge}) {
+      Tensor<float> y = ones.to(device);
+      device->make_backend<float>()->dropout(count, rate, stream, y.data(), y.data());
+      const Tensor<float> found = y.to(nullptr);
+      std::int64_t wrong = 0;
+      for (std::int64_t i = 0; i < count; ++i)
+        wrong += (found.data()[i] != 0) != (double(stream.uniform(static_cast<std::uint64_t>(i))) >= rate);
+      INFO("rate " << rate << ", step " << step);
+      CHECK(wrong == 0);
+    }
   }
 }
 
