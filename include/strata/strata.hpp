@@ -12,7 +12,9 @@
 #include <strata/data/prefetch.hpp>
 #include <strata/io/npy.hpp>
 #include <strata/layers/registry.hpp>
+#include <strata/model/compare_devices.hpp>
 #include <strata/model/weights.hpp>
+#include <strata/training/check_gradients.hpp>
 #include <strata/training/fit.hpp>
 #include <strata/training/logging.hpp>
 #include <strata/training/monitoring.hpp>

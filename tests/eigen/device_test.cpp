@@ -2,6 +2,7 @@
 
 #include <strata/cpu/device.hpp>
 #include <strata/eigen.hpp>
+#include <strata/model/compare_devices.hpp>
 #include <strata/training/saving.hpp>
 
 #include "support/golden.hpp"
@@ -155,4 +156,15 @@ TEST_CASE("A model goes on where it was saved, on another device") {
       CHECK(loaded.train_on_batch(data.x, data.y)["loss"] ==
             Approx(model.train_on_batch(data.x, data.y)["loss"]).epsilon(1e-4));
   }
+}
+
+TEST_CASE("Layer by layer, Eigen computes what the CPU does") {
+  const Data<float> data;
+  const DeviceComparison found = compare_devices(network<float>(), data.x, eigen::device(), cpu::device());
+  INFO(found.text());
+  CHECK(found.layers.size() == 8);
+  CHECK(found.worst().largest() < 1e-5);
+  const DeviceComparison in_double =
+      compare_devices(network<double>(), Data<double>().x, eigen::device(), strata_test::reference_device());
+  CHECK(in_double.worst().largest() < 1e-13);
 }

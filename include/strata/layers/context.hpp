@@ -2,6 +2,7 @@
 
 #include <deque>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -93,6 +94,24 @@ class GradientSink {
   virtual Gradient<T> gradient(const BasicParameter<T>& parameter) = 0;
 };
 
+template <class T>
+class BasicLayerImpl;
+
+/// Sees what each layer of a run computes, as soon as it is computed and before others read it; may write to
+/// it. `path` is the layer's name in the model, "vgg16/block1_conv1"; "dense#1" is the second call of one
+/// layer. Memory is the device's. A model inside a model comes after its layers.
+template <class T>
+class RunObserver {
+ public:
+  virtual ~RunObserver() = default;
+  /// y is the result, with the 2x2 max-pooling that a convolution may have done on the way where nothing is
+  /// recorded. Inputs, and layers that pass their input through, compute nothing and are not seen.
+  virtual void after_forward(const std::string& path, const BasicLayerImpl<T>& layer, TensorView<T> y) = 0;
+  /// dx are what the call adds to the gradients of its inputs; null data where it is not wanted.
+  virtual void after_backward(const std::string& path, const BasicLayerImpl<T>& layer,
+                              std::span<const TensorView<T>> dx) = 0;
+};
+
 /// What all layers of one run share.
 template <class T>
 struct Run {
@@ -100,6 +119,7 @@ struct Run {
   Backend<T>* backend = nullptr;
   BufferPool<T>* buffers = nullptr;
   GradientSink<T>* gradients = nullptr;
+  RunObserver<T>* observer = nullptr;
   bool training = false;
   std::uint64_t seed = 0;
   std::uint64_t step = 0;
@@ -153,6 +173,7 @@ class BasicContext {
 
   Run<T>* run_ = nullptr;
   std::uint64_t path_ = 0;
+  std::string name_;  // the path as a RunObserver is told it
   bool recording_ = false;
   bool linear_output_ = false;
   bool pooled_output_ = false;

@@ -173,6 +173,8 @@ STRATA_COLD typename Graph<T>::State& Graph<T>::prepare(Context& context) const 
     for (const Node& node : nodes_) {
       auto& child = s.contexts.emplace_back(std::make_unique<Context>());
       child->path_ = hash_name(concat("/", node.layer->name(), "#", node.call), context.path_);
+      child->name_ = concat(context.name_, context.name_.empty() ? "" : "/", node.layer->name());
+      if (node.call > 0) child->name_ += concat("#", node.call);
     }
     s.buffers.resize(count);
     s.gradients.resize(count);
@@ -263,7 +265,9 @@ STRATA_COLD void Graph<T>::evaluate(int number, std::span<const View> x, std::sp
     }
     out = s.buffers[w];
   }
-  node.layer->forward(in, out, *s.contexts[i]);
+  Context& context = *s.contexts[i];
+  node.layer->forward(in, out, context);
+  if (auto* observer = context.run().observer) observer->after_forward(context.name_, *node.layer, out);
   s.values[i] = s.values[w] = out;
   for (const int input : node.inputs) {
     const int root = s.root[static_cast<std::size_t>(input)];
@@ -291,6 +295,7 @@ STRATA_COLD void Graph<T>::backward(std::span<const View> x, View y, View dy, st
                        " outputs cannot be trained; expected one");
   State& s = *static_cast<State*>(context.graph_.get());
   Backend<T>& backend = context.backend();
+  RunObserver<T>* observer = context.run().observer;
   const auto output = static_cast<std::size_t>(outputs_[0]);
   (void)x, (void)y;
 
@@ -310,6 +315,8 @@ STRATA_COLD void Graph<T>::backward(std::span<const View> x, View y, View dy, st
         same_gradient && s.needs[from] && !gradient[from] && !nodes_[from].inputs.empty()) {
       s.gradients[from] = std::move(s.gradients[i]);
       gradient[from] = gradient[i].reshaped(s.values[from].shape());
+      if (observer && !s.passes[i])
+        observer->after_backward(s.contexts[i]->name_, *node.layer, {&gradient[from], 1});
       continue;
     }
     std::vector<View> in;
@@ -339,6 +346,7 @@ STRATA_COLD void Graph<T>::backward(std::span<const View> x, View y, View dy, st
       if (wanted[0]) backend.affine(dresult.size(), 1, 0, dresult.data(), wanted[0].data());
     } else {
       node.layer->backward(in, s.values[i], dresult, wanted, *s.contexts[i]);
+      if (observer) observer->after_backward(s.contexts[i]->name_, *node.layer, wanted);
     }
     for (auto& [from, tensor] : more) {
       backend.axpy(tensor.size(), 1, tensor.data(), gradient[from].data());

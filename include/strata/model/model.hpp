@@ -31,12 +31,14 @@ class Session {
     bool linear_output = false;            ///< leave the last activation to the loss
     bool input_gradient = false;           ///< a backward pass follows, for inputs
     std::uint64_t seed = 0, step = 0;
+    RunObserver<T>* observer = nullptr;
   };
   /// The context for a new run.
   BasicContext<T>& begin(const Options& options) {
     buffers_.begin_run();
     run_.training = options.training;
     run_.gradients = options.gradients;
+    run_.observer = options.observer;
     run_.seed = options.seed;
     run_.step = options.step;
     context_.recording_ = options.gradients != nullptr || options.input_gradient;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include <strata/core/config.hpp>
 
@@ -14,6 +15,9 @@ namespace detail {
 /// Keras's table: a row per layer with its output shape and number of parameters, then the totals.
 template <class T>
 std::string summary_text(const BasicNetwork<T>& model);
+
+/// Rows in aligned columns, a line below the first.
+std::string text_table(const std::vector<std::vector<std::string>>& rows);
 
 }  // namespace detail
 }}  // namespace strata::STRATA_ABI

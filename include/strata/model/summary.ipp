@@ -74,6 +74,24 @@ STRATA_COLD std::string summary_text(const BasicNetwork<T>& model) {
                       "\nNon-trainable params: ", with_size(total - trainable, sizeof(T)), "\n");
 }
 
+STRATA_COLD STRATA_INLINE std::string text_table(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (std::size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], row[c].size() + 3);
+  }
+  std::string out, rule;
+  for (const std::size_t width : widths) rule += std::string(width, '=');
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t c = 0; c < row.size(); ++c) line += row[c] + std::string(widths[c] - row[c].size(), ' ');
+    line.erase(line.find_last_not_of(' ') + 1);
+    out += line + "\n";
+    if (&row == &rows.front()) out += rule + "\n";
+  }
+  return out;
+}
+
 #if !STRATA_HEADER_ONLY
 template std::string summary_text(const BasicNetwork<float>&);
 template std::string summary_text(const BasicNetwork<double>&);

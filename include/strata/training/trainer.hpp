@@ -58,6 +58,13 @@ class Trainer final : public GradientSink<T> {
   /// Forward and loss.
   StepResult<T> test_step(ModelImpl<T>& model, const DeviceBatch<T>& batch);
 
+  /// The loss as `test_step` computes it, penalties included, with its gradients in host memory: for the
+  /// input, where `dx` has room for it, and for every weight that trains. Changes no weight and counts as no
+  /// update.
+  std::vector<std::pair<ParameterPtr<T>, Tensor<T>>> gradients(ModelImpl<T>& model,
+                                                               const DeviceBatch<T>& batch,
+                                                               TensorView<T> dx = {});
+
   void reset_metrics();
   /// Mean loss per sample and metrics since the last reset; waits for the steps.
   Logs logs(const std::string& prefix = "") const;
@@ -95,6 +102,9 @@ class Trainer final : public GradientSink<T> {
   friend class StepResult<T>;
 
   void plan(ModelImpl<T>& model, bool training);
+  /// Forward, loss and backward: the loss, its penalties, and the gradients of `trained_`.
+  StepResult<T> differentiate(Session<T>& session, const ModelImpl<T>& model, const DeviceBatch<T>& batch,
+                              bool training, TensorView<T> dx);
   /// Leaves the loss in `step_loss` and adds to the metrics.
   void evaluate_loss(Session<T>& session, const ModelImpl<T>& model, const DeviceBatch<T>& batch,
                      TensorView<const T> prediction, bool logits, T* gradient);

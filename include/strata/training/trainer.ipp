@@ -251,38 +251,46 @@ STRATA_COLD void Trainer<T>::add_penalties(Backend<T>& backend, const ModelImpl<
 }
 
 template <class T>
-STRATA_COLD StepResult<T> Trainer<T>::train_step(ModelImpl<T>& model, const DeviceBatch<T>& batch) {
-  check(model, batch);
-  plan(model, true);
+STRATA_COLD StepResult<T> Trainer<T>::differentiate(Session<T>& session, const ModelImpl<T>& model,
+                                                    const DeviceBatch<T>& batch, bool training,
+                                                    TensorView<T> dx) {
   const auto& graph = model.graph();
-  const auto session = model.session();
-  Backend<T>& backend = session->backend();
+  Backend<T>& backend = session.backend();
   const bool logits = options_.loss.impl().takes_logits_of(model.final_activation());
-  BasicContext<T>& context = session->begin({.training = true,
-                                             .gradients = this,
-                                             .linear_output = logits,
-                                             .seed = model.seed(),
-                                             .step = static_cast<std::uint64_t>(iterations_)});
+  BasicContext<T>& context = session.begin({.training = training,
+                                            .gradients = this,
+                                            .linear_output = logits,
+                                            .input_gradient = static_cast<bool>(dx),
+                                            .seed = model.seed(),
+                                            .step = static_cast<std::uint64_t>(iterations_)});
   const Shape shape =
       graph.nodes()[static_cast<std::size_t>(graph.outputs()[0])].shape.with_batch(batch.size());
-  const auto prediction = session->scratch(shape);
+  const auto prediction = session.scratch(shape);
   const TensorView<const T> x = batch.x;
   const TensorView<T> y = prediction.view();
   graph.forward({&x, 1}, {&y, 1}, context);
 
-  auto dy = session->scratch(shape);
-  evaluate_loss(*session, model, batch, y, logits, dy.data());
+  auto dy = session.scratch(shape);
+  evaluate_loss(session, model, batch, y, logits, dy.data());
   const StepResult<T> result(*this, steps_);
   // Where it costs nothing: asked before the update spreads it to all weights.
   if (device_->host_accessible() && !std::isfinite(result.loss())) find_non_finite(model, batch);
-  if (!trained_.empty()) {
-    const TensorView<T> no_dx;
-    graph.backward_from_output({&x, 1}, y, dy.take(), {&no_dx, 1}, context);
-    for (Trained& t : trained_)
-      if (!t.written) backend.zero(gradients_.data() + t.offset, t.parameter->value().bytes());
-    add_penalties(backend, model, true);
-    update(backend);
-  }
+  if (trained_.empty() && !dx) return result;
+  graph.backward_from_output({&x, 1}, y, dy.take(), {&dx, 1}, context);
+  for (Trained& t : trained_)
+    if (!t.written) backend.zero(gradients_.data() + t.offset, t.parameter->value().bytes());
+  add_penalties(backend, model, true);
+  return result;
+}
+
+template <class T>
+STRATA_COLD StepResult<T> Trainer<T>::train_step(ModelImpl<T>& model, const DeviceBatch<T>& batch) {
+  check(model, batch);
+  plan(model, true);
+  const auto session = model.session();
+  Backend<T>& backend = session->backend();
+  const StepResult<T> result = differentiate(*session, model, batch, true, {});
+  if (!trained_.empty()) update(backend);
   backend.add_scalar(static_cast<double>(batch.size()), step_loss(), total_loss());
   samples_ += batch.size();
   ++iterations_;
@@ -307,6 +315,22 @@ STRATA_COLD StepResult<T> Trainer<T>::test_step(ModelImpl<T>& model, const Devic
   session->backend().add_scalar(static_cast<double>(batch.size()), step_loss(), total_loss());
   samples_ += batch.size();
   return {*this, steps_};
+}
+
+template <class T>
+STRATA_COLD std::vector<std::pair<ParameterPtr<T>, Tensor<T>>> Trainer<T>::gradients(
+    ModelImpl<T>& model, const DeviceBatch<T>& batch, TensorView<T> dx) {
+  check(model, batch);
+  plan(model, true);
+  const auto session = model.session();
+  differentiate(*session, model, batch, false, dx);
+  std::vector<std::pair<ParameterPtr<T>, Tensor<T>>> out;
+  for (const Trained& t : trained_) {
+    Tensor<T>& gradient =
+        out.emplace_back(t.parameter, Tensor<T>::uninitialized(t.parameter->shape())).second;
+    session->backend().download(gradient.data(), gradients_.data() + t.offset, gradient.bytes());
+  }
+  return out;
 }
 
 // The one place where all gradients are complete.
