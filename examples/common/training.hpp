@@ -13,6 +13,10 @@
 #include <strata/data/directory.hpp>
 #include <strata/training/fit.hpp>
 
+#if STRATA_EXAMPLES_EIGEN
+#include <strata/eigen/device.hpp>
+#endif
+
 #include "flags.hpp"
 
 /// What every training example has: its flags, the pretrained base and the pictures.
@@ -49,7 +53,10 @@ struct TrainingOptions {
          0},
         {"--seed", "N", "of everything random", &seed},
         {"--threads", "N", "of the CPU; 0: all", &threads, 0, 1024},
-        {.name = "--device", .help = "what computes", .variable = &device, .choices = {"cpu"}},
+        {.name = "--device",
+         .help = "what computes: Strata's own kernels, or Eigen",
+         .variable = &device,
+         .choices = {"cpu", "eigen"}},
         {"--limit", "N", "only the first N pictures of each class; 0: all", &limit, 0},
         {"--run-dir", "DIR", "where the results go", &run_dir}};
   }
@@ -75,8 +82,15 @@ struct TrainingOptions {
     return preprocess == "caffe" ? strata::applications::caffe_scaling
                                  : strata::applications::rescale_scaling;
   }
+  /// Throws UsageError for Eigen where the examples were built without it.
   strata::DevicePtr make_device() const {
-    return strata::cpu::device({.threads = static_cast<int>(threads)});
+    const int count = static_cast<int>(threads);
+    if (device == "cpu") return strata::cpu::device({.threads = count});
+#if STRATA_EXAMPLES_EIGEN
+    return strata::eigen::device({.threads = count});
+#else
+    throw UsageError("--device eigen needs Eigen 3.4 when the examples are built (Debian: libeigen3-dev)");
+#endif
   }
 };
 

@@ -122,3 +122,10 @@ TEST_CASE("drawn pictures are two classes that the examples can read") {
   options.limit = 3;
   CHECK(pictures(options, "train").samples() == 6);
 }
+
+TEST_CASE("Eigen computes the examples only where they were built with it") {
+  TrainingOptions options;
+  CHECK(options.make_device()->host_accessible());
+  options.device = "eigen";  // this program is built without
+  CHECK_THROWS_WITH(options.make_device(), Catch::Contains("libeigen3-dev"));
+}
