@@ -23,7 +23,7 @@ void relu_backward(benchmark::State& state) {
   const Floats y = random_floats(count, 1), dy = random_floats(count, 2);
   Floats dx(y.size());
   for (auto _ : state)
-    backend().activation_backward(Activation::relu, rows, channels, y.data(), dy.data(), dx.data());
+    backend().activation_backward(Activation::relu, rows, channels, nullptr, y.data(), dy.data(), dx.data());
   report_bytes(state, 12.0 * count);
 }
 BENCHMARK(relu_backward)->Unit(benchmark::kMillisecond)->UseRealTime();

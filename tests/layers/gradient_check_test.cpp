@@ -17,6 +17,7 @@ using Dense64 = BasicDense<double>;
 
 const Activation activations[] = {Activation::linear, Activation::relu,    Activation::leaky_relu(0.2),
                                   Activation::elu,    Activation::sigmoid, Activation::tanh,
+                                  Activation::relu6,  Activation::silu,    Activation::gelu,
                                   Activation::softmax};
 
 void conv2d() {

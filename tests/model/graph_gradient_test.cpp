@@ -98,6 +98,16 @@ TEST_CASE("Gradients through models inside models") {
   const Sequential64 model({base, Flatten64(), Dense64({.units = 3})});
   check_gradients(model);
 
+  // Activations whose derivative needs their input: of layers, of a model inside, of the output.
+  for (const Activation& f : {Activation::silu, Activation::gelu}) {
+    const Dense64 last({.units = 3, .activation = f});
+    const Sequential64 inner({Input64({.shape = {4}}), Dense64({.units = 3, .activation = f}),
+                              BasicActivationLayer<double>(f), last},
+                             {.name = "inner"});
+    const Sequential64 only({Input64({.shape = {3}}), BasicActivationLayer<double>(f)}, {.name = "only"});
+    check_gradients(Sequential64({inner, only, last, Dense64({.units = 2, .activation = f})}));
+  }
+
   // One base, twice in a graph, and once more inside a model inside it.
   const Input64 a({.shape = {6, 6, 2}}), b({.shape = {6, 6, 2}});
   const Sequential64 head({base, Flatten64(), Dense64({.units = 2})}, {.name = "head"});

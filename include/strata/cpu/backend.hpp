@@ -39,8 +39,8 @@ class CpuBackend final : public HostBackend<float> {
                      Gradient<float> dbias) override;
   void activation(const Activation& f, std::int64_t rows, std::int64_t channels, const float* x,
                   float* y) override;
-  void activation_backward(const Activation& f, std::int64_t rows, std::int64_t channels, const float* y,
-                           const float* dy, float* dx) override;
+  void activation_backward(const Activation& f, std::int64_t rows, std::int64_t channels, const float* x,
+                           const float* y, const float* dy, float* dx) override;
   void affine(std::int64_t count, float scale, float offset, const float* x, float* y) override;
   void axpy(std::int64_t count, float alpha, const float* x, float* y) override;
   void copy_block(std::int64_t rows, std::int64_t columns, const float* x, std::int64_t x_stride, float* y,

@@ -50,13 +50,14 @@ STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x, W
                                       const Epilogue<float>& epilogue, float* y) {
   const Activation& f = epilogue.activation;
   const bool softmax = f.kind == Activation::Kind::softmax;
-  if (!(softmax && epilogue.max_pool_2x2)) {
+  const bool increasing = !softmax && !derivative_needs_input(f.kind);
+  if (increasing || !epilogue.max_pool_2x2) {
     const ConvolutionPlan plan = plan_convolution(g, epilogue.max_pool_2x2, kernels_, limits_);
     if (plan.tile != 0) {
       const bool relu = f.kind == Activation::Kind::relu, leaky = f.kind == Activation::Kind::leaky_relu;
       const float slope = relu ? 0.f : leaky ? static_cast<float>(f.negative_slope) : 1.f;
       winograd(plan, g, x, kernel, false, {epilogue.bias, slope, epilogue.max_pool_2x2}, y);
-      // The others are increasing as well (but softmax, see above), so they may follow the pooling.
+      // The others may follow the pooling: they are increasing, or there is none.
       const std::int64_t shrink = epilogue.max_pool_2x2 ? 2 : 1;
       const std::int64_t rows = g.batch * (g.out_h / shrink) * (g.out_w / shrink);
       if (!relu && !leaky && f.kind != Activation::Kind::linear) activation(f, rows, g.out_c, y, y);

@@ -53,8 +53,8 @@ STRATA_INLINE void CpuBackend::activation(const Activation& f, std::int64_t rows
 }
 
 STRATA_INLINE void CpuBackend::activation_backward(const Activation& f, std::int64_t rows,
-                                                   std::int64_t channels, const float* y, const float* dy,
-                                                   float* dx) {
+                                                   std::int64_t channels, const float* x, const float* y,
+                                                   const float* dy, float* dx) {
   if (f.kind == Activation::Kind::softmax) {
     pool_.for_range(rows, row_grain(channels), [&](std::int64_t begin, std::int64_t end) {
       const std::int64_t at = begin * channels;
@@ -62,9 +62,10 @@ STRATA_INLINE void CpuBackend::activation_backward(const Activation& f, std::int
     });
     return;
   }
+  const float* const from = derivative_needs_input(f.kind) ? x : y;
   pool_.for_range(rows * channels, elementwise_grain, [&](std::int64_t begin, std::int64_t end) {
-    kernels_.activate_backward(function_of(f), static_cast<float>(f.negative_slope), end - begin, y + begin,
-                               dy + begin, dx + begin);
+    kernels_.activate_backward(function_of(f), static_cast<float>(f.negative_slope), end - begin,
+                               from + begin, dy + begin, dx + begin);
   });
 }
 

@@ -21,6 +21,12 @@ STRATA_ALWAYS_INLINE void with_function(Function f, float slope, Use use) {
       return use([](Vec x) { return sigmoid(x); });
     case Function::tanh:
       return use([](Vec x) { return tanh(x); });
+    case Function::relu6:
+      return use([](Vec x) { return clamp(x, 0.f, 6.f); });
+    case Function::silu:
+      return use([](Vec x) { return x * sigmoid(x); });
+    case Function::gelu:
+      return use([](Vec x) { return x * normal_cdf(x); });
   }
 }
 
@@ -28,22 +34,32 @@ inline void activate(Function f, float slope, long count, const float* x, float*
   with_function(f, slope, [&](auto function) { map(count, x, y, function); });
 }
 
-/// dx = dy * f'(x), the derivative taken from y = f(x).
-inline void activate_backward(Function f, float slope, long count, const float* y, const float* dy,
+/// dx = dy * f'(x). The derivative is taken from y = f(x) or, where it does not follow from that, from x.
+inline void activate_backward(Function f, float slope, long count, const float* from, const float* dy,
                               float* dx) {
   switch (f) {
     case Function::linear:
       return map(count, dy, dx, [](Vec d) { return d; });
     case Function::relu:
-      return map(count, y, dy, dx, [](Vec v, Vec d) { return v > 0.f ? d : Vec{}; });
+      return map(count, from, dy, dx, [](Vec v, Vec d) { return v > 0.f ? d : Vec{}; });
     case Function::leaky_relu:
-      return map(count, y, dy, dx, [slope](Vec v, Vec d) { return v > 0.f ? d : d * slope; });
+      return map(count, from, dy, dx, [slope](Vec v, Vec d) { return v > 0.f ? d : d * slope; });
     case Function::elu:
-      return map(count, y, dy, dx, [](Vec v, Vec d) { return v > 0.f ? d : d * (v + 1.f); });
+      return map(count, from, dy, dx, [](Vec v, Vec d) { return v > 0.f ? d : d * (v + 1.f); });
     case Function::sigmoid:
-      return map(count, y, dy, dx, [](Vec v, Vec d) { return d * v * (1.f - v); });
+      return map(count, from, dy, dx, [](Vec v, Vec d) { return d * v * (1.f - v); });
     case Function::tanh:
-      return map(count, y, dy, dx, [](Vec v, Vec d) { return d * (1.f - v * v); });
+      return map(count, from, dy, dx, [](Vec v, Vec d) { return d * (1.f - v * v); });
+    case Function::relu6:
+      return map(count, from, dy, dx, [](Vec v, Vec d) { return (v > 0.f) & (v < 6.f) ? d : Vec{}; });
+    case Function::silu:
+      return map(count, from, dy, dx, [](Vec x, Vec d) {
+        const Vec s = sigmoid(x);
+        return d * s * (1.f + x * (1.f - s));
+      });
+    case Function::gelu:
+      return map(count, from, dy, dx,
+                 [](Vec x, Vec d) { return d * (normal_cdf(x) + x * 0.398942280f * bell(x)); });
   }
 }
 

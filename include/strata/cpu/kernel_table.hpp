@@ -7,7 +7,7 @@
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 /// Elementwise functions as the kernels know them; softmax has kernels of its own.
-enum class Function : int { linear, relu, leaky_relu, elu, sigmoid, tanh };
+enum class Function : int { linear, relu, leaky_relu, elu, sigmoid, tanh, relu6, silu, gelu };
 
 /// One optimizer step with all that is the same for every element computed beforehand.
 struct OptimizerCoefficients {
@@ -78,7 +78,8 @@ struct KernelTable {
 
   // elementwise_kernels.hpp
   void (*activate)(Function f, float slope, long count, const float* x, float* y);
-  void (*activate_backward)(Function f, float slope, long count, const float* y, const float* dy, float* dx);
+  void (*activate_backward)(Function f, float slope, long count, const float* from, const float* dy,
+                            float* dx);
   void (*bias_activate)(Function f, float slope, long rows, long columns, long stride, const float* bias,
                         float* y);
   void (*softmax)(long rows, long channels, const float* x, float* y);

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cmath>
+#include <numbers>
+
 #include <strata/eigen/map.hpp>
 #include <strata/tensor/backend.hpp>
 
@@ -16,6 +19,17 @@ auto maximum(const A& a, const B& b) {
 template <class X, class T = typename X::Scalar>
 auto clip(const X& x, T low, T high) {
   return (x < low).select(low, (x > high).select(high, x));
+}
+
+/// Of one number: beyond the range of Eigen's exp, what multiplies these would show its error.
+template <class T>
+T sigmoid(T x) {
+  return 1 / (1 + std::exp(-x));
+}
+/// Probability of less than x under the standard normal distribution.
+template <class T>
+T normal_cdf(T x) {
+  return std::erfc(-x / std::numbers::sqrt2_v<T>) / 2;
 }
 
 /// e^x / sum(e^x) of one row, in place.
@@ -48,6 +62,15 @@ void activate(const Activation& f, ArrayMap<const T> x, ArrayMap<T> y) {
     case Activation::Kind::tanh:
       y = x.tanh();
       break;
+    case Activation::Kind::relu6:
+      y = clip(x, T(0), T(6));
+      break;
+    case Activation::Kind::silu:
+      y = x.unaryExpr([](T v) { return v * sigmoid(v); });
+      break;
+    case Activation::Kind::gelu:
+      y = x.unaryExpr([](T v) { return v * normal_cdf(v); });
+      break;
     case Activation::Kind::softmax:
       y = x;
       for (Index r = 0; r < y.rows(); ++r) softmax(y.row(r));
@@ -55,9 +78,10 @@ void activate(const Activation& f, ArrayMap<const T> x, ArrayMap<T> y) {
   }
 }
 
-/// dx = f'(x) * dy, where f' follows from y = f(x); all [rows, channels], dx may be dy.
+/// dx = f'(x) * dy, where f' follows from x or y = f(x); all [rows, channels], dx may be dy.
 template <class T>
-void activate_backward(const Activation& f, ArrayMap<const T> y, ArrayMap<const T> dy, ArrayMap<T> dx) {
+void activate_backward(const Activation& f, ArrayMap<const T> x, ArrayMap<const T> y, ArrayMap<const T> dy,
+                       ArrayMap<T> dx) {
   const T slope = T(f.negative_slope);
   switch (f.kind) {
     case Activation::Kind::linear:
@@ -77,6 +101,17 @@ void activate_backward(const Activation& f, ArrayMap<const T> y, ArrayMap<const 
       break;
     case Activation::Kind::tanh:
       dx = (T(1) - y.square()) * dy;
+      break;
+    case Activation::Kind::relu6:
+      dx = (y > T(0) && y < T(6)).select(dy, T(0));
+      break;
+    case Activation::Kind::silu:
+      dx = x.unaryExpr([](T v) { return sigmoid(v) * (T(1) + v * sigmoid(-v)); }) * dy;
+      break;
+    case Activation::Kind::gelu:
+      dx = (x.unaryExpr([](T v) { return normal_cdf(v); }) +
+            x * (x.square() / T(-2)).exp() / std::sqrt(2 * std::numbers::pi_v<T>)) *
+           dy;
       break;
     case Activation::Kind::softmax:
       for (Index r = 0; r < y.rows(); ++r) dx.row(r) = y.row(r) * (dy.row(r) - (y.row(r) * dy.row(r)).sum());

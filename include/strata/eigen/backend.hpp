@@ -71,9 +71,10 @@ class EigenBackend final : public HostBackend<T> {
   void activation(const Activation& f, Index rows, Index channels, const T* x, T* y) override {
     activate<T>(f, {x, rows, channels}, {y, rows, channels});
   }
-  void activation_backward(const Activation& f, Index rows, Index channels, const T* y, const T* dy,
-                           T* dx) override {
-    activate_backward<T>(f, {y, rows, channels}, {dy, rows, channels}, {dx, rows, channels});
+  void activation_backward(const Activation& f, Index rows, Index channels, const T* x, const T* y,
+                           const T* dy, T* dx) override {
+    activate_backward<T>(f, {x, rows, channels}, {y, rows, channels}, {dy, rows, channels},
+                         {dx, rows, channels});
   }
   void affine(Index count, T scale, T offset, const T* x, T* y) override {
     Out(y, 1, count) = scale * In(x, 1, count) + offset;

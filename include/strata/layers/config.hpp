@@ -106,7 +106,8 @@ class ConfigReader {
       value = Activation::linear;
       return;
     }
-    const std::string name = json.is_string() ? json.as_string() : json.get<std::string>("name");
+    std::string name = json.is_string() ? json.as_string() : json.get<std::string>("name");
+    if (name == "swish") name = "silu";
     for (int kind = 0; kind < static_cast<int>(std::size(activation_names)); ++kind) {
       if (activation_names[kind] != name) continue;
       value = {static_cast<Activation::Kind>(kind)};

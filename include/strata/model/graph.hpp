@@ -57,7 +57,7 @@ class Graph {
 
  private:
   struct State;
-  static void through_activation(const Activation& f, View y, Output dy, Backend<T>& backend);
+  void through_activation(int node, Output dy, State& state, Backend<T>& backend) const;
   State& prepare(Context& context) const;
   void evaluate(int node, std::span<const View> x, std::span<const Output> y, State& state) const;
   int input_number(int node) const { return number_in(inputs_, node); }

@@ -13,12 +13,14 @@ template <class T>
 struct Graph<T>::State {
   std::vector<std::unique_ptr<Context>> contexts;
   std::vector<Tensor<T>> buffers, gradients;
+  std::vector<Tensor<T>> linear;  // results before their activation, where its derivative needs them
   std::vector<View> values;
   std::vector<int> root;
   std::vector<int> uses;       // by root: readers that have not run yet
   std::vector<char> needs;     // the backward pass visits it
   std::vector<char> keep;      // by root: the backward pass reads it
   std::vector<char> passes;    // the result is the input's buffer
+  std::vector<char> apart;     // keeps `linear`: the layer leaves its activation to the executor
   std::vector<int> pooled_by;  // the max-pooling node that this convolution does on the way, or -1
   BufferPool<T>* pool = nullptr;
 
@@ -178,10 +180,12 @@ STRATA_COLD typename Graph<T>::State& Graph<T>::prepare(Context& context) const 
     }
     s.buffers.resize(count);
     s.gradients.resize(count);
+    s.linear.resize(count);
   }
   for (std::size_t i = 0; i < count; ++i) {  // of a run that ended early
     s.release(static_cast<int>(i));
     s.pool->give(std::exchange(s.gradients[i], {}));
+    s.pool->give(std::exchange(s.linear[i], {}));
   }
   s.values.assign(count, {});
   s.root.assign(count, 0);
@@ -189,6 +193,7 @@ STRATA_COLD typename Graph<T>::State& Graph<T>::prepare(Context& context) const 
   s.needs.assign(count, false);
   s.keep.assign(count, false);
   s.passes.assign(count, false);
+  s.apart.assign(count, false);
   s.pooled_by.assign(count, -1);
 
   std::vector<int> readers(count, 0);
@@ -225,7 +230,11 @@ STRATA_COLD typename Graph<T>::State& Graph<T>::prepare(Context& context) const 
     Context& child = *s.contexts[i];
     child.run_ = context.run_;
     child.recording_ = s.needs[i];
-    child.linear_output_ = context.linear_output_ && outputs_[0] == static_cast<int>(i);
+    const bool logits = context.linear_output_ && outputs_[0] == static_cast<int>(i);
+    const auto& layer = *nodes_[i].layer;
+    s.apart[i] = s.needs[i] && !logits && !layer.is_activation() &&
+                 derivative_needs_input(layer.final_activation().kind);
+    child.linear_output_ = logits || s.apart[i];
     child.pooled_output_ = s.pooled_by[i] >= 0;
     child.input_gradient_ = false;
     for (const int input : nodes_[i].inputs)
@@ -254,19 +263,24 @@ STRATA_COLD void Graph<T>::evaluate(int number, std::span<const View> x, std::sp
   const int writes =
       s.pooled_by[i] >= 0 ? s.pooled_by[i] : number;  // the node whose result this call computes
   const auto w = static_cast<std::size_t>(writes);
-  Output out;
-  if (const int k = output_number(writes); k >= 0) {
-    out = y[static_cast<std::size_t>(k)];
-  } else {
+  const auto take = [&](Tensor<T>& buffer) {
     try {
-      s.buffers[w] = s.pool->take(nodes_[w].shape.with_batch(batch));
+      buffer = s.pool->take(nodes_[w].shape.with_batch(batch));
     } catch (const DeviceError& error) {
       throw DeviceError(concat(nodes_[w].layer->who(), error.what()));
     }
-    out = s.buffers[w];
-  }
+  };
+  const int k = output_number(writes);
+  if (k < 0) take(s.buffers[w]);
+  const Output out = k < 0 ? Output(s.buffers[w]) : y[static_cast<std::size_t>(k)];
+  if (s.apart[i]) take(s.linear[i]);
   Context& context = *s.contexts[i];
-  node.layer->forward(in, out, context);
+  node.layer->forward(in, s.apart[i] ? Output(s.linear[i]) : out, context);
+  if (s.apart[i]) {
+    const std::int64_t channels = out.shape().back();
+    context.backend().activation(node.layer->final_activation(), channels ? out.size() / channels : 0,
+                                 channels, s.linear[i].data(), out.data());
+  }
   if (auto* observer = context.run().observer) observer->after_forward(context.name_, *node.layer, out);
   s.values[i] = s.values[w] = out;
   for (const int input : node.inputs) {
@@ -309,7 +323,7 @@ STRATA_COLD void Graph<T>::backward(std::span<const View> x, View y, View dy, st
     if (!s.needs[i] || node.inputs.empty()) continue;
     const View dresult = i == output ? dy : View(gradient[i]);
     if (!dresult) continue;  // the output does not depend on it
-    if (i != output) through_activation(node.layer->final_activation(), s.values[i], gradient[i], backend);
+    if (i != output) through_activation(static_cast<int>(i), gradient[i], s, backend);
     const bool same_gradient = s.passes[i] || (i != output && node.layer->is_activation());
     if (const auto from = static_cast<std::size_t>(node.inputs[0]);
         same_gradient && s.needs[from] && !gradient[from] && !nodes_[from].inputs.empty()) {
@@ -362,21 +376,27 @@ STRATA_COLD void Graph<T>::backward(std::span<const View> x, View y, View dy, st
 }
 
 template <class T>
-STRATA_COLD void Graph<T>::through_activation(const Activation& f, View y, Output dy, Backend<T>& backend) {
-  if (f == Activation::linear) return;
+STRATA_COLD void Graph<T>::through_activation(int number, Output dy, State& s, Backend<T>& backend) const {
+  const auto i = static_cast<std::size_t>(number);
+  const Node& node = nodes_[i];
+  const Activation f = node.layer->final_activation();
+  if (f == Activation::linear || !s.needs[i]) return;
+  const View y = s.values[i];
+  const View x =
+      node.layer->is_activation() ? s.values[static_cast<std::size_t>(node.inputs[0])] : View(s.linear[i]);
   const std::int64_t channels = y.shape().back();
-  backend.activation_backward(f, channels ? y.size() / channels : 0, channels, y.data(), dy.data(),
+  backend.activation_backward(f, channels ? y.size() / channels : 0, channels, x.data(), y.data(), dy.data(),
                               dy.data());
+  s.pool->give(std::exchange(s.linear[i], {}));
 }
 
 template <class T>
 STRATA_COLD void Graph<T>::backward_from_output(std::span<const View> x, View y, Tensor<T> dy,
                                                 std::span<const Output> dx, Context& context) const {
-  const auto output = static_cast<std::size_t>(outputs_.at(0));
-  if (!context.linear_output())
-    through_activation(nodes_[output].layer->final_activation(), y, dy, context.backend());
+  State& s = *static_cast<State*>(context.graph_.get());
+  if (!context.linear_output()) through_activation(outputs_.at(0), dy, s, context.backend());
   const View gradient = dy;
-  static_cast<State*>(context.graph_.get())->gradients[output] = std::move(dy);
+  s.gradients[static_cast<std::size_t>(outputs_[0])] = std::move(dy);
   backward(x, y, gradient, dx, context);
 }
 

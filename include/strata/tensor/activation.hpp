@@ -6,15 +6,18 @@
 
 namespace strata { inline namespace STRATA_ABI {
 
-/// An activation function. Every one of them has a derivative that follows from its output, so that nothing
-/// but the output is kept for the backward pass.
+/// An activation function. The derivative of most follows from the output, so that nothing but the output is
+/// kept for the backward pass; see `derivative_needs_input`.
 struct Activation {
-  enum class Kind { linear, relu, leaky_relu, elu, sigmoid, tanh, softmax };
+  enum class Kind { linear, relu, leaky_relu, elu, sigmoid, tanh, relu6, silu, gelu, softmax };
 
   Kind kind = Kind::linear;
   double negative_slope = 0;  ///< of leaky_relu, > 0
 
   static const Activation linear, relu, elu, sigmoid, tanh, softmax;
+  static const Activation relu6;  ///< relu cut at 6
+  static const Activation silu;   ///< x * sigmoid(x), also called swish
+  static const Activation gelu;   ///< x * (1 + erf(x / sqrt(2))) / 2
   /// x for x >= 0, else `negative_slope` * x. Keras's `leaky_relu` activation has 0.2, its LeakyReLU layer
   /// 0.3.
   static constexpr Activation leaky_relu(double negative_slope = 0.2) {
@@ -32,14 +35,23 @@ inline constexpr Activation Activation::relu{Kind::relu};
 inline constexpr Activation Activation::elu{Kind::elu};
 inline constexpr Activation Activation::sigmoid{Kind::sigmoid};
 inline constexpr Activation Activation::tanh{Kind::tanh};
+inline constexpr Activation Activation::relu6{Kind::relu6};
+inline constexpr Activation Activation::silu{Kind::silu};
+inline constexpr Activation Activation::gelu{Kind::gelu};
 inline constexpr Activation Activation::softmax{Kind::softmax};
 
-inline constexpr std::string_view activation_names[] = {"linear",  "relu", "leaky_relu", "elu",
-                                                        "sigmoid", "tanh", "softmax"};
+inline constexpr std::string_view activation_names[] = {"linear", "relu",  "leaky_relu", "elu",  "sigmoid",
+                                                        "tanh",   "relu6", "silu",       "gelu", "softmax"};
 
 /// Keras's name of an activation: "relu".
 constexpr std::string_view name_of(const Activation& activation) {
   return activation_names[static_cast<int>(activation.kind)];
+}
+
+/// The derivative follows from the input x and not from the output y: a function that falls and rises takes
+/// the same value twice.
+constexpr bool derivative_needs_input(Activation::Kind kind) {
+  return kind == Activation::Kind::silu || kind == Activation::Kind::gelu;
 }
 
 }}  // namespace strata::STRATA_ABI

@@ -121,9 +121,10 @@ class Backend {
   /// y may be x.
   virtual void activation(const Activation& f, std::int64_t rows, std::int64_t channels, const T* x,
                           T* y) = 0;
-  /// dx from the output y; dx may be dy.
-  virtual void activation_backward(const Activation& f, std::int64_t rows, std::int64_t channels, const T* y,
-                                   const T* dy, T* dx) = 0;
+  /// dx from the input x where `derivative_needs_input`, else from the output y; the other may be null. dx
+  /// may be dy.
+  virtual void activation_backward(const Activation& f, std::int64_t rows, std::int64_t channels, const T* x,
+                                   const T* y, const T* dy, T* dx) = 0;
   /// y = scale * x + offset; y may be x.
   virtual void affine(std::int64_t count, T scale, T offset, const T* x, T* y) = 0;
   /// y += alpha * x.

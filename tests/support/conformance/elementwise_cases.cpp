@@ -37,21 +37,29 @@ void activation_cases(Cases& cases, const Activation& f) {
       const std::string description = concat("[", rows, ",", channels, "]");
       forward(description, rows, channels, cases.random(count, -6, 6));
 
-      Operand y = cases.random(count, softmax || f.kind == Activation::Kind::sigmoid ? 0.001 : -0.999, 0.999);
+      // The output, or the input where the derivative needs that; the other is null.
+      const bool from_input = derivative_needs_input(f.kind), relu6 = f.kind == Activation::Kind::relu6;
+      Operand y = from_input
+                      ? cases.random(count, -6, 6)
+                      : cases.random(count, softmax || f.kind == Activation::Kind::sigmoid ? 0.001 : -0.999,
+                                     relu6 ? 7 : 0.999);
       for (std::int64_t i = 0; i < count; ++i) {
         float& value = y.values[static_cast<std::size_t>(i)];
         if (softmax) value *= 2.0f / static_cast<float>(channels);
-        if (f.kind == Activation::Kind::relu) value = value < 0 ? 0 : value;
+        if (f.kind == Activation::Kind::relu || relu6) value = value < 0 ? 0 : value;
+        if (relu6) value = value > 6 ? 6 : value;
       }
       cases.add("activation_backward", name + " " + description,
                 {y, cases.random(count), cases.output(count)},
                 [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
-                  backend.activation_backward(f, rows, channels, a[0], a[1], a[2]);
+                  T* const null = nullptr;
+                  backend.activation_backward(f, rows, channels, from_input ? a[0] : null,
+                                              from_input ? null : a[0], a[1], a[2]);
                 },
                 {.elementwise = true, .floor = softmax ? 0.05 : 0.01});
       cases.add("activation_backward", name + " in place, " + description, {y, cases.random_output(count)},
                 [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
-                  backend.activation_backward(f, rows, channels, a[0], a[1], a[1]);
+                  backend.activation_backward(f, rows, channels, a[0], a[0], a[1], a[1]);
                 },
                 {.elementwise = true, .floor = softmax ? 0.05 : 0.01});
     }
@@ -77,7 +85,8 @@ void activation_cases(Cases& cases, const Activation& f) {
 void elementwise_cases(Cases& cases) {
   for (const Activation& f :
        {Activation::linear, Activation::relu, Activation::leaky_relu(0.2), Activation::leaky_relu(1.5),
-        Activation::elu, Activation::sigmoid, Activation::tanh, Activation::softmax})
+        Activation::elu, Activation::sigmoid, Activation::tanh, Activation::relu6, Activation::silu,
+        Activation::gelu, Activation::softmax})
     activation_cases(cases, f);
 
   for (const std::int64_t rows : {0, 1, 7, 1000, 40001})

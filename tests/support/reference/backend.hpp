@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <numbers>
 #include <vector>
 
 #include <strata/tensor/backend.hpp>
@@ -185,14 +186,15 @@ class ReferenceBackend final : public Backend<T> {
     store(values, y);
   }
 
-  void activation_backward(const Activation& f, Int rows, Int channels, const T* y, const T* dy,
+  void activation_backward(const Activation& f, Int rows, Int channels, const T* x, const T* y, const T* dy,
                            T* dx) override {
-    const Access access(memory_, {y, dy, dx});
+    const Access access(memory_, {x, y, dy, dx});
+    const T* const from = derivative_needs_input(f.kind) ? x : y;
     for (Int r = 0; r < rows; ++r) {
       double dot = 0;  // sum of y * dy over the channels, for softmax
-      for (Int i = r * channels; i < (r + 1) * channels; ++i) dot += double(y[i]) * double(dy[i]);
+      for (Int i = r * channels; i < (r + 1) * channels; ++i) dot += double(from[i]) * double(dy[i]);
       for (Int i = r * channels; i < (r + 1) * channels; ++i) {
-        const double value = y[i], gradient = dy[i];
+        const double value = from[i], gradient = dy[i];
         switch (f.kind) {
           case Activation::Kind::linear:
             dx[i] = T(gradient);
@@ -212,6 +214,17 @@ class ReferenceBackend final : public Backend<T> {
           case Activation::Kind::tanh:
             dx[i] = T((1 - value * value) * gradient);
             break;
+          case Activation::Kind::relu6:
+            dx[i] = T(value > 0 && value < 6 ? gradient : 0);
+            break;
+          case Activation::Kind::silu:
+            dx[i] = T(sigmoid(value) * (1 + value * sigmoid(-value)) * gradient);
+            break;
+          case Activation::Kind::gelu: {
+            const double density = std::exp(-value * value / 2) / std::sqrt(2 * std::numbers::pi);
+            dx[i] = T((normal_cdf(value) + value * density) * gradient);
+            break;
+          }
           case Activation::Kind::softmax:
             dx[i] = T(value * (gradient - dot));
             break;
@@ -490,11 +503,18 @@ class ReferenceBackend final : public Backend<T> {
         return sigmoid(x);
       case Activation::Kind::tanh:
         return std::tanh(x);
+      case Activation::Kind::relu6:
+        return x < 0 ? 0 : x > 6 ? 6 : x;
+      case Activation::Kind::silu:
+        return x * sigmoid(x);
+      case Activation::Kind::gelu:
+        return x * normal_cdf(x);
       default:
         return x;
     }
   }
   static double sigmoid(double x) { return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x)); }
+  static double normal_cdf(double x) { return std::erfc(-x / std::numbers::sqrt2) / 2; }
   /// Softmax in place; returns log(sum(exp)).
   static double softmax(double* row, Int channels) {
     double top = -std::numeric_limits<double>::infinity(), sum = 0;
