@@ -202,8 +202,8 @@ TEST_CASE("A weight serves convolutions of different tiles, in either direction"
     context->conv2d_backward_input(g, dy.data(), fresh, expected_dx.data());
     context->conv2d_backward_input(g, dy.data(), kept, dx.data());
     INFO("images of " << size << " x " << size);
-    CHECK(y == expected_y);
-    CHECK(dx == expected_dx);
+    CHECK((y == expected_y));
+    CHECK((dx == expected_dx));
   }
   for (std::vector<int>* used : {&tiles, &back_tiles}) {  // else this shows nothing
     std::sort(used->begin(), used->end());
