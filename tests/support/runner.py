@@ -296,6 +296,18 @@ def step_weights():
     suite("weights", ["bash", "tests/weights/run"])
 
 
+def step_fuzz():
+    """Every reader keeps to strata::Error for ten seconds of mutated files."""
+    names = [os.path.basename(path)[:-4] for path in sorted(glob.glob("tests/fuzz/*.cpp"))]
+    names.remove("main")
+    failed = build("fuzz", "build", [f"fuzz_{name}" for name in names])
+    for name in names:
+        if f"fuzz_{name}" not in failed:
+            start = time.monotonic()
+            totals.check(f"fuzz: {name}", command_error([f"build/tests/fuzz/{name}", "10"], timeout=120))
+            line(f"fuzz: {name}", "", start)
+
+
 def step_asan():
     programs = configure("build/asan", "asan")
     run_programs("build/asan", programs, "asan: ", ["~[slow]"],
@@ -325,6 +337,8 @@ def main():
     sanitizers = {"asan": step_asan, "tsan": step_tsan}
     if options.sanitizers or options.filter in sanitizers:
         steps.update(sanitizers)
+    if os.environ.get("CI") or options.filter == "fuzz":
+        steps["fuzz"] = step_fuzz
     programs = configure("build", "release")
     chosen = [program for program in programs if options.filter in program]
     steps = [name for name in steps if options.filter in name]
