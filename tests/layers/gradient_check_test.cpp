@@ -29,6 +29,8 @@ void conv2d() {
              {{6, 7, 3}});
   layer_test(Conv2D64({.filters = 3, .kernel_size = 3, .padding = Padding::same, .use_bias = false}),
              {{4, 4, 3}});
+  layer_test(Conv2D64({.filters = 6, .kernel_size = 3, .padding = Padding::same, .groups = 2}), {{4, 5, 4}});
+  layer_test(Conv2D64({.filters = 6, .kernel_size = {2, 3}, .strides = 2, .groups = 3}), {{5, 6, 3}});
   for (const Activation& activation : activations)
     layer_test(Conv2D64({.filters = 3, .kernel_size = 1, .activation = activation}), {{3, 2, 3}});
 }

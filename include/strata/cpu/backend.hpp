@@ -10,8 +10,8 @@ namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 /// Backend<float> on the CPU: splits the work into tasks of fixed size, which the pool's threads take, and
 /// calls kernels for them. A context is a view of the device and costs nothing; what was called is done. What
-/// belongs together is defined together: convolution.ipp, elementwise.ipp, normalization.ipp, pooling.ipp,
-/// training.ipp.
+/// belongs together is defined together: convolution.ipp, elementwise.ipp, grouped_convolution.ipp,
+/// normalization.ipp, pooling.ipp, training.ipp.
 class CpuBackend final : public HostBackend<float> {
  public:
   CpuBackend(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels, const PlanLimits& limits)
@@ -83,6 +83,13 @@ class CpuBackend final : public HostBackend<float> {
   void winograd(const ConvolutionPlan& plan, const Conv2DGeometry& g, const float* x,
                 const WeightView<float>& kernel, bool flip, const OutputEpilogue& epilogue, float* y);
 
+  // grouped_convolution.ipp: what the three passes do for more than one group.
+  void grouped_conv2d(const Conv2DGeometry& g, const float* x, const float* kernel,
+                      const Epilogue<float>& epilogue, float* y);
+  void grouped_backward_input(const Conv2DGeometry& g, const float* dy, const float* kernel, float* dx);
+  void grouped_backward_kernel(const Conv2DGeometry& g, const float* x, const float* dy,
+                               Gradient<float> dkernel);
+
   /// Sum of part(begin, count) over parts of a fixed size, each computed by one thread.
   double sum_parts(std::int64_t count, FunctionRef<double(std::int64_t, std::int64_t)> part);
 
@@ -97,6 +104,7 @@ class CpuBackend final : public HostBackend<float> {
 #if STRATA_HEADER_ONLY
 #include <strata/cpu/convolution.ipp>
 #include <strata/cpu/elementwise.ipp>
+#include <strata/cpu/grouped_convolution.ipp>
 #include <strata/cpu/normalization.ipp>
 #include <strata/cpu/pooling.ipp>
 #include <strata/cpu/training.ipp>

@@ -83,6 +83,7 @@ STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x, W
     return;
   }
 
+  if (g.groups > 1) return grouped_conv2d(g, x, kernel.data, epilogue, y);
   const PatchMatrix patches = patches_of(g, x);
   RightFactor b{kernel.data, patches.columns(), g.out_c, kernels_.panel(), g.out_c};
   std::shared_ptr<const Buffer> packed;
@@ -116,6 +117,7 @@ STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x, W
 
 STRATA_INLINE void CpuBackend::conv2d_backward_input(const Conv2DGeometry& g, const float* dy,
                                                      WeightView<float> kernel, float* dx) {
+  if (g.groups > 1) return grouped_backward_input(g, dy, kernel.data, dx);
   const Conv2DGeometry t = transposed(g);
   if (const ConvolutionPlan plan = plan_convolution(t, false, kernels_, limits_); plan.tile != 0)
     return winograd(plan, t, dy, kernel, true, {nullptr, 1.f, false}, dx);
@@ -181,6 +183,7 @@ STRATA_INLINE void CpuBackend::conv2d_backward_input(const Conv2DGeometry& g, co
 
 STRATA_INLINE void CpuBackend::conv2d_backward_kernel(const Conv2DGeometry& g, const float* x,
                                                       const float* dy, Gradient<float> dkernel) {
+  if (g.groups > 1) return grouped_backward_kernel(g, x, dy, dkernel);
   const ConvolutionPlan plan = plan_kernel_gradient(g, kernels_, limits_);
   if (plan.tile != 0)
     return winograd_kernel_gradient({pool_, workspace_, kernels_}, plan, g, x, dy, dkernel.data,

@@ -22,6 +22,13 @@ struct PoolRow {
   long window_h;  ///< rows of the window inside the image
 };
 
+/// One row of a depthwise convolution, in elements: see depthwise_kernels.hpp.
+struct DepthwiseRow {
+  long in_w, channels, out_w, kernel_w, stride_w, dilation_w, pad_left;
+  long taps_h;    ///< rows of the kernel inside the image
+  long tap_step;  ///< from one of their input rows to the next
+};
+
 /// Images side by side on planes of down x across, `pitch` apart, so that small images share tiles. Planes of
 /// one image are the ordinary case.
 struct ImagePlane {
@@ -111,6 +118,11 @@ struct KernelTable {
   void (*average_pool)(const PoolRow& row, const float* x, float* y);
   void (*max_pool_backward)(const PoolRow& row, const float* x, const float* y, const float* dy, float* dx);
   void (*average_pool_backward)(const PoolRow& row, const float* dy, float* dx);
+
+  // depthwise_kernels.hpp: one row of output
+  void (*depthwise)(const DepthwiseRow& row, const float* x, const float* kernel, float* y);
+  void (*depthwise_backward_input)(const DepthwiseRow& row, const float* dy, const float* kernel, float* dx);
+  void (*depthwise_backward_kernel)(const DepthwiseRow& row, const float* x, const float* dy, float* dkernel);
 
   // optimizer_kernels.hpp
   void (*sgd)(const OptimizerCoefficients& c, long count, const float* gradient, float* value,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <strata/cpu/depthwise_kernels.hpp>
 #include <strata/cpu/elementwise_kernels.hpp>
 #include <strata/cpu/kernel_table.hpp>
 #include <strata/cpu/micro_kernel.hpp>
@@ -68,6 +69,9 @@ extern const KernelTable table;
         .average_pool = average_pool,
         .max_pool_backward = max_pool_backward,
         .average_pool_backward = average_pool_backward,
+        .depthwise = depthwise,
+        .depthwise_backward_input = depthwise_backward_input,
+        .depthwise_backward_kernel = depthwise_backward_kernel,
         .sgd = sgd,
         .rmsprop = rmsprop,
         .adam = adam,

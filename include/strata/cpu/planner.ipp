@@ -52,8 +52,9 @@ STRATA_INLINE Conv2DGeometry transposed(const Conv2DGeometry& g) {
 
 inline bool winograd_serves(const Conv2DGeometry& g) {
   const auto padding_fits = [](std::int64_t pad) { return pad >= 0 && pad <= 2; };
-  return g.kernel_h == 3 && g.kernel_w == 3 && g.stride_h == 1 && g.stride_w == 1 && g.dilation_h == 1 &&
-         g.dilation_w == 1 && padding_fits(g.pad_top) && padding_fits(g.pad_left) && g.batch > 0;
+  return g.groups == 1 && g.kernel_h == 3 && g.kernel_w == 3 && g.stride_h == 1 && g.stride_w == 1 &&
+         g.dilation_h == 1 && g.dilation_w == 1 && padding_fits(g.pad_top) && padding_fits(g.pad_left) &&
+         g.batch > 0;
 }
 
 inline double multiply_cost(std::int64_t blocks, int rows, std::int64_t k, std::int64_t panels) {

@@ -31,22 +31,25 @@ void for_taps(const Conv2DGeometry& g, Taps taps, F f) {
       }
 }
 
-/// From an image [in_h * in_w, in_c] the matrix [out_h * out_w, taps * in_c] of what each output pixel sees.
-template <class T>
-Matrix<T> im2col(const Conv2DGeometry& g, Taps taps, MatrixMap<const T> image) {
-  Matrix<T> columns = Matrix<T>::Zero(g.out_h * g.out_w, taps.count * g.in_c);
+/// From columns of an image [in_h * in_w, channels] the matrix [out_h * out_w, taps * channels] of what each
+/// output pixel sees.
+template <class T, class Image>
+Matrix<T> im2col(const Conv2DGeometry& g, Taps taps, const Image& image) {
+  const Index channels = image.cols();
+  Matrix<T> columns = Matrix<T>::Zero(g.out_h * g.out_w, taps.count * channels);
   for_taps(g, taps, [&](Index out, Index tap, Index in) {
-    columns.row(out).segment(tap * g.in_c, g.in_c) = image.row(in);
+    columns.row(out).segment(tap * channels, channels) = image.row(in);
   });
   return columns;
 }
 
 /// The transpose of im2col: adds every element of the columns to the input pixel it was copied from.
-template <class T>
-void col2im(const Conv2DGeometry& g, const Matrix<T>& columns, MatrixMap<T> image) {
+template <class T, class Image>
+void col2im(const Conv2DGeometry& g, const Matrix<T>& columns, Image&& image) {
+  const Index channels = image.cols();
   image.setZero();
   for_taps(g, all_taps(g), [&](Index out, Index tap, Index in) {
-    image.row(in) += columns.row(out).segment(tap * g.in_c, g.in_c);
+    image.row(in) += columns.row(out).segment(tap * channels, channels);
   });
 }
 
@@ -59,10 +62,19 @@ template <class T>
 MatrixMap<T> output_image(const Conv2DGeometry& g, T* y, Index n) {
   return {y + n * g.out_h * g.out_w * g.out_c, g.out_h * g.out_w, g.out_c};
 }
-/// A kernel [kernel_h, kernel_w, in_c, out_c] as a matrix [taps * in_c, out_c].
+/// A kernel [kernel_h, kernel_w, in_c / groups, out_c] as a matrix [taps * in_c / groups, out_c].
 template <class T>
 MatrixMap<T> kernel_matrix(const Conv2DGeometry& g, T* kernel) {
-  return {kernel, g.kernel_h * g.kernel_w * g.in_c, g.out_c};
+  return {kernel, g.kernel_h * g.kernel_w * g.group_in(), g.out_c};
+}
+/// The columns of a group: of an input, and of an output or a kernel.
+template <class M>
+auto inputs_of(const Conv2DGeometry& g, Index group, M&& matrix) {
+  return matrix.middleCols(group * g.group_in(), g.group_in());
+}
+template <class M>
+auto outputs_of(const Conv2DGeometry& g, Index group, M&& matrix) {
+  return matrix.middleCols(group * g.group_out(), g.group_out());
 }
 
 /// y = epilogue(im2col(x) * kernel)
@@ -80,9 +92,11 @@ void conv2d(ThreadPool& pool, const Conv2DGeometry& g, const T* x, const T* kern
                                .stride_h = 2,
                                .stride_w = 2};
   pool.run(g.batch, [&](Index n, int) {
-    const Matrix<T> columns = im2col<T>(g, all_taps(g), input_image(g, x, n));
     const auto convolve_into = [&](MatrixMap<T> image) {
-      image.noalias() = columns * kernel_matrix(g, kernel);
+      for (Index group = 0; group < g.groups; ++group)
+        outputs_of(g, group, image).noalias() =
+            im2col<T>(g, all_taps(g), inputs_of(g, group, input_image(g, x, n))) *
+            outputs_of(g, group, kernel_matrix(g, kernel));
       finish<T>(epilogue, {image.data(), image.rows(), image.cols()});
     };
     if (epilogue.max_pool_2x2) {
@@ -99,8 +113,11 @@ void conv2d(ThreadPool& pool, const Conv2DGeometry& g, const T* x, const T* kern
 template <class T>
 void conv2d_backward_input(ThreadPool& pool, const Conv2DGeometry& g, const T* dy, const T* kernel, T* dx) {
   pool.run(g.batch, [&](Index n, int) {
-    const Matrix<T> columns = output_image(g, dy, n) * kernel_matrix(g, kernel).transpose();
-    col2im<T>(g, columns, input_image(g, dx, n));
+    for (Index group = 0; group < g.groups; ++group) {
+      const Matrix<T> columns = outputs_of(g, group, output_image(g, dy, n)) *
+                                outputs_of(g, group, kernel_matrix(g, kernel)).transpose();
+      col2im<T>(g, columns, inputs_of(g, group, input_image(g, dx, n)));
+    }
   });
 }
 
@@ -110,10 +127,13 @@ template <class T>
 void conv2d_backward_kernel(ThreadPool& pool, const Conv2DGeometry& g, const T* x, const T* dy,
                             Gradient<T> dkernel) {
   pool.run(g.kernel_h * g.kernel_w, [&](Index tap, int) {
-    auto gradient = kernel_matrix(g, dkernel.data).middleRows(tap * g.in_c, g.in_c);
+    auto gradient = kernel_matrix(g, dkernel.data).middleRows(tap * g.group_in(), g.group_in());
     if (!dkernel.accumulate) gradient.setZero();
     for (Index n = 0; n < g.batch; ++n)
-      gradient.noalias() += im2col<T>(g, {tap, 1}, input_image(g, x, n)).transpose() * output_image(g, dy, n);
+      for (Index group = 0; group < g.groups; ++group)
+        outputs_of(g, group, gradient).noalias() +=
+            im2col<T>(g, {tap, 1}, inputs_of(g, group, input_image(g, x, n))).transpose() *
+            outputs_of(g, group, output_image(g, dy, n));
   });
 }
 

@@ -10,6 +10,7 @@ struct Conv2DOptions {
   Size2D strides = 1;
   Padding padding = Padding::valid;
   Size2D dilation_rate = 1;
+  std::int64_t groups = 1;
   Activation activation = Activation::linear;
   bool use_bias = true;
   Initializer kernel_initializer = initializers::glorot_uniform();
@@ -24,6 +25,7 @@ struct Conv2DOptions {
     f("strides", strides);
     f("padding", padding);
     f("dilation_rate", dilation_rate);
+    f("groups", groups);
     f("activation", activation);
     f("use_bias", use_bias);
     f("kernel_initializer", kernel_initializer);
@@ -33,7 +35,7 @@ struct Conv2DOptions {
 };
 
 /// 2D convolution (cross-correlation), bias and activation. Shapes: [batch,h,w,c] -> [batch,h',w',filters];
-/// kernel [kernel_h,kernel_w,c,filters], bias [filters]. Source: Keras's Conv2D.
+/// kernel [kernel_h,kernel_w,c/groups,filters], bias [filters]. Source: Keras's Conv2D.
 template <class T>
 class Conv2DImpl final : public LayerBase<Conv2DImpl<T>, T, Conv2DOptions> {
  public:
@@ -44,14 +46,16 @@ class Conv2DImpl final : public LayerBase<Conv2DImpl<T>, T, Conv2DOptions> {
   Shape output_shape(Shapes inputs) const override {
     const Conv2DGeometry g = geometry(this->single(inputs), 1);
     if (this->built())
-      require<ShapeError>(inputs[0][2] == kernel_->shape()[2], this->who(), "expected ", kernel_->shape()[2],
-                          " input channels, found ", inputs[0][2], " (input shape ", inputs[0], ")");
+      require<ShapeError>(g.group_in() == kernel_->shape()[2], this->who(), "expected ",
+                          kernel_->shape()[2] * g.groups, " input channels, found ", inputs[0][2],
+                          " (input shape ", inputs[0], ")");
     return {g.out_h, g.out_w, g.out_c};
   }
   void build(Shapes inputs) override {
     const auto& o = this->options();
-    kernel_ = this->add_weight("kernel", {o.kernel_size.height, o.kernel_size.width, inputs[0][2], o.filters},
-                               o.kernel_initializer, o.kernel_regularizer);
+    kernel_ = this->add_weight(
+        "kernel", {o.kernel_size.height, o.kernel_size.width, inputs[0][2] / o.groups, o.filters},
+        o.kernel_initializer, o.kernel_regularizer);
     if (o.use_bias) bias_ = this->add_weight("bias", {o.filters}, o.bias_initializer);
   }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
@@ -81,7 +85,7 @@ class Conv2DImpl final : public LayerBase<Conv2DImpl<T>, T, Conv2DOptions> {
   Conv2DGeometry geometry(const Shape& input, std::int64_t batch) const {
     const auto& o = this->options();
     return ops::conv2d_geometry(this->who(), input, o.filters,
-                                {o.kernel_size, o.strides, o.dilation_rate, o.padding}, batch);
+                                {o.kernel_size, o.strides, o.dilation_rate, o.padding, o.groups}, batch);
   }
   Conv2DGeometry geometry(const Shape& x) const { return geometry(x.without_batch(), x[0]); }
 

@@ -28,6 +28,7 @@ namespace ops {
 struct Window {
   Size2D size, strides = 1, dilation = 1;
   Padding padding = Padding::valid;
+  std::int64_t groups = 1;  ///< of channels; convolutions only
 };
 
 namespace detail {
@@ -67,6 +68,9 @@ inline Conv2DGeometry conv2d_geometry(const std::string& who, const Shape& input
   detail::require_images(who, input);
   require<ConfigError>(filters > 0, who, "expected filters of at least 1, found ", filters);
   require<ShapeError>(input[2] > 0, who, "expected images of one or more channels, found ", input);
+  require<ConfigError>(window.groups > 0 && input[2] % window.groups == 0 && filters % window.groups == 0,
+                       who, "expected groups that divide ", input[2], " input channels and ", filters,
+                       " filters, found ", window.groups);
   const auto [out_h, top, padded_h] =
       detail::window_extent(who, "height", input[0], window.size.height, window.strides.height,
                             window.dilation.height, window.padding);
@@ -87,7 +91,8 @@ inline Conv2DGeometry conv2d_geometry(const std::string& who, const Shape& input
           .dilation_h = window.dilation.height,
           .dilation_w = window.dilation.width,
           .pad_top = top,
-          .pad_left = left};
+          .pad_left = left,
+          .groups = window.groups};
 }
 
 /// Geometry of a pooling of `input` [h,w,c] (no batch axis).

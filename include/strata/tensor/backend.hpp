@@ -95,7 +95,7 @@ class Backend {
   virtual void zero(void* device, std::size_t bytes) = 0;
   virtual void synchronize() = 0;
 
-  // --- convolution: x [n,h,w,ci], kernel [kh,kw,ci,co] ---
+  // --- convolution: x [n,h,w,ci], kernel [kh,kw,ci/groups,co] ---
   virtual void conv2d(const Conv2DGeometry& g, const T* x, WeightView<T> kernel, const Epilogue<T>& epilogue,
                       T* y) = 0;
   virtual void conv2d_backward_input(const Conv2DGeometry& g, const T* dy, WeightView<T> kernel, T* dx) = 0;

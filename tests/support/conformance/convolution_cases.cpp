@@ -19,18 +19,19 @@ const Activation activations[] = {Activation::linear,        Activation::relu,  
 std::string describe(const Conv2DGeometry& g) {
   return concat("[", g.batch, ",", g.in_h, ",", g.in_w, ",", g.in_c, "] to [", g.out_h, ",", g.out_w, ",",
                 g.out_c, "] by ", g.kernel_h, "x", g.kernel_w, ", strides ", g.stride_h, ",", g.stride_w,
-                ", dilation ", g.dilation_h, ",", g.dilation_w, ", padding ", g.pad_top, ",", g.pad_left);
+                ", dilation ", g.dilation_h, ",", g.dilation_w, ", padding ", g.pad_top, ",", g.pad_left,
+                g.groups > 1 ? concat(", ", g.groups, " groups") : "");
 }
 
 void forward(Cases& cases, const Conv2DGeometry& g, bool bias, const Activation& activation, bool pool,
              double scale = 1) {
   const std::int64_t outputs = g.batch * (pool ? (g.out_h / 2) * (g.out_w / 2) : g.out_h * g.out_w) * g.out_c;
-  const double size = scale / std::sqrt(double(g.kernel_h * g.kernel_w * g.in_c));
+  const double size = scale / std::sqrt(double(g.kernel_h * g.kernel_w * g.group_in()));
   cases.add("conv2d",
             concat(describe(g), bias ? ", bias, " : ", ", name_of(activation), pool ? ", pooled" : "",
                    scale != 1 ? concat(", scale ", scale) : ""),
             {cases.random(g.batch * g.in_h * g.in_w * g.in_c, -scale, scale),
-             cases.random(g.kernel_h * g.kernel_w * g.in_c * g.out_c, -size, size),
+             cases.random(g.kernel_h * g.kernel_w * g.group_in() * g.out_c, -size, size),
              bias ? cases.random(g.out_c) : cases.null(), cases.output(outputs)},
             [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
               backend.conv2d(g, a[0], {a[1]}, {a[2], activation, pool}, a[3]);
@@ -40,7 +41,7 @@ void forward(Cases& cases, const Conv2DGeometry& g, bool bias, const Activation&
 
 void backward(Cases& cases, const Conv2DGeometry& g) {
   const std::int64_t x = g.batch * g.in_h * g.in_w * g.in_c, y = g.batch * g.out_h * g.out_w * g.out_c;
-  const std::int64_t kernel = g.kernel_h * g.kernel_w * g.in_c * g.out_c;
+  const std::int64_t kernel = g.kernel_h * g.kernel_w * g.group_in() * g.out_c;
   const bool large = g.flops() > 30'000'000;
   cases.add("conv2d_backward_input", describe(g), {cases.random(y), cases.random(kernel), cases.output(x)},
             [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
@@ -104,6 +105,35 @@ void convolution_cases(Cases& cases) {
   all({40, 1, 2}, 3, {.size = 3, .padding = Padding::same}, 1);
   all({5, 5, 3}, 4, {.size = 3, .padding = Padding::same}, 0);
 
+  // Groups of several channels, and depthwise with one, two and three outputs per input.
+  for (const Padding padding : paddings) {
+    for (const std::int64_t groups : {2, 4})
+      for (const std::int64_t stride : {1, 2})
+        for (const std::int64_t size : {1, 3})
+          all({9, 8, 8}, 4 * groups, {.size = size, .strides = stride, .padding = padding, .groups = groups},
+              2);
+    all({9, 10, 6}, 9, {.size = {3, 2}, .dilation = {1, 2}, .padding = padding, .groups = 3}, 2);
+    for (const std::int64_t channels : {1, 3, 8, 17, 64})
+      for (const std::int64_t multiplier : {1, 2, 3})
+        for (const std::int64_t stride : {1, 2}) {
+          const std::int64_t filters = channels * multiplier;
+          all({13, 11, channels}, filters,
+              {.size = 3, .strides = stride, .padding = padding, .groups = channels}, 2);
+          all({9, 8, channels}, filters,
+              {.size = {5, 2}, .strides = {stride, 3}, .padding = padding, .groups = channels}, 1);
+          all({10, 7, channels}, filters,
+              {.size = {2, 3},
+               .strides = {stride, 1},
+               .dilation = {1, 2},
+               .padding = padding,
+               .groups = channels},
+              3);
+        }
+  }
+  all({2, 3, 8}, 8, {.size = 5, .padding = Padding::same, .groups = 8}, 2);
+  all({5, 5, 8}, 8, {.size = 3, .padding = Padding::same, .groups = 8}, 0);
+  all({5, 5, 8}, 8, {.size = 3, .padding = Padding::same, .groups = 2}, 0);
+
   for (const Activation& activation : activations)
     for (const bool bias : {false, true})
       for (const bool pool : {false, true}) {
@@ -130,6 +160,8 @@ void convolution_cases(Cases& cases) {
   all({9, 9, 512}, 512, three, 1);
   all({9, 9, 256}, 512, three, 2);
   all({4, 4, 512}, 128, three, 2);
+  // A layer of MobileNet.
+  all({56, 56, 64}, 64, {.size = 3, .padding = Padding::same, .groups = 64}, 2);
 }
 
 void pooling_cases(Cases& cases) {

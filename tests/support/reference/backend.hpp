@@ -48,10 +48,10 @@ class ReferenceBackend final : public Backend<T> {
     for (Int n = 0; n < g.batch; ++n) {
       std::fill(image.begin(), image.end(), 0.0);
       for_taps(g, [&](Int in, Int tap, Int out) {
-        for (Int ci = 0; ci < g.in_c; ++ci)
+        for (Int ci = 0; ci < g.group_in(); ++ci)
           for (Int co = 0; co < g.out_c; ++co)
-            image[out * g.out_c + co] += double(x[(n * g.in_h * g.in_w + in) * g.in_c + ci]) *
-                                         double(kernel.data[(tap * g.in_c + ci) * g.out_c + co]);
+            image[out * g.out_c + co] += double(x[(n * g.in_h * g.in_w + in) * g.in_c + first(g, co) + ci]) *
+                                         double(kernel.data[(tap * g.group_in() + ci) * g.out_c + co]);
       });
       finish(epilogue, g.out_h * g.out_w, g.out_c, image);
       if (!epilogue.max_pool_2x2) {
@@ -78,13 +78,11 @@ class ReferenceBackend final : public Backend<T> {
     for (Int n = 0; n < g.batch; ++n) {
       std::fill(image.begin(), image.end(), 0.0);
       for_taps(g, [&](Int in, Int tap, Int out) {
-        for (Int ci = 0; ci < g.in_c; ++ci) {
-          double sum = 0;
+        for (Int ci = 0; ci < g.group_in(); ++ci)
           for (Int co = 0; co < g.out_c; ++co)
-            sum += double(dy[(n * g.out_h * g.out_w + out) * g.out_c + co]) *
-                   double(kernel.data[(tap * g.in_c + ci) * g.out_c + co]);
-          image[in * g.in_c + ci] += sum;
-        }
+            image[in * g.in_c + first(g, co) + ci] +=
+                double(dy[(n * g.out_h * g.out_w + out) * g.out_c + co]) *
+                double(kernel.data[(tap * g.group_in() + ci) * g.out_c + co]);
       });
       store(image, dx + n * g.in_h * g.in_w * g.in_c);
     }
@@ -93,13 +91,13 @@ class ReferenceBackend final : public Backend<T> {
   void conv2d_backward_kernel(const Conv2DGeometry& g, const T* x, const T* dy,
                               Gradient<T> dkernel) override {
     const Access access(memory_, {x, dy, dkernel.data});
-    std::vector<double> sums(g.kernel_h * g.kernel_w * g.in_c * g.out_c);
+    std::vector<double> sums(g.kernel_h * g.kernel_w * g.group_in() * g.out_c);
     for (Int n = 0; n < g.batch; ++n)
       for_taps(g, [&](Int in, Int tap, Int out) {
-        for (Int ci = 0; ci < g.in_c; ++ci)
+        for (Int ci = 0; ci < g.group_in(); ++ci)
           for (Int co = 0; co < g.out_c; ++co)
-            sums[(tap * g.in_c + ci) * g.out_c + co] +=
-                double(x[(n * g.in_h * g.in_w + in) * g.in_c + ci]) *
+            sums[(tap * g.group_in() + ci) * g.out_c + co] +=
+                double(x[(n * g.in_h * g.in_w + in) * g.in_c + first(g, co) + ci]) *
                 double(dy[(n * g.out_h * g.out_w + out) * g.out_c + co]);
       });
     store(sums, dkernel);
@@ -476,6 +474,9 @@ class ReferenceBackend final : public Backend<T> {
       for (Int c = 0; c < channels; ++c) sums[c] += f(r * channels + c, c);
     return sums;
   }
+
+  /// The first input channel that output channel `co` reads.
+  static Int first(const Conv2DGeometry& g, Int co) { return co / g.group_out() * g.group_in(); }
 
   /// Adds the bias and applies the activation.
   static void finish(const Epilogue<T>& epilogue, Int rows, Int channels, std::vector<double>& values) {
