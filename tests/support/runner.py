@@ -14,7 +14,7 @@ JOBS = len(os.sched_getaffinity(0))
 EIGEN = "/usr/include/eigen3"
 THREADED = re.compile(r"parallel|pool|loader|prefetch|dataset|generator|threads")
 EPILOG = """FILTER runs only what contains this text: a test program (core/, parallel_test), a step (format, structure,
-headers, docs, examples, bench, packaging, weights, asan, tsan) or, where neither fits, the name or [tag] of a test case.
+headers, docs, examples, bench, packaging, weights, fuzz, asan, tsan) or, where neither fits, the name or [tag] of a test case.
 Tests on real data look for its folder in the variable STRATA_DATA and are skipped without it. The last line is
 `N passed, N failed, N skipped`; before it comes one line `skip: reason` per skip."""
 

@@ -51,7 +51,7 @@ inline void activate_backward(Function f, float slope, long count, const float* 
     case Function::tanh:
       return map(count, from, dy, dx, [](Vec v, Vec d) { return d * (1.f - v * v); });
     case Function::relu6:
-      return map(count, from, dy, dx, [](Vec v, Vec d) { return (v > 0.f) & (v < 6.f) ? d : Vec{}; });
+      return map(count, from, dy, dx, [](Vec v, Vec d) { return ((v > 0.f) & (v < 6.f)) ? d : Vec{}; });
     case Function::silu:
       return map(count, from, dy, dx, [](Vec x, Vec d) {
         const Vec s = sigmoid(x);
