@@ -27,6 +27,18 @@ class Json {
   using Object = std::vector<Member>;
 
   Json() = default;  ///< null
+  // By hand: libstdc++ 12 destroys a variant of these types that it never made where copying one throws.
+  Json(const Json& other) {
+    std::visit(
+        [this](const auto& value) {
+          auto copy = value;
+          value_ = std::move(copy);
+        },
+        other.value_);
+  }
+  Json(Json&&) = default;
+  Json& operator=(const Json& other) { return *this = Json(other); }
+  Json& operator=(Json&&) = default;
   Json(std::nullptr_t) {}
   template <std::same_as<bool> T>
   Json(T value) : value_(value) {}
