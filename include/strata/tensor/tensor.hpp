@@ -55,9 +55,10 @@ class Tensor {
 
   /// Zeros of `shape` on `device` (null: host memory).
   explicit Tensor(Shape shape, DevicePtr device = nullptr) : Tensor(uninitialized(shape, std::move(device))) {
+    if (!data_) return;
     if (device_)
       device_->fill_zero(data_, bytes());
-    else if (data_)
+    else
       std::memset(static_cast<void*>(data_), 0, bytes());
   }
   /// Host tensor with the given values in row-major order. Throws ShapeError where the count does not fit.
