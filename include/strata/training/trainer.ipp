@@ -22,19 +22,13 @@ template <class T>
 STRATA_COLD void Trainer<T>::reset_metrics() {
   samples_ = 0;
   for (auto& metric : options_.metrics) metric.impl().reset();
-  if (scalars_.empty()) return;
-  if (scalars_.device())
+  if (!scalars_.empty())
     device_->fill_zero(total_loss(), static_cast<std::size_t>(1 + metric_count_) * sizeof(double));
-  else
-    std::fill_n(total_loss(), 1 + metric_count_, 0.0);
 }
 
 template <class T>
 STRATA_COLD void Trainer<T>::read_scalars(std::int64_t count, double* to) const {
-  if (scalars_.device())
-    device_->copy_to_host(to, scalars_.data(), static_cast<std::size_t>(count) * sizeof(double));
-  else
-    std::copy_n(scalars_.data(), count, to);
+  device_->copy_to_host(to, scalars_.data(), static_cast<std::size_t>(count) * sizeof(double));
 }
 
 template <class T>
