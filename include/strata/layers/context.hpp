@@ -62,14 +62,9 @@ class BufferPool {
 template <class T>
 class Scratch {
  public:
-  Scratch() = default;
   Scratch(BufferPool<T>& pool, const Shape& shape) : pool_(&pool), tensor_(pool.take(shape)) {}
   Scratch(Scratch&&) noexcept = default;
-  Scratch& operator=(Scratch&& other) noexcept {
-    std::swap(pool_, other.pool_);
-    std::swap(tensor_, other.tensor_);
-    return *this;
-  }
+  Scratch& operator=(Scratch&&) = delete;
   ~Scratch() {
     if (!tensor_.empty()) pool_->give(std::move(tensor_));
   }
@@ -81,7 +76,7 @@ class Scratch {
   TensorView<T> view() const { return {tensor_.data(), tensor_.shape()}; }
 
  private:
-  BufferPool<T>* pool_ = nullptr;
+  BufferPool<T>* pool_;
   mutable Tensor<T> tensor_;  // a const Scratch is memory to write to, as a const pointer is
 };
 

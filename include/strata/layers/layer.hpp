@@ -31,7 +31,8 @@ struct BuildOptions {
   DevicePtr device;
   /// Where given, the values come from elsewhere and are not initialised: called with path and shape of each
   /// weight before there is memory for it, throws WeightError for one that is not expected.
-  std::function<void(const std::string& weight, const Shape& shape)> expect = {};
+  using Expect = std::function<void(const std::string& weight, const Shape& shape)>;
+  Expect expect = {};
 };
 
 /// What a layer does. Derive from `LayerBase` below to write one; use it through a `Layer` handle.

@@ -79,7 +79,7 @@ class RecordedRun final : public RunObserver<T>, public GradientSink<T> {
   STRATA_COLD void after_forward(const std::string& path, const BasicLayerImpl<T>& layer,
                                  TensorView<T> y) override {
     if (is_model(layer)) return;  // its layers were seen
-    Call call{path, layer.class_name(), download(y), {}, {}};
+    Call call{path, layer.class_name(), session_->download(y), {}, {}};
     for (const auto& weight : layer.weights())
       if (weight->trainable() &&
           gradients_.try_emplace(weight.get(), weight->shape(), weight->value().device()).second)
@@ -93,7 +93,7 @@ class RecordedRun final : public RunObserver<T>, public GradientSink<T> {
     if (is_model(layer)) return;
     const std::size_t number = numbers_.at(path);
     for (std::size_t i = 0; i < dx.size(); ++i) {
-      calls_[number].dx.push_back(dx[i] ? download(dx[i]) : Tensor<T>());
+      calls_[number].dx.push_back(dx[i] ? session_->download(dx[i]) : Tensor<T>());
       if (first_ && dx[i]) upload(dx[i], first_->calls_.at(number).dx.at(i));
     }
   }
@@ -105,11 +105,6 @@ class RecordedRun final : public RunObserver<T>, public GradientSink<T> {
 
   static bool is_model(const BasicLayerImpl<T>& layer) {
     return dynamic_cast<const ModelImpl<T>*>(&layer) != nullptr;
-  }
-  Tensor<T> download(TensorView<const T> from) {
-    Tensor<T> out = Tensor<T>::uninitialized(from.shape());
-    session_->backend().download(out.data(), from.data(), out.bytes());
-    return out;
   }
   void upload(TensorView<T> to, const Tensor<T>& from) {
     session_->backend().upload(to.data(), from.data(), from.bytes());

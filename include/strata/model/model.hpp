@@ -48,6 +48,12 @@ class Session {
   }
   Backend<T>& backend() const { return *run_.backend; }
   Scratch<T> scratch(const Shape& shape) { return {buffers_, shape}; }
+  /// A copy of device memory on the host; waits for it.
+  Tensor<T> download(TensorView<const T> from) const {
+    Tensor<T> out = Tensor<T>::uninitialized(from.shape());
+    backend_->download(out.data(), from.data(), out.bytes());
+    return out;
+  }
 
  private:
   std::unique_ptr<Backend<T>> backend_;
@@ -62,9 +68,10 @@ class ModelImpl final : public BasicLayerImpl<T> {
  public:
   using Base = BasicLayerImpl<T>;
 
+  using Expect = BuildOptions::Expect;
+
   /// A sequence; its graph is made when the input shape is known: from an Input or a built model in front, or
   /// at the first data.
-  using Expect = decltype(BuildOptions::expect);
   ModelImpl(std::vector<LayerPtr<T>> sequence, std::string name, std::uint64_t seed,
             const Expect& expect = {});
   ModelImpl(Graph<T> graph, std::string name, std::uint64_t seed, const Expect& expect = {});

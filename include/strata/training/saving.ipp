@@ -29,8 +29,7 @@ template <class T>
 STRATA_COLD std::shared_ptr<ModelImpl<T>> model_from_json(const std::string& class_name,
                                                           const std::string& name, const Json& config,
                                                           std::span<const BasicLayerFactory<T>> custom,
-                                                          const decltype(BuildOptions::expect)& expect,
-                                                          int depth) {
+                                                          const BuildOptions::Expect& expect, int depth) {
   require<DataError>(depth < 32, "[model] models are nested too deeply");
   std::map<std::string, LayerPtr<T>> layers;
   std::vector<LayerPtr<T>> order;
@@ -40,7 +39,7 @@ STRATA_COLD std::shared_ptr<ModelImpl<T>> model_from_json(const std::string& cla
     const std::string layer_name = layer_config.get<std::string>("name");
     LayerPtr<T> layer;
     if (kind == "Sequential" || kind == "Functional") {
-      decltype(BuildOptions::expect) inside;
+      BuildOptions::Expect inside;
       if (expect)
         inside = [&](const std::string& weight, const Shape& shape) {
           expect(layer_name + "/" + weight, shape);
@@ -82,7 +81,7 @@ STRATA_COLD std::shared_ptr<ModelImpl<T>> model_from_json(const std::string& cla
 
 template <class T>
 STRATA_COLD BasicModel<T> root_from_json(const Json& json, std::span<const BasicLayerFactory<T>> custom,
-                                         const decltype(BuildOptions::expect)& expect) {
+                                         const BuildOptions::Expect& expect) {
   const std::string class_name = json.get<std::string>("class_name");
   require<DataError>(class_name == "Sequential" || class_name == "Functional", "[model] '", class_name,
                      "' is not a model");

@@ -108,7 +108,7 @@ class Trainer final : public GradientSink<T> {
   /// Leaves the loss in `step_loss` and adds to the metrics.
   void evaluate_loss(Session<T>& session, const ModelImpl<T>& model, const DeviceBatch<T>& batch,
                      TensorView<const T> prediction, bool logits, T* gradient);
-  void compute_loss(Backend<T>& backend, const DeviceBatch<T>& batch, const BasicLossArguments<T>& arguments);
+  void compute_loss(Session<T>& session, const DeviceBatch<T>& batch, const BasicLossArguments<T>& arguments);
   void update_metrics(Session<T>& session, const DeviceBatch<T>& batch, TensorView<const T> output);
   void add_penalties(Backend<T>& backend, const ModelImpl<T>& model, bool with_gradient);
   void update(Backend<T>& backend);

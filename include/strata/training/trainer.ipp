@@ -156,18 +156,15 @@ STRATA_COLD void Trainer<T>::check(const ModelImpl<T>& model, const DeviceBatch<
 
 // A loss that computes on the host gets host memory, whatever the device.
 template <class T>
-STRATA_COLD void Trainer<T>::compute_loss(Backend<T>& backend, const DeviceBatch<T>& batch,
+STRATA_COLD void Trainer<T>::compute_loss(Session<T>& session, const DeviceBatch<T>& batch,
                                           const BasicLossArguments<T>& arguments) {
   const auto& loss = options_.loss.impl();
   if (loss.on_device() || device_->host_accessible()) return loss.compute(arguments);
-  const auto on_host = [&](TensorView<const T> view) {
-    Tensor<T> out = Tensor<T>::uninitialized(view.shape());
-    backend.download(out.data(), view.data(), out.bytes());
-    return out;
-  };
-  const Tensor<T> prediction = on_host(arguments.prediction), target = on_host(arguments.target);
+  const Tensor<T> prediction = session.download(arguments.prediction),
+                  target = session.download(arguments.target);
   const Tensor<T> weight = batch.sample_weight.to(nullptr);
   const std::int64_t classes = prediction.shape().back();
+  Backend<T>& backend = session.backend();
   Tensor<T> losses({classes ? prediction.size() / classes : 0}), gradient;
   if (arguments.gradient) gradient = Tensor<T>(prediction.shape());
   loss.compute({.backend = backend,
@@ -196,8 +193,7 @@ STRATA_COLD void Trainer<T>::update_metrics(Session<T>& session, const DeviceBat
       metric.impl().update(output, batch.y, weight);
     } else {
       if (host_output.empty()) {
-        host_output = Tensor<T>::uninitialized(output.shape());
-        session.backend().download(host_output.data(), output.data(), host_output.bytes());
+        host_output = session.download(output);
         host_target = batch.y.to(nullptr);
         host_weight = batch.sample_weight.to(nullptr);
       }
@@ -215,7 +211,7 @@ STRATA_COLD void Trainer<T>::evaluate_loss(Session<T>& session, const ModelImpl<
   const std::int64_t rows = classes ? prediction.size() / classes : 0;
   const double share = rows ? 1.0 / static_cast<double>(rows) : 0;
   const auto losses = session.scratch({rows});
-  compute_loss(backend, batch,
+  compute_loss(session, batch,
                {.backend = backend,
                 .prediction = prediction,
                 .target = batch.y,
@@ -319,11 +315,8 @@ STRATA_COLD std::vector<std::pair<ParameterPtr<T>, Tensor<T>>> Trainer<T>::gradi
   const auto session = model.session();
   differentiate(*session, model, batch, false, dx);
   std::vector<std::pair<ParameterPtr<T>, Tensor<T>>> out;
-  for (const Trained& t : trained_) {
-    Tensor<T>& gradient =
-        out.emplace_back(t.parameter, Tensor<T>::uninitialized(t.parameter->shape())).second;
-    session->backend().download(gradient.data(), gradients_.data() + t.offset, gradient.bytes());
-  }
+  for (const Trained& t : trained_)
+    out.emplace_back(t.parameter, session->download({gradients_.data() + t.offset, t.parameter->shape()}));
   return out;
 }
 
