@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import sys
 
 from strata_weights import __version__, common, darknet, networks, probe, pytorch, safetensors
@@ -14,8 +15,8 @@ SOURCE is recognised by its content:
   PyTorch    .safetensors with names like features.0.weight (OIHW, Linear as (out, in))
   Darknet    .weights with its .cfg beside it (or --cfg); batch normalization is folded in
 
-OUT.safetensors receives float32 tensors named LAYER/WEIGHT, convolution kernels HWIO, and a provenance record in its
-metadata. Where the network is known (vgg16, vgg19, any Darknet chain) OUT.probe.json receives the activations that
+OUT.safetensors receives float32 tensors named LAYER/WEIGHT (MODEL/LAYER/WEIGHT where a model is inside), convolution
+kernels HWIO, and a provenance record in its metadata. Where the network is known (vgg16, vgg19, any Darknet chain) OUT.probe.json receives the activations that
 every layer must show for a fixed input.
 
 examples:
@@ -46,19 +47,28 @@ def read_source(path, options):
 
 
 def rename(layers, map_file, source):
-    """Applies --map: a JSON object {layer in SOURCE: layer in OUT}."""
+    """Applies --map: a JSON object {layer in SOURCE: layer in OUT}, or of single tensors, LAYER/WEIGHT."""
     try:
         with open(map_file, encoding="utf-8") as file:
             names = json.load(file)
     except (OSError, ValueError) as error:
         raise WeightError(f"{map_file}: cannot be read as JSON: {error}") from None
-    if not isinstance(names, dict) or not all(isinstance(name, str) and name and "/" not in name for name in names.values()):
+    if not isinstance(names, dict) or not all(map(common.is_path, names.values())):
         raise WeightError(f"{map_file}: expected a JSON object from layer names to layer names")
-    if unknown := [name for name in names if name not in layers]:
+    tensors = {f"{layer}/{weight}" for layer, weights in layers.items() for weight in weights}
+    if unknown := [name for name in names if name not in layers and name not in tensors]:
         raise WeightError(f"{map_file}: {source} has no layer {', '.join(unknown)}; it has {', '.join(layers)}")
-    result = {names.get(name, name): tensors for name, tensors in layers.items()}
-    if len(result) != len(layers):
+    if wrong := [name for name in names if name not in layers and "/" not in names[name]]:
+        raise WeightError(f"{map_file}: '{wrong[0]}' is a tensor, expected LAYER/WEIGHT as its new name")
+    targets = [names.get(name, name) for name in layers]
+    if len(set(targets)) != len(targets):
         raise WeightError(f"{map_file}: gives two layers the same name")
+    result = {}
+    for layer, weights in layers.items():
+        for weight, tensor in weights.items():
+            name = names.get(f"{layer}/{weight}") if f"{layer}/{weight}" not in layers else None
+            target, weight = name.rsplit("/", 1) if name else (names.get(layer, layer), weight)
+            common.add(result, target, weight, tensor, map_file)
     return result
 
 
@@ -94,7 +104,7 @@ def flatten_rows(layers, network, flatten, source):
 
 
 def convert(options):
-    """Does the work; returns (provenance, path of the probe or None)."""
+    """Does the work; returns (provenance, the network's name, path of the probe or None, notes)."""
     if not os.path.isfile(options.source):
         raise WeightError(f"{options.source}: no such file")
     if not options.output.endswith(".safetensors"):
@@ -136,14 +146,14 @@ def convert(options):
     probe_path, result = options.output.removesuffix(".safetensors") + ".probe.json", None
     if network is not None and not options.no_probe:
         result = probe.make(model, network, layers, tensors, probe_input)
-    safetensors.write(options.output, tensors,
-                      {"format": "strata-weights/1", "model": model, "provenance": json.dumps(provenance)})
-    if result:
-        probe.write(probe_path, result)
-        return provenance, probe_path
-    if os.path.exists(probe_path):  # it belonged to the file that was just replaced
-        os.unlink(probe_path)
-    return provenance, None
+    metadata = {"format": "strata-weights/1", "model": model, "provenance": json.dumps(provenance)}
+    with common.atomic_files(options.output, *([probe_path] if result else [])) as files:
+        safetensors.write(files[0], tensors, metadata)
+        if result:
+            files[1].write(probe.dumps(result).encode())
+        elif os.path.exists(probe_path):  # it belongs to the file that is being replaced
+            os.unlink(probe_path)
+    return provenance, model, probe_path if result else None, source.notes
 
 
 def main(arguments=None):
@@ -155,25 +165,34 @@ def main(arguments=None):
     parser.add_argument("--cfg", help="Darknet: the cfg file (default: SOURCE with .cfg)")
     parser.add_argument("--layout", choices=("auto", "pytorch", "keras"), default="auto",
                         help="safetensors: whose names and axes they are (default: told by the names)")
-    parser.add_argument("--map", metavar="FILE", help="a JSON object that renames layers: {\"in SOURCE\": \"in OUT\"}")
+    parser.add_argument("--map", metavar="FILE", help="a JSON object that renames layers, or single tensors: {\"in SOURCE\": \"in OUT\"}")
     parser.add_argument("--flatten", metavar="LAYER=C,H,W", action="append",
                         help="PyTorch: this Linear follows a Flatten of C channels of HxW; 'none' if none does")
     parser.add_argument("--no-probe", action="store_true", help="write no probe")
+    parser.add_argument("--verbose", action="store_true", help="print where the weights come from and every layer, as JSON")
     options = parser.parse_args(arguments)
     try:
-        provenance, probe_path = convert(options)
+        provenance, model, probe_path, notes = convert(options)
     except (WeightError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except MemoryError:
         print(f"error: {options.source}: not enough memory", file=sys.stderr)
         return 1
-    print(json.dumps(provenance, indent=2))
-    print(f"wrote {options.output}", file=sys.stderr)
-    print(f"wrote {probe_path}" if probe_path else "no probe: the network's layers are not known" if not options.no_probe
-          else "no probe, as asked", file=sys.stderr)
+    if options.verbose:
+        print(json.dumps(provenance, indent=2))
+    for note in notes:
+        print(f"note: {options.source}: {note}", file=sys.stderr)
+    count, beside = len(provenance["layers"]), f"with {os.path.basename(probe_path)}" if probe_path else "no probe"
+    print(f"wrote {options.output}: {count} layers of {model} from {provenance['source']['format']}, {beside}", file=sys.stderr)
     return 0
 
 
+def stop(signal_number, _):
+    sys.exit(128 + signal_number)  # by way of every `finally`
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
     sys.exit(main())

@@ -153,6 +153,20 @@ TEST_CASE("safetensors with a lying header", "[io][safetensors]") {
   }
 }
 
+TEST_CASE("weights in the formats of others say how to convert them", "[io][safetensors]") {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "model.weights", zeros(40, '\0');
+  for (const auto& [start, kind] : std::vector<std::pair<std::string, std::string>>{
+           {"\x89HDF\r\n\x1A\n", "found HDF5"},
+           {"PK\3\4\x14", "found a zip archive"},
+           {std::string("\0\0\0\0\1\0\0\0", 8), "found weights of Darknet"},
+           {std::string("\0\0\0\0\2\0\0\0", 8), "found weights of Darknet"}}) {
+    directory.write("model.weights", start + zeros);
+    CHECK_THROWS_WITH(SafetensorsFile(path), Contains(kind) && Contains("bash weights/convert " + path + " " +
+                                                                        path + ".safetensors"));
+  }
+}
+
 TEST_CASE("safetensors truncated or damaged at any byte", "[io][safetensors]") {
   const TemporaryDirectory directory;
   const std::string path = directory / "cut.safetensors";

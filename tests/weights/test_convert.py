@@ -2,15 +2,17 @@ import hashlib
 import json
 import os
 import pathlib
+import signal
 import struct
 import subprocess
+import sys
 import zipfile
 
 import h5py
 import numpy as np
 
 import convert
-from strata_weights import networks, probe, safetensors
+from strata_weights import common, networks, probe, safetensors
 from support import ConverterTest, strata_data, write_darknet, write_keras3, write_legacy, write_safetensors
 
 VGG16 = networks.parameter_shapes(networks.vgg((2, 2, 3, 3, 3), False), [1, 96, 96, 3])
@@ -47,7 +49,7 @@ class Legacy(ConverterTest):
     def test_model_inside_a_model(self):
         inner = {"conv_a/kernel": self.random(1, 1, 2, 3), "conv_b/kernel": self.random(1, 1, 3, 2)}
         write_legacy(self.folder / "nested.h5", {"vgg16": inner}, "{weight}:0")
-        self.assert_tensors(self.converted(self.folder / "nested.h5"), inner)
+        self.assert_tensors(self.converted(self.folder / "nested.h5"), {f"vgg16/{name}": array for name, array in inner.items()})
 
     def test_batch_normalization(self):
         weights = {name: self.random(5) for name in ("gamma", "beta", "moving_mean", "moving_variance")}
@@ -114,6 +116,46 @@ class Keras3(ConverterTest):
         found = self.converted(self.folder / "m.keras")
         self.assert_tensors(found, {"bn/gamma": bn[0], "bn/beta": bn[1], "bn/moving_mean": bn[2], "bn/moving_variance": bn[3],
                                     "head/kernel": kernel})
+
+
+    def test_batch_normalization_without_gamma_or_beta(self):
+        three, two = [self.random(4) for _ in range(3)], [self.random(4) for _ in range(2)]
+        layers = [("layers/batch_normalization", "a", three), ("layers/batch_normalization_1", "b", two)]
+        write_keras3(self.folder / "model.weights.h5", layers)
+        statistics = {f"{layer}/moving_{name}": array for layer, pair in (("a", three[1:]), ("b", two))
+                      for name, array in zip(("mean", "variance"), pair)}
+        self.assert_tensors(self.converted(self.folder / "model.weights.h5"), {"a/beta": three[0], **statistics})
+        self.assertIn("scale=False", self.run_convert(self.folder / "model.weights.h5")[1])
+        mapping = self.folder / "map.json"
+        mapping.write_text('{"a/beta": "a/gamma"}')
+        self.assert_tensors(self.converted(self.folder / "model.weights.h5", "--map", mapping), {"a/gamma": three[0], **statistics})
+
+        def config(name, **options):
+            return {"class_name": "BatchNormalization", "config": {"name": name, **options}}
+
+        with zipfile.ZipFile(self.folder / "m.keras", "w") as archive:
+            archive.writestr("config.json", json.dumps({"config": {"name": "m", "layers": [
+                config("a", scale=True, center=False), config("b", scale=False, center=False)]}}))
+            archive.write(self.folder / "model.weights.h5", "model.weights.h5")
+        self.assert_tensors(self.converted(self.folder / "m.keras"), {"a/gamma": three[0], **statistics})
+
+
+class WrittenByKeras(ConverterTest):
+    """What Keras itself wrote (keras_files.py beside this): models in models, one of them called twice."""
+
+    def test_models_inside_models(self):
+        names = ["head/kernel", "head/bias", "base/conv/kernel", "base/conv/bias", "base/bn/beta", "base/bn/moving_mean",
+                 "base/bn/moving_variance", "mid/conv/kernel", "mid/conv/bias", "mid/block/conv/kernel",
+                 "mid/block/bn/gamma", "mid/block/bn/moving_mean", "mid/block/bn/moving_variance"]
+        for kind in ("h5", "weights.h5", "keras"):
+            with self.subTest(kind):
+                options = []
+                if kind == "weights.h5":  # does not tell gamma from beta
+                    options = ["--map", self.folder / "map.json"]
+                    options[1].write_text('{"mid/block/bn/beta": "mid/block/bn/gamma"}')
+                found = self.converted(pathlib.Path(__file__).parent / f"nested.{kind}", *options)
+                self.assertEqual({name: set(array.flat) for name, array in found.items()},
+                                 {name: {1.0 + names.index(name)} for name in names})
 
 
 class PyTorch(ConverterTest):
@@ -313,7 +355,43 @@ class Output(ConverterTest):
         self.assertIn("OUT.safetensors", subprocess.run([*command, "--help"], check=True, capture_output=True, text=True).stdout)
         write_darknet(self.folder / "net.weights", self.rng)
         done = subprocess.run([*command, self.folder / "net.weights", self.output], check=True, capture_output=True, text=True)
+        self.assertEqual((done.stdout, done.stderr), ("", f"wrote {self.output}: 2 layers of custom from darknet, with out.probe.json\n"))
+        done = subprocess.run([*command, self.folder / "net.weights", self.output, "--verbose"], check=True, capture_output=True,
+                              text=True)
         self.assertEqual(json.loads(done.stdout), self.provenance())
+
+    def test_weights_and_probe_are_replaced_together(self):
+        write_darknet(self.folder / "net.weights", self.rng)
+        self.converted(self.folder / "net.weights")
+        before = {path: path.read_bytes() for path in self.folder.iterdir()}
+        write_darknet(self.folder / "net.weights", self.rng)
+        (self.folder / "out.probe.json.tmp").mkdir()
+        self.assertEqual(self.run_convert(self.folder / "net.weights")[0], 1)
+        (self.folder / "out.probe.json.tmp").rmdir()
+        for name in ("out.safetensors", "out.probe.json"):
+            self.assertEqual((self.folder / name).read_bytes(), before[self.folder / name], name)
+        self.assertEqual(sorted(self.folder.iterdir()), sorted(before))
+
+    def test_a_stopped_conversion_leaves_nothing(self):
+        program = ("import convert, os, signal, sys; from strata_weights import safetensors\n"
+                   "signal.signal(signal.SIGTERM, convert.stop)\n"
+                   "safetensors.write = lambda *_: os.kill(os.getpid(), int(sys.argv[3]))\n"
+                   "convert.main(sys.argv[1:3])")
+        write_darknet(self.folder / "net.weights", self.rng)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            done = subprocess.run([sys.executable, "-B", "-c", program, self.folder / "net.weights", self.output, str(int(number))],
+                                  cwd=pathlib.Path(convert.__file__).parent, check=False)
+            self.assertEqual(done.returncode, 143 if number == signal.SIGTERM else -9)
+            left = [path.name for path in self.folder.iterdir() if path.name.startswith("out.")]
+            self.assertEqual(sorted(left), [] if number == signal.SIGTERM else ["out.probe.json.tmp", "out.safetensors.tmp"])
+        self.converted(self.folder / "net.weights")  # takes over what the killed one left
+        self.assertEqual(list(self.folder.glob("*.tmp*")), [])
+
+    def test_two_conversions_into_one_file(self):
+        write_darknet(self.folder / "net.weights", self.rng)
+        with common.atomic_files(self.output):
+            status, errors = self.run_convert(self.folder / "net.weights")
+        self.assertEqual((status, errors), (1, f"error: {self.output}: another conversion is writing it\n"))
 
 
 class Hostile(ConverterTest):
@@ -391,6 +469,19 @@ class Hostile(ConverterTest):
         self.refused(path, "damaged")
         path.write_bytes(path.read_bytes()[:40])
         self.refused(path, "damaged")
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("model.weights.h5", self.rng.bytes(1000) + b"\0" * 1000)
+        content = path.read_bytes()
+        path.write_bytes(content[:60] + b"\xff" * 40 + content[100:])  # no deflate stream any more
+        self.refused(path, "damaged archive")
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("model.weights.h5", b"")
+            archive.writestr("config.json", "{")
+        self.refused(path, "configuration is not valid JSON")
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("model.weights.h5", b"")
+            archive.writestr("config.json", '{"config": {"layers": ["a"]}}')
+        self.refused(path, "without a usable name")
 
     def test_safetensors(self):
         path = self.folder / "bad.safetensors"

@@ -1,15 +1,17 @@
 """Keras's HDF5 files: the legacy layout, led by attributes, and that of Keras 3, led by the `name` of each `vars` group."""
 
+import json
 import os
 import re
 import shutil
 import tempfile
 import zipfile
+import zlib
 
 import h5py
 import numpy as np
 
-from .common import Source, WeightError, add, natural
+from .common import Source, WeightError, add, is_path, natural
 
 # Compression may shrink weights; a file that claims more than this is lying about its sizes.
 MAX_RATIO = 100
@@ -62,13 +64,69 @@ def _names(group, attribute, file):
     return names
 
 
-def _legacy_name(group, name, file):
+def _configuration(text, file):
+    """{"model/layer": (class name, options)} of all layers in a model's configuration, those of models inside included."""
+    try:
+        root = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise WeightError(f"{file}: the model's configuration is not valid JSON: {error}") from None
+    table = {}
+
+    def visit(node, path):
+        options = node.get("config") if isinstance(node, dict) else None
+        children = options.get("layers") if isinstance(options, dict) else options
+        for child in children if isinstance(children, list) else ():
+            child = child if isinstance(child, dict) else {}
+            config = child.get("config")
+            name = config.get("name") if isinstance(config, dict) else child.get("name")
+            if not is_path(name) or "/" in name:
+                raise WeightError(f"{file}: the model's configuration has a layer without a usable name")
+            table["/".join(path + (name,))] = child.get("class_name"), config if isinstance(config, dict) else {}
+            visit(child, path + (name,))
+
+    visit(root, ())
+    return table
+
+
+def _fit(path, scopes):
+    """How well a layer's path fits the scopes in which a weight was made: (exact name, equal names from the end), or None."""
+    if not re.fullmatch(re.escape(path[-1]) + r"(_\d+)?", scopes[-1]):  # TensorFlow 1 made a scope unique with a suffix
+        return None
+    differ = next((n for n, (a, b) in enumerate(zip(reversed(path), reversed(scopes))) if a != b), min(len(path), len(scopes)))
+    return path[-1] == scopes[-1], differ
+
+
+def _inside(group, names, file, configuration):
+    """{scopes: layer's path} for the weights of a model inside, which name only the scopes in which they were made."""
+    free = {tuple(path.split("/")) for path in configuration if path.startswith(group + "/")}
+    left = {tuple(name.split("/")[:-1]) for name in names if "/" in name}
+    result = {}
+    while fits := {(scopes, path): fit for scopes in left for path in free if (fit := _fit(path, scopes))}:
+        best = [pair for pair, fit in fits.items() if fit == max(fits.values())]
+        sure = [(scopes, path) for scopes, path in best
+                if sum(scopes == s for s, _ in best) == 1 and sum(path == p for _, p in best) == 1]
+        if not sure:
+            raise WeightError(f"{file}: weight '{'/'.join(best[0][0])}' of '{group}' could be that of "
+                              f"{' or '.join(sorted('/'.join(path) for s, path in best if s == best[0][0]))}; "
+                              "save the model as .keras")
+        result.update(sure)
+        left -= {scopes for scopes, _ in sure}
+        free -= {path for _, path in sure}
+    return result
+
+
+def _legacy_name(group, name, file, inside):
     """(layer, weight) for an entry of weight_names: block1_conv1_W_1:0, block1_conv1/kernel:0, model/dense/kernel."""
     plain = name.split(":")[0]
     if "/" in plain:
-        *_, parent, weight = plain.split("/")
-        # TensorFlow 1 made a scope unique with a suffix: the group has the real name then.
-        return (group if re.fullmatch(re.escape(group) + r"_\d+", parent) else parent), weight
+        *scopes, weight = plain.split("/")
+        if tuple(scopes) in inside:
+            return "/".join(inside[tuple(scopes)]), weight
+        if re.fullmatch(re.escape(group) + r"(_\d+)?", scopes[-1]):  # the group has the real name
+            return group, weight
+        if group in scopes:
+            del scopes[: len(scopes) - scopes[::-1].index(group)]
+        return "/".join([group, *scopes]), weight
     old = re.fullmatch(re.escape(group) + r"_(\w+?)(_\d+)?", plain)
     if old and old[1] in OLD_NAMES:
         return group, OLD_NAMES[old[1]]
@@ -77,14 +135,16 @@ def _legacy_name(group, name, file):
     raise WeightError(f"{file}: weight '{name}' of layer '{group}' has a name of no known scheme")
 
 
-def _read_legacy(root, file, size):
+def _read_legacy(root, file, size, configuration):
     layers = {}
     for group_name in _names(root, "layer_names", file):
         group = _child(root, group_name, file)
         if not isinstance(group, h5py.Group):
             raise WeightError(f"{file}: layer '{group_name}' is not a group")
-        for name in _names(group, "weight_names", file):
-            layer, weight = _legacy_name(group_name.split("/")[-1], name, file)
+        names, last = _names(group, "weight_names", file), group_name.split("/")[-1]
+        inside = _inside(last, names, file, configuration)
+        for name in names:
+            layer, weight = _legacy_name(last, name, file, inside)
             add(layers, layer, weight, _tensor(_child(group, name, file), file, size), file)
     return Source("Keras legacy HDF5", layers)
 
@@ -102,20 +162,31 @@ def _variables(group, path=()):
                 yield from _variables(child, path + (name,))
 
 
-def _weight_names(arrays, where):
-    """Keras 3 numbers a layer's variables; their ranks tell which layer it is."""
+def _weight_names(arrays, where, kind, options):
+    """Keras 3 numbers a layer's variables; its class, where known, and their ranks tell which they are."""
     ranks = [array.ndim for array in arrays]
     if ranks[0] in (2, 4) and ranks[1:] in ([], [1]):
         return ("kernel", "bias")[: len(ranks)]
-    if ranks == [1, 1, 1, 1]:
-        return NORMALIZATION
+    if ranks == [1] * len(ranks) and (kind == "BatchNormalization" or len(ranks) in (3, 4)):
+        # Without the options, three are those of scale=False, as in Keras's own networks.
+        present = {"gamma": options.get("scale", len(ranks) == 4), "beta": options.get("center", len(ranks) >= 3)}
+        names = [name for name in NORMALIZATION if present.get(name, True)]
+        if len(names) == len(ranks):
+            return names
     raise WeightError(f"{where}: variables of shapes {[list(a.shape) for a in arrays]} are neither those of a convolution or "
                       "dense layer (kernel, bias) nor of a batch normalization (gamma, beta, mean, variance)")
 
 
-def _read_keras3(root, file, size):
-    layers, named = {}, True
-    for path, group in _variables(root):
+def _name(group):
+    """The name of the layer or model whose `vars` group this is; None before Keras kept it."""
+    name = group.attrs.get("name")
+    name = name.decode("utf-8") if isinstance(name, bytes) else name
+    return name if isinstance(name, str) else None
+
+
+def _read_keras3(root, file, size, configuration):
+    layers, named, notes, groups = {}, True, [], dict(_variables(root))
+    for path, group in groups.items():
         if not len(group):
             continue
         where = f"{file}: '{group.name}'"
@@ -123,33 +194,42 @@ def _read_keras3(root, file, size):
         if indices != [str(i) for i in range(len(indices))]:
             raise WeightError(f"{where}: expected variables 0 to {len(indices) - 1}, found {', '.join(indices)}")
         arrays = [_tensor(_child(group, index, file), file, size) for index in indices]
-        name = group.attrs.get("name")
-        if isinstance(name, bytes):
-            name = name.decode("utf-8")
-        if not isinstance(name, str):  # written before Keras kept the names: the class and its number must do
-            name, named = (path[-1] if path else ""), False
+        names = [_name(groups[path[:depth]]) for depth in range(1, len(path) + 1) if path[:depth] in groups]
+        if not names or None in names:  # written before Keras kept the names: the class and its number must do
+            names, named = [part for part in path if part != "layers"], False
+        if any("/" in name for name in names):
+            raise WeightError(f"{where}: {names} cannot be layers' names")
+        name = "/".join(names)
         if name in layers:
-            raise WeightError(f"{file}: two layers are named '{name}'; save the inner model by itself")
-        for weight, array in zip(_weight_names(arrays, where), arrays):
+            raise WeightError(f"{file}: two layers are named '{name}'")
+        kind, options = configuration.get(name, (None, {}))
+        if kind is None and path and re.fullmatch(r"batch_normalization(_\d+)?", path[-1]):
+            kind = "BatchNormalization"
+        for weight, array in zip(_weight_names(arrays, where, kind, options), arrays):
             add(layers, name, weight, array, file)
+        if list(layers[name]) == ["beta", "moving_mean", "moving_variance"] and not options:
+            notes.append(f"'{name}' is taken for a batch normalization with scale=False; were it center=False, say --map with "
+                         f'{{"{name}/beta": "{name}/gamma"}}, or convert the .keras file')
     if not layers:
         raise WeightError(f"{file}: no layer_names attribute and no vars groups with variables: "
                           "neither a legacy Keras weight file nor one of Keras 3")
-    return Source("Keras 3 HDF5", layers, named=named)
+    return Source("Keras 3 HDF5", layers, named=named, notes=notes)
 
 
-def read(path, opened=None):
-    """Reads a Keras HDF5 file; `opened` is its content where `path` is the archive around it."""
+def read(path, opened=None, configuration=None):
+    """Reads a Keras HDF5 file; `opened` is its content where `path` is the archive around it, with a model's configuration."""
     size = os.path.getsize(opened or path)
     try:
         with h5py.File(opened or path, "r") as file:
             root = file
             if "model_weights" in file and "layer_names" not in file.attrs:
                 root = _child(file, "model_weights", path)
+            if configuration is None:
+                configuration = _configuration(file.attrs.get("model_config", "{}"), path)
             if any(name in root.attrs for name in ("layer_names", "layer_names0")):
-                source = _read_legacy(root, path, size)
+                source = _read_legacy(root, path, size, configuration)
             else:
-                source = _read_keras3(root, path, size)
+                source = _read_keras3(root, path, size, configuration)
     except WeightError:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, UnicodeDecodeError, RecursionError) as error:
@@ -168,12 +248,14 @@ def read_archive(path):
                 hint = ("; PyTorch pickles are not read, because reading one can run any code: save it with safetensors"
                         if any(name.endswith("data.pkl") for name in names) else "")
                 raise WeightError(f"{path}: an archive without model.weights.h5{hint}")
-            if archive.getinfo("model.weights.h5").file_size > MAX_RATIO * os.path.getsize(path):
-                raise WeightError(f"{path}: model.weights.h5 claims more bytes than the archive can hold")
+            for name in {"model.weights.h5", "config.json"} & set(names):
+                if archive.getinfo(name).file_size > MAX_RATIO * os.path.getsize(path):
+                    raise WeightError(f"{path}: {name} claims more bytes than the archive can hold")
+            configuration = _configuration(archive.read("config.json") if "config.json" in names else "{}", path)
             with tempfile.TemporaryDirectory() as folder:
                 extracted = os.path.join(folder, "model.weights.h5")
                 with archive.open("model.weights.h5") as source, open(extracted, "wb") as target:
                     shutil.copyfileobj(source, target)
-                return read(path, extracted)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+                return read(path, extracted, configuration)
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise WeightError(f"{path}: damaged archive: {error}") from None

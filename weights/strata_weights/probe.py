@@ -8,7 +8,6 @@ import json
 
 import numpy as np
 
-from .common import atomic_file
 from .networks import output_size
 
 SAMPLES = 16
@@ -101,8 +100,3 @@ def dumps(probe):
     entries = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in probe.items() if key != "layers"]
     layers = ",\n".join("    " + json.dumps(layer) for layer in probe["layers"])
     return "{\n" + ",\n".join(entries) + ',\n  "layers": [\n' + layers + "\n  ]\n}\n"
-
-
-def write(path, probe):
-    with atomic_file(path) as file:
-        file.write(dumps(probe).encode())

@@ -10,7 +10,7 @@ import os
 
 import numpy as np
 
-from .common import WeightError, atomic_file
+from .common import WeightError
 
 TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2",
          "I8": "i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?"}
@@ -77,8 +77,8 @@ def read(path):
     return tensors, metadata
 
 
-def write(path, tensors, metadata):
-    """Writes float32 tensors in name order, without gaps, the header padded to 8 bytes; atomic."""
+def write(file, tensors, metadata):
+    """Writes float32 tensors to an open file, in name order, without gaps, the header padded to 8 bytes."""
     header, position = {"__metadata__": metadata}, 0
     for name in sorted(tensors):
         header[name] = {"dtype": "F32", "shape": list(tensors[name].shape),
@@ -86,8 +86,7 @@ def write(path, tensors, metadata):
         position += tensors[name].nbytes
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    with atomic_file(path) as file:
-        file.write(len(text).to_bytes(8, "little"))
-        file.write(text)
-        for name in sorted(tensors):
-            file.write(np.ascontiguousarray(tensors[name], "<f4").data.cast("B") if tensors[name].size else b"")
+    file.write(len(text).to_bytes(8, "little"))
+    file.write(text)
+    for name in sorted(tensors):
+        file.write(np.ascontiguousarray(tensors[name], "<f4").data.cast("B") if tensors[name].size else b"")

@@ -62,6 +62,15 @@ STRATA_COLD STRATA_INLINE std::uint32_t checksum_of(const SafetensorsMetadata& m
   return crc;
 }
 
+/// What a file is that begins with these 8 bytes, where they are no length of a header but of a format that
+/// weights/convert reads; else "".
+STRATA_COLD STRATA_INLINE std::string_view foreign_weights(std::uint64_t header_size) {
+  if (header_size == 0x0A1A0A0D46444889) return "HDF5, as Keras writes .h5";           // "\x89HDF\r\n\x1A\n"
+  if ((header_size & 0xFFFFFFFF) == 0x04034B50) return "a zip archive, as is .keras";  // "PK\3\4"
+  const std::uint64_t major = header_size & 0xFFFFFFFF, minor = header_size >> 32;
+  return major == 0 && minor > 0 && minor < 10 ? "weights of Darknet" : "";
+}
+
 }  // namespace detail
 
 STRATA_COLD STRATA_INLINE SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path) {
@@ -71,6 +80,9 @@ STRATA_COLD STRATA_INLINE SafetensorsFile::SafetensorsFile(const std::string& pa
                      file_.size(), " bytes");
   file_.read(0, &header_size, sizeof header_size);
   const std::uint64_t after = file_.size() - sizeof header_size;
+  if (const auto kind = detail::foreign_weights(header_size); header_size > after && !kind.empty())
+    throw DataError(concat(where, "expected safetensors, found ", kind, "; convert it: bash weights/convert ",
+                           path, " ", path, ".safetensors"));
   require<DataError>(header_size <= after, where, "the header claims ", header_size, " bytes, the file has ",
                      after, " left");
   require<DataError>(header_size <= detail::max_safetensors_header, where, "the header claims ", header_size,
