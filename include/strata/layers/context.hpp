@@ -107,6 +107,16 @@ class RunObserver {
                               std::span<const TensorView<T>> dx) = 0;
 };
 
+/// What kind of run it is.
+struct RunMode {
+  std::int64_t batch_size = 0;
+  bool training = false;        ///< random layers are random and batch statistics are used
+  bool recording = false;       ///< a backward pass follows
+  bool input_gradient = false;  ///< which gives gradients of the inputs too
+  bool linear_output = false;   ///< the last activation is left out
+  friend constexpr bool operator==(const RunMode&, const RunMode&) = default;
+};
+
 /// What all layers of one run share.
 template <class T>
 struct Run {
@@ -115,9 +125,9 @@ struct Run {
   BufferPool<T>* buffers = nullptr;
   GradientSink<T>* gradients = nullptr;
   RunObserver<T>* observer = nullptr;
-  bool training = false;
   std::uint64_t seed = 0;
   std::uint64_t step = 0;
+  std::int64_t plans = 0;  ///< made so far, of models inside the model too
 };
 
 /// What one call of one layer knows and keeps: the kind of run, its random numbers, and what its backward
@@ -129,11 +139,11 @@ class BasicContext {
   BasicContext() = default;
 
   /// Random layers are random and batch statistics are used.
-  bool training() const { return run_->training; }
+  bool training() const { return mode_.training; }
   /// A backward pass through this call follows.
-  bool recording() const { return recording_; }
+  bool recording() const { return mode_.recording; }
   /// The call must leave out its final activation: the loss wants logits.
-  bool linear_output() const { return linear_output_; }
+  bool linear_output() const { return mode_.linear_output; }
   /// The call must append a 2x2 max-pooling (only asked of layers that offer it).
   bool pooled_output() const { return pooled_output_; }
 
@@ -169,10 +179,8 @@ class BasicContext {
   Run<T>* run_ = nullptr;
   std::uint64_t path_ = 0;
   std::string name_;  // the path as a RunObserver is told it
-  bool recording_ = false;
-  bool linear_output_ = false;
+  RunMode mode_;
   bool pooled_output_ = false;
-  bool input_gradient_ = false;
   std::deque<Tensor<T>> saved_;  // references stay valid while it grows
   std::shared_ptr<void> graph_;  // what a model keeps here: the contexts and values of its nodes
 };

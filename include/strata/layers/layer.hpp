@@ -98,6 +98,8 @@ class BasicLayerImpl {
         if (parameter->trainable()) out.push_back(parameter);
     return out;
   }
+  /// There are such weights.
+  virtual bool trains() const { return !trainable_weights().empty(); }
 
   const std::string& name() const { return name_; }
   void set_name(std::string name) { name_ = std::move(name); }

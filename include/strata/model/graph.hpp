@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <strata/layers/input.hpp>
+#include <strata/model/plan.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
 
@@ -40,6 +41,9 @@ class Graph {
   /// Each layer once, in order of first appearance.
   std::vector<Layer> layers() const;
 
+  /// How a run of this kind goes now.
+  GraphPlan plan(const RunMode& mode) const;
+
   /// Computes all outputs. Results that no backward pass needs give their memory to later ones.
   void forward(std::span<const View> x, std::span<const Output> y, Context& context) const;
   /// Backward pass of the last `forward` with this context, for one output: `dy` is d(loss)/d(y), taken
@@ -58,7 +62,8 @@ class Graph {
  private:
   struct State;
   void through_activation(int node, Output dy, State& state, Backend<T>& backend) const;
-  State& prepare(Context& context) const;
+  State& prepare(std::span<const View> x, Context& context) const;
+  bool holds(const GraphPlan& plan, const RunMode& mode) const;  // as long as no layer is frozen or unfrozen
   void evaluate(int node, std::span<const View> x, std::span<const Output> y, State& state) const;
   int input_number(int node) const { return number_in(inputs_, node); }
   int output_number(int node) const { return number_in(outputs_, node); }
@@ -73,4 +78,5 @@ class Graph {
 
 #if STRATA_HEADER_ONLY
 #include <strata/model/graph.ipp>
+#include <strata/model/plan.ipp>
 #endif

@@ -8,20 +8,17 @@
 
 namespace strata { inline namespace STRATA_ABI {
 
-// What a run of a graph keeps in its context. `root` of a node is the node in whose buffer its result lies.
+// What a run of a graph keeps in its context.
 template <class T>
 struct Graph<T>::State {
+  static constexpr std::size_t most_plans = 4;  // training and test, whole and last batches
+
+  std::vector<std::unique_ptr<GraphPlan>> plans;
+  const GraphPlan* plan = nullptr;  // of this run
   std::vector<std::unique_ptr<Context>> contexts;
   std::vector<Tensor<T>> buffers, gradients;
   std::vector<Tensor<T>> linear;  // results before their activation, where its derivative needs them
   std::vector<View> values;
-  std::vector<int> root;
-  std::vector<int> uses;       // by root: readers that have not run yet
-  std::vector<char> needs;     // the backward pass visits it
-  std::vector<char> keep;      // by root: the backward pass reads it
-  std::vector<char> passes;    // the result is the input's buffer
-  std::vector<char> apart;     // keeps `linear`: the layer leaves its activation to the executor
-  std::vector<int> pooled_by;  // the max-pooling node that this convolution does on the way, or -1
   BufferPool<T>* pool = nullptr;
 
   void release(int node) { pool->give(std::exchange(buffers[static_cast<std::size_t>(node)], {})); }
@@ -165,15 +162,18 @@ STRATA_COLD int Graph<T>::number_in(const std::vector<int>& nodes, int node) {
 }
 
 template <class T>
-STRATA_COLD typename Graph<T>::State& Graph<T>::prepare(Context& context) const {
+STRATA_COLD typename Graph<T>::State& Graph<T>::prepare(std::span<const View> x, Context& context) const {
   const std::size_t count = nodes_.size();
   if (!context.graph_) context.graph_ = std::make_shared<State>();
   State& s = *static_cast<State*>(context.graph_.get());
   s.pool = &context.buffers();
   if (s.contexts.size() != count) {
     s.contexts.clear();
+    s.plans.clear();
+    s.plan = nullptr;
     for (const Node& node : nodes_) {
       auto& child = s.contexts.emplace_back(std::make_unique<Context>());
+      child->run_ = context.run_;
       child->path_ = hash_name(concat("/", node.layer->name(), "#", node.call), context.path_);
       child->name_ = concat(context.name_, context.name_.empty() ? "" : "/", node.layer->name());
       if (node.call > 0) child->name_ += concat("#", node.call);
@@ -188,57 +188,22 @@ STRATA_COLD typename Graph<T>::State& Graph<T>::prepare(Context& context) const 
     s.pool->give(std::exchange(s.linear[i], {}));
   }
   s.values.assign(count, {});
-  s.root.assign(count, 0);
-  s.uses.assign(count, 0);
-  s.needs.assign(count, false);
-  s.keep.assign(count, false);
-  s.passes.assign(count, false);
-  s.apart.assign(count, false);
-  s.pooled_by.assign(count, -1);
 
-  std::vector<int> readers(count, 0);
-  for (std::size_t i = 0; i < count; ++i) {
-    const Node& node = nodes_[i];
-    const bool is_input = node.inputs.empty();
-    if (context.recording()) {
-      s.needs[i] = is_input ? context.input_gradient_ : !node.layer->trainable_weights().empty();
-      for (const int input : node.inputs) s.needs[i] |= s.needs[static_cast<std::size_t>(input)];
-    }
-    s.passes[i] =
-        !is_input && output_number(static_cast<int>(i)) < 0 && node.layer->passes_through(context.training());
-    s.root[i] = s.passes[i] ? s.root[static_cast<std::size_t>(node.inputs[0])] : static_cast<int>(i);
-    for (const int input : node.inputs) {
-      ++readers[static_cast<std::size_t>(input)];
-      if (s.passes[i]) continue;
-      const auto root = static_cast<std::size_t>(s.root[static_cast<std::size_t>(input)]);
-      ++s.uses[root];
-      s.keep[root] |= s.needs[i];
-    }
-    if (!s.passes[i]) s.keep[i] |= s.needs[i];
-  }
-  // Outside the backward pass a convolution whose only reader is a 2x2 max-pooling does it before writing its
-  // result.
-  for (std::size_t i = 0; i < count; ++i) {
-    if (s.needs[i] || !nodes_[i].layer->is_max_pool_2x2()) continue;
-    const auto from = static_cast<std::size_t>(nodes_[i].inputs[0]);
-    const bool alone =
-        readers[from] == 1 && output_number(static_cast<int>(from)) < 0 && !nodes_[from].inputs.empty();
-    if (alone && !s.passes[from] && nodes_[from].layer->offers_max_pool())
-      s.pooled_by[from] = static_cast<int>(i);
+  RunMode mode = context.mode_;
+  mode.batch_size = x[0].shape()[0];
+  if (s.plan && holds(*s.plan, mode)) return s;
+  s.plan = nullptr;
+  for (const auto& plan : s.plans)
+    if (holds(*plan, mode)) s.plan = plan.get();
+  if (!s.plan) {
+    if (s.plans.size() == State::most_plans) s.plans.erase(s.plans.begin());
+    s.plan = s.plans.emplace_back(std::make_unique<GraphPlan>(plan(mode))).get();
+    ++context.run_->plans;
   }
   for (std::size_t i = 0; i < count; ++i) {
-    Context& child = *s.contexts[i];
-    child.run_ = context.run_;
-    child.recording_ = s.needs[i];
-    const bool logits = context.linear_output_ && outputs_[0] == static_cast<int>(i);
-    const auto& layer = *nodes_[i].layer;
-    s.apart[i] = s.needs[i] && !logits && !layer.is_activation() &&
-                 derivative_needs_input(layer.final_activation().kind);
-    child.linear_output_ = logits || s.apart[i];
-    child.pooled_output_ = s.pooled_by[i] >= 0;
-    child.input_gradient_ = false;
-    for (const int input : nodes_[i].inputs)
-      child.input_gradient_ |= s.needs[static_cast<std::size_t>(input)];
+    const NodePlan& p = s.plan->nodes[i];
+    s.contexts[i]->mode_ = p.mode;
+    s.contexts[i]->pooled_output_ = p.writes != static_cast<int>(i);
   }
   return s;
 }
@@ -248,52 +213,46 @@ STRATA_COLD void Graph<T>::evaluate(int number, std::span<const View> x, std::sp
                                     State& s) const {
   const auto i = static_cast<std::size_t>(number);
   const Node& node = nodes_[i];
+  const NodePlan& p = s.plan->nodes[i];
   if (node.inputs.empty()) {
     s.values[i] = x[static_cast<std::size_t>(input_number(number))];
     return;
   }
-  if (s.values[i]) return;  // a pooling that its convolution did
+  if (p.absorbed_by >= 0) return;
   std::vector<View> in;
   for (const int input : node.inputs) in.push_back(s.values[static_cast<std::size_t>(input)]);
-  const std::int64_t batch = in[0].shape()[0];
-  if (s.passes[i]) {
-    s.values[i] = in[0].reshaped(node.shape.with_batch(batch));
+  if (p.passes) {
+    s.values[i] = in[0].reshaped(p.shape);
     return;
   }
-  const int writes =
-      s.pooled_by[i] >= 0 ? s.pooled_by[i] : number;  // the node whose result this call computes
-  const auto w = static_cast<std::size_t>(writes);
+  const auto w = static_cast<std::size_t>(p.writes);
   const auto take = [&](Tensor<T>& buffer) {
     try {
-      buffer = s.pool->take(nodes_[w].shape.with_batch(batch));
+      buffer = s.pool->take(s.plan->nodes[w].shape);
     } catch (const DeviceError& error) {
       throw DeviceError(concat(nodes_[w].layer->who(), error.what()));
     }
   };
-  const int k = output_number(writes);
+  const int k = output_number(p.writes);
   if (k < 0) take(s.buffers[w]);
   const Output out = k < 0 ? Output(s.buffers[w]) : y[static_cast<std::size_t>(k)];
-  if (s.apart[i]) take(s.linear[i]);
+  if (p.apart) take(s.linear[i]);
   Context& context = *s.contexts[i];
-  node.layer->forward(in, s.apart[i] ? Output(s.linear[i]) : out, context);
-  if (s.apart[i]) {
+  node.layer->forward(in, p.apart ? Output(s.linear[i]) : out, context);
+  if (p.apart) {
     const std::int64_t channels = out.shape().back();
     context.backend().activation(node.layer->final_activation(), channels ? out.size() / channels : 0,
                                  channels, s.linear[i].data(), out.data());
   }
   if (auto* observer = context.run().observer) observer->after_forward(context.name_, *node.layer, out);
   s.values[i] = s.values[w] = out;
-  for (const int input : node.inputs) {
-    const int root = s.root[static_cast<std::size_t>(input)];
-    if (--s.uses[static_cast<std::size_t>(root)] == 0 && !s.keep[static_cast<std::size_t>(root)])
-      s.release(root);
-  }
+  for (const int unread : p.releases) s.release(unread);
 }
 
 template <class T>
 STRATA_COLD void Graph<T>::forward(std::span<const View> x, std::span<const Output> y,
                                    Context& context) const {
-  State& s = prepare(context);
+  State& s = prepare(x, context);
   for (int i = 0; i < static_cast<int>(nodes_.size()); ++i) evaluate(i, x, y, s);
   // An input that is an output, or an output asked for twice, is the only thing that is copied.
   for (std::size_t k = 0; k < outputs_.size(); ++k) {
@@ -320,43 +279,41 @@ STRATA_COLD void Graph<T>::backward(std::span<const View> x, View y, View dy, st
       backend.affine(dy.size(), 1, 0, dy.data(), dx[k].data());
   for (std::size_t i = nodes_.size(); i-- > 0;) {
     const Node& node = nodes_[i];
-    if (!s.needs[i] || node.inputs.empty()) continue;
+    const NodePlan& p = s.plan->nodes[i];
+    if (p.gradients.empty()) continue;
     const View dresult = i == output ? dy : View(gradient[i]);
-    if (!dresult) continue;  // the output does not depend on it
+    if (!dresult) continue;  // an empty batch
     if (i != output) through_activation(static_cast<int>(i), gradient[i], s, backend);
-    const bool same_gradient = s.passes[i] || (i != output && node.layer->is_activation());
-    if (const auto from = static_cast<std::size_t>(node.inputs[0]);
-        same_gradient && s.needs[from] && !gradient[from] && !nodes_[from].inputs.empty()) {
+    if (p.gradients[0] == GradientWay::in_place) {
+      const auto from = static_cast<std::size_t>(node.inputs[0]);
       s.gradients[from] = std::move(s.gradients[i]);
       gradient[from] = gradient[i].reshaped(s.values[from].shape());
-      if (observer && !s.passes[i])
+      if (observer && !p.passes)
         observer->after_backward(s.contexts[i]->name_, *node.layer, {&gradient[from], 1});
       continue;
     }
     std::vector<View> in;
     std::vector<Output> wanted;
     std::vector<std::pair<std::size_t, Tensor<T>>> more;  // gradients to add to what another reader left
-    for (const int input : node.inputs) {
-      const auto from = static_cast<std::size_t>(input);
+    for (std::size_t k = 0; k < node.inputs.size(); ++k) {
+      const auto from = static_cast<std::size_t>(node.inputs[k]);
       const Shape& shape = s.values[from].shape();
       in.push_back(s.values[from]);
-      if (!s.needs[from]) {
-        wanted.emplace_back();
-      } else if (gradient[from]) {
-        more.emplace_back(from, s.pool->take(shape));
-        wanted.push_back(more.back().second);
-      } else {
+      wanted.emplace_back();
+      if (p.gradients[k] == GradientWay::first) {
         if (nodes_[from].inputs.empty()) {
-          gradient[from] = dx[static_cast<std::size_t>(input_number(input))];
-          wanted.push_back(gradient[from]);
-          continue;
+          gradient[from] = dx[static_cast<std::size_t>(input_number(node.inputs[k]))];
+        } else {
+          s.gradients[from] = s.pool->take(shape);
+          gradient[from] = s.gradients[from];
         }
-        s.gradients[from] = s.pool->take(shape);
-        gradient[from] = s.gradients[from];
-        wanted.push_back(gradient[from]);
+        wanted.back() = gradient[from];
+      } else if (p.gradients[k] == GradientWay::added && gradient[from]) {
+        more.emplace_back(from, s.pool->take(shape));
+        wanted.back() = more.back().second;
       }
     }
-    if (s.passes[i]) {
+    if (p.passes) {
       if (wanted[0]) backend.affine(dresult.size(), 1, 0, dresult.data(), wanted[0].data());
     } else {
       node.layer->backward(in, s.values[i], dresult, wanted, *s.contexts[i]);
@@ -380,7 +337,7 @@ STRATA_COLD void Graph<T>::through_activation(int number, Output dy, State& s, B
   const auto i = static_cast<std::size_t>(number);
   const Node& node = nodes_[i];
   const Activation f = node.layer->final_activation();
-  if (f == Activation::linear || !s.needs[i]) return;
+  if (f == Activation::linear || !s.plan->nodes[i].needs) return;
   const View y = s.values[i];
   const View x =
       node.layer->is_activation() ? s.values[static_cast<std::size_t>(node.inputs[0])] : View(s.linear[i]);
@@ -402,7 +359,7 @@ STRATA_COLD void Graph<T>::backward_from_output(std::span<const View> x, View y,
 
 template <class T>
 STRATA_COLD std::string Graph<T>::first_non_finite(std::span<const View> x, Context& context) const {
-  State& s = prepare(context);
+  State& s = prepare(x, context);
   std::vector<Tensor<T>> results;
   std::vector<Output> y;
   for (const int output : outputs_) {

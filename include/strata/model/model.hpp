@@ -36,16 +36,18 @@ class Session {
   /// The context for a new run.
   BasicContext<T>& begin(const Options& options) {
     buffers_.begin_run();
-    run_.training = options.training;
     run_.gradients = options.gradients;
     run_.observer = options.observer;
     run_.seed = options.seed;
     run_.step = options.step;
-    context_.recording_ = options.gradients != nullptr || options.input_gradient;
-    context_.linear_output_ = options.linear_output;
-    context_.input_gradient_ = options.input_gradient;
+    context_.mode_ = {.training = options.training,
+                      .recording = options.gradients != nullptr || options.input_gradient,
+                      .input_gradient = options.input_gradient,
+                      .linear_output = options.linear_output};
     return context_;
   }
+  /// Plans made for its runs so far: one for each batch size, kind of run and set of weights that train.
+  std::int64_t plans() const { return run_.plans; }
   Backend<T>& backend() const { return *run_.backend; }
   Scratch<T> scratch(const Shape& shape) { return {buffers_, shape}; }
   /// A copy of device memory on the host; waits for it.
@@ -94,6 +96,7 @@ class ModelImpl final : public BasicLayerImpl<T> {
   void move_to(const DevicePtr& device) override;
   std::vector<ParameterPtr<T>> weights() const override;
   std::vector<ParameterPtr<T>> trainable_weights() const override;
+  bool trains() const override;
 
   const Graph<T>& graph() const { return graph_; }
   std::uint64_t seed() const { return seed_; }

@@ -206,6 +206,12 @@ STRATA_COLD std::vector<ParameterPtr<T>> ModelImpl<T>::trainable_weights() const
   if (!this->trainable()) return {};
   return detail::gather<T>(sublayers(), [](const Base& layer) { return layer.trainable_weights(); });
 }
+template <class T>
+STRATA_COLD bool ModelImpl<T>::trains() const {
+  const auto& nodes = graph_.nodes();
+  return this->trainable() &&
+         std::any_of(nodes.begin(), nodes.end(), [](const auto& node) { return node.layer->trains(); });
+}
 
 template <class T>
 STRATA_COLD Json ModelImpl<T>::config() const {

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <vector>
+
+#include <strata/layers/context.hpp>
+
+namespace strata { inline namespace STRATA_ABI {
+
+/// Where the gradient with respect to an input of a node goes.
+enum class GradientWay {
+  none,     ///< nobody wants it
+  first,    ///< into memory of its own, or the caller's
+  added,    ///< to what a later reader of the same input left
+  in_place  ///< it is the gradient of the result, in the same memory
+};
+
+/// How one node of a graph runs.
+struct NodePlan {
+  RunMode mode;               ///< of its call
+  Shape shape;                ///< of its result, batch included
+  bool trains = false;        ///< a weight of its layer does
+  bool needs = false;         ///< the backward pass goes through it
+  bool passes = false;        ///< its result is its input's memory
+  bool apart = false;         ///< the executor applies its activation, and keeps the result from before
+  int writes = 0;             ///< the node whose result its call computes: itself, or one that it absorbed
+  int absorbed_by = -1;       ///< the node whose call computes this one's result too
+  std::vector<int> releases;  ///< nodes whose results nobody reads any more once it has run
+  std::vector<GradientWay> gradients;  ///< by input; empty where the backward pass does not come by
+};
+
+/// How a graph runs: which nodes share memory and calls, what is kept for the backward pass, and where that
+/// goes. Depends on the graph, the kind of run and the weights that train, and on nothing else.
+struct GraphPlan {
+  RunMode mode;
+  std::vector<NodePlan> nodes;
+};
+
+}}  // namespace strata::STRATA_ABI

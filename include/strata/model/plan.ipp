@@ -1,0 +1,105 @@
+#pragma once
+
+#include <strata/model/graph.hpp>
+
+namespace strata { inline namespace STRATA_ABI {
+
+template <class T>
+STRATA_COLD GraphPlan Graph<T>::plan(const RunMode& mode) const {
+  const std::size_t count = nodes_.size();
+  GraphPlan plan{mode, std::vector<NodePlan>(count)};
+  const auto at = [&](int node) -> NodePlan& { return plan.nodes[static_cast<std::size_t>(node)]; };
+  std::vector<int> root(count);                  // the node in whose memory a result lies
+  std::vector<int> readers(count), uses(count);  // of a result; of a root
+  std::vector<char> keep(count);                 // by root: the backward pass reads it
+
+  for (std::size_t i = 0; i < count; ++i) {
+    const Node& node = nodes_[i];
+    const int number = static_cast<int>(i);
+    NodePlan& p = plan.nodes[i];
+    const bool is_input = node.inputs.empty();
+    p.shape = node.shape.with_batch(mode.batch_size);
+    p.mode = mode;
+    p.mode.input_gradient = false;
+    p.trains = mode.recording && !is_input && node.layer->trains();
+    p.needs = is_input ? mode.recording && mode.input_gradient : p.trains;
+    for (const int input : node.inputs) p.mode.input_gradient |= at(input).needs;
+    p.needs |= p.mode.input_gradient;
+    p.mode.recording = p.needs;
+    p.passes = !is_input && output_number(number) < 0 && node.layer->passes_through(mode.training);
+    p.writes = number;
+
+    root[i] = p.passes ? root[static_cast<std::size_t>(node.inputs[0])] : number;
+    for (const int input : node.inputs) {
+      ++readers[static_cast<std::size_t>(input)];
+      if (p.passes) continue;
+      const auto r = static_cast<std::size_t>(root[static_cast<std::size_t>(input)]);
+      ++uses[r];
+      keep[r] |= p.needs;
+    }
+    if (!p.passes) keep[i] |= p.needs;
+
+    const bool logits = mode.linear_output && outputs_[0] == number;
+    p.apart = p.needs && !logits && !node.layer->is_activation() &&
+              derivative_needs_input(node.layer->final_activation().kind);
+    p.mode.linear_output = logits || p.apart;
+  }
+
+  // Outside the backward pass a convolution whose only reader is a 2x2 max-pooling does it before writing its
+  // result.
+  for (std::size_t i = 0; i < count; ++i) {
+    if (plan.nodes[i].needs || !nodes_[i].layer->is_max_pool_2x2()) continue;
+    const int number = nodes_[i].inputs[0];
+    const auto from = static_cast<std::size_t>(number);
+    const bool alone = readers[from] == 1 && output_number(number) < 0 && !nodes_[from].inputs.empty();
+    if (!alone || plan.nodes[from].passes || !nodes_[from].layer->offers_max_pool()) continue;
+    plan.nodes[from].writes = static_cast<int>(i);
+    plan.nodes[i].absorbed_by = number;
+  }
+
+  for (std::size_t i = 0; i < count; ++i) {
+    NodePlan& p = plan.nodes[i];
+    if (p.passes || p.absorbed_by >= 0) continue;
+    for (const int input : nodes_[i].inputs) {
+      const auto r = static_cast<std::size_t>(root[static_cast<std::size_t>(input)]);
+      if (--uses[r] == 0 && !keep[r]) p.releases.push_back(static_cast<int>(r));
+    }
+  }
+
+  // Down from the output, in the order of the backward pass.
+  std::vector<char> given(count);
+  given[static_cast<std::size_t>(outputs_[0])] = true;
+  for (std::size_t i = count; i-- > 0;) {
+    const Node& node = nodes_[i];
+    NodePlan& p = plan.nodes[i];
+    if (!p.needs || node.inputs.empty() || !given[i]) continue;
+    const bool same_gradient =
+        p.passes || (static_cast<int>(i) != outputs_[0] && node.layer->is_activation());
+    for (const int input : node.inputs) {
+      const auto from = static_cast<std::size_t>(input);
+      p.gradients.push_back(!plan.nodes[from].needs                         ? GradientWay::none
+                            : given[from]                                   ? GradientWay::added
+                            : same_gradient && !nodes_[from].inputs.empty() ? GradientWay::in_place
+                                                                            : GradientWay::first);
+      if (plan.nodes[from].needs) given[from] = true;
+    }
+  }
+  return plan;
+}
+
+template <class T>
+STRATA_COLD bool Graph<T>::holds(const GraphPlan& plan, const RunMode& mode) const {
+  if (plan.mode != mode) return false;
+  for (std::size_t i = 0; mode.recording && i < nodes_.size(); ++i)
+    if (!nodes_[i].inputs.empty() && plan.nodes[i].trains != nodes_[i].layer->trains()) return false;
+  return true;
+}
+
+#if !STRATA_HEADER_ONLY
+template GraphPlan Graph<float>::plan(const RunMode&) const;
+template GraphPlan Graph<double>::plan(const RunMode&) const;
+template bool Graph<float>::holds(const GraphPlan&, const RunMode&) const;
+template bool Graph<double>::holds(const GraphPlan&, const RunMode&) const;
+#endif
+
+}}  // namespace strata::STRATA_ABI

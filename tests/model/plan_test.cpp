@@ -1,0 +1,123 @@
+#include <catch2/catch.hpp>
+
+#include <strata/layers/layers.hpp>
+#include <strata/training/fit.hpp>
+
+#include "support/gradient_check.hpp"
+#include "support/reference/reference.hpp"
+
+using namespace strata;
+using strata_test::random_tensor;
+
+namespace {
+
+constexpr Activation relu = Activation::relu;
+
+/// A frozen base inside a classifier.
+struct Transfer {
+  Sequential base{
+      {Input({.shape = {8, 8, 2}}),
+       Conv2D({.filters = 4, .kernel_size = 3, .activation = relu, .name = "low"}),
+       Conv2D({.filters = 4, .kernel_size = 3, .activation = relu, .name = "high"}), MaxPooling2D()},
+      {.name = "base"}};
+  Sequential model{base, Flatten(), Dense({.units = 3}), Dense({.units = 1})};
+
+  Transfer() { model.compile({.optimizer = SGD(), .loss = MeanSquaredError()}); }
+  void train(std::int64_t batch = 4) {
+    model.train_on_batch(random_tensor({batch, 8, 8, 2}).cast<float>(), Tensor<float>({batch, 1}));
+  }
+  void test() { model.test_on_batch(random_tensor({4, 8, 8, 2}).cast<float>(), Tensor<float>({4, 1})); }
+  /// Plans that the model's one session made: one for the model and one for the base where both are new.
+  std::int64_t plans() const { return model.model().session()->plans(); }
+};
+
+}  // namespace
+
+TEST_CASE("A plan is made once for each batch size and kind of run", "[plan]") {
+  Transfer t;
+  CHECK(t.plans() == 0);
+  for (int i = 0; i < 3; ++i) t.train();
+  CHECK(t.plans() == 2);
+  for (int i = 0; i < 3; ++i) t.test();
+  CHECK(t.plans() == 4);
+  t.train(3);
+  CHECK(t.plans() == 6);
+  for (int i = 0; i < 3; ++i) {
+    t.train();
+    t.train(3);
+    t.test();
+  }
+  CHECK(t.plans() == 6);
+  for (std::int64_t batch = 1; batch <= 12; ++batch) t.train(batch);  // forgotten at some time
+  t.train();
+}
+
+TEST_CASE("Freezing makes another plan, wherever it happens", "[plan]") {
+  Transfer t;
+  t.train();
+  CHECK(t.plans() == 2);
+  t.base.layer("low").set_trainable(false);  // seen by the base alone
+  t.train();
+  CHECK(t.plans() == 3);
+  t.base.set_trainable(false);
+  t.train();
+  CHECK(t.plans() == 5);
+  t.base.layer("high").set_trainable(true);  // the base itself is frozen
+  t.train();
+  CHECK(t.plans() == 5);
+  t.base.trainable_from("high");
+  t.train();
+  CHECK(t.plans() == 5);  // known from before
+  t.test();
+  CHECK(t.plans() == 7);
+  t.base.set_trainable(true);
+  t.test();
+  CHECK(t.plans() == 7);  // nothing trains here
+}
+
+TEST_CASE("Another device has plans of its own", "[plan]") {
+  Transfer t;
+  t.train();
+  t.model.to(strata_test::reference_device({.host_accessible = true}));
+  CHECK(t.plans() == 0);
+  t.train();
+  t.train();
+  CHECK(t.plans() == 2);
+}
+
+TEST_CASE("The plan of a graph says what is kept and where gradients go", "[plan]") {
+  auto input = Input({.shape = {4, 4, 2}});
+  const Conv2D left({.filters = 2, .kernel_size = 1}), right({.filters = 2, .kernel_size = 1});
+  const Symbol a = left(input), b = right(a);
+  Model model(input, Dense(1)(Flatten()(ReLU()(Add()({a, b})))));
+  const auto& graph = model.model().graph();
+  const auto node = [&](const GraphPlan& plan, const Layer& layer) -> const NodePlan& {
+    std::size_t i = 0;
+    while (graph.nodes()[i].layer != layer.impl()) ++i;
+    return plan.nodes[i];
+  };
+  using enum GradientWay;
+
+  const GraphPlan training = graph.plan({.batch_size = 5, .training = true, .recording = true});
+  CHECK(training.nodes.front().shape == Shape{5, 4, 4, 2});
+  CHECK(node(training, left).gradients == std::vector{none});
+  CHECK(node(training, right).gradients == std::vector{added});
+  CHECK(node(training, model.layer("add")).gradients == std::vector{first, first});
+  CHECK(node(training, model.layer("re_lu")).gradients == std::vector{in_place});
+  CHECK(node(training, model.layer("flatten")).gradients == std::vector{in_place});
+  CHECK(node(training, model.layer("flatten")).passes);
+  for (const NodePlan& p : training.nodes) CHECK(p.releases.empty());
+
+  right.impl()->set_trainable(false);
+  left.impl()->set_trainable(false);
+  const GraphPlan frozen = graph.plan({.batch_size = 5, .training = true, .recording = true});
+  CHECK_FALSE(node(frozen, model.layer("re_lu")).needs);
+  CHECK(node(frozen, model.layer("dense")).gradients == std::vector{none});
+  CHECK(node(frozen, model.layer("add")).releases.size() == 2);
+
+  const GraphPlan watched =
+      graph.plan({.batch_size = 5, .training = true, .recording = true, .input_gradient = true});
+  CHECK(node(watched, left).gradients == std::vector{first});
+
+  for (const NodePlan& p : graph.plan({.batch_size = 5}).nodes) CHECK((!p.needs && p.gradients.empty()));
+}
