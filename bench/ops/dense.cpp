@@ -8,18 +8,15 @@ namespace {
 using namespace strata;
 using namespace strata_bench;
 
-struct Shape {
-  std::int64_t rows, in, out;
-};
-const Shape shapes[] = {{20, 8192, 256}, {20, 6272, 512}, {1, 8192, 256},    {20, 256, 1},
-                        {128, 512, 512}, {81, 512, 512},  {1600, 4608, 512}, {2048, 2048, 2048}};
+const DenseGeometry shapes[] = {{20, 8192, 256}, {20, 6272, 512}, {1, 8192, 256},    {20, 256, 1},
+                                {128, 512, 512}, {81, 512, 512},  {1600, 4608, 512}, {2048, 2048, 2048}};
 
-void forward(benchmark::State& state, Shape s) {
+void forward(benchmark::State& state, DenseGeometry s) {
   const Floats x = random_floats(s.rows * s.in, 1), w = random_floats(s.in * s.out, 2);
   Floats y(static_cast<std::size_t>(s.rows * s.out));
   PackedWeights packed;
-  for (auto _ : state) backend().dense(s.rows, s.in, s.out, x.data(), {w.data(), 1, &packed}, {}, y.data());
-  report_flops(state, 2.0 * static_cast<double>(s.rows * s.in * s.out));
+  for (auto _ : state) backend().dense(s, x.data(), {w.data(), 1, &packed}, {}, y.data());
+  report_flops(state, static_cast<double>(s.flops()));
   const std::int64_t samples = std::min<std::int64_t>(200, static_cast<std::int64_t>(y.size()));
   const std::int64_t step = static_cast<std::int64_t>(y.size()) / samples;
   state.counters["error"] = relative_error(
@@ -33,23 +30,22 @@ void forward(benchmark::State& state, Shape s) {
       });
 }
 
-void backward_input(benchmark::State& state, Shape s) {
+void backward_input(benchmark::State& state, DenseGeometry s) {
   const Floats dy = random_floats(s.rows * s.out, 1), w = random_floats(s.in * s.out, 2);
   Floats dx(static_cast<std::size_t>(s.rows * s.in));
   for (auto _ : state)  // a trained weight is new in every step
-    backend().dense_backward_input(s.rows, s.in, s.out, dy.data(), {w.data()}, dx.data());
-  report_flops(state, 2.0 * static_cast<double>(s.rows * s.in * s.out));
+    backend().dense_backward_input(s, dy.data(), {w.data()}, dx.data());
+  report_flops(state, static_cast<double>(s.flops()));
 }
-void backward_kernel(benchmark::State& state, Shape s) {
+void backward_kernel(benchmark::State& state, DenseGeometry s) {
   const Floats x = random_floats(s.rows * s.in, 1), dy = random_floats(s.rows * s.out, 2);
   Floats dw(static_cast<std::size_t>(s.in * s.out));
-  for (auto _ : state)
-    backend().dense_backward_kernel(s.rows, s.in, s.out, x.data(), dy.data(), {dw.data(), false});
-  report_flops(state, 2.0 * static_cast<double>(s.rows * s.in * s.out));
+  for (auto _ : state) backend().dense_backward_kernel(s, x.data(), dy.data(), {dw.data(), false});
+  report_flops(state, static_cast<double>(s.flops()));
 }
 
 const bool registered = [] {
-  for (const Shape& s : shapes) {
+  for (const DenseGeometry& s : shapes) {
     const std::string shape =
         std::to_string(s.rows) + "x" + std::to_string(s.in) + "x" + std::to_string(s.out);
     const auto add = [&](const char* name, auto function) {

@@ -46,10 +46,11 @@ BENCHMARK(bias_gradient)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 void batch_norm(benchmark::State& state) {
   const Floats x = random_floats(count, 1);
-  Floats y(x.size()), mean(channels), variance(channels);
+  Floats y(x.size()), moments[4];
+  for (Floats& values : moments) values.resize(channels);
   for (auto _ : state)
-    backend().batch_norm(rows, channels, 1e-3, x.data(), nullptr, nullptr, mean.data(), variance.data(),
-                         y.data());
+    backend().batch_norm({rows, channels, 1e-3}, 0.99, x.data(), {moments[0].data(), moments[1].data()},
+                         {moments[2].data(), moments[3].data()}, y.data());
   report_bytes(state, 16.0 * count);  // x is read for the mean, the variance and the result
 }
 BENCHMARK(batch_norm)->Unit(benchmark::kMillisecond)->UseRealTime();

@@ -43,6 +43,14 @@ TEST_CASE("The batch axis comes and goes") {
   CHECK(Shape{7}.without_batch() == Shape{});
 }
 
+TEST_CASE("A shape is rows of its last axis") {
+  CHECK(Shape{2, 3, 4}.rows() == 6);
+  CHECK(Shape{5}.rows() == 1);
+  CHECK(Shape{7, 0}.rows() == 0);
+  CHECK(Shape{0, 3}.rows() == 0);
+  CHECK_THROWS_AS(Shape{}.rows(), ShapeError);
+}
+
 TEST_CASE("Shapes refuse what no array has") {
   CHECK_THROWS_WITH((Shape{2, -3}), "[shape] axis 1 has the negative extent -3");
   CHECK_THROWS_WITH((Shape{1, 1, 1, 1, 1, 1, 1, 1, 1}), "[shape] at most 8 axes are supported");

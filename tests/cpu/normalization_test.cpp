@@ -16,9 +16,9 @@ TEST_CASE("Nothing flows back through the statistics of one row") {
     const Tensor<float> gamma = random_tensor({channels}, 3).cast<float>(), variance({channels});
     Tensor<float> dx({channels}), dgamma({channels}), dbeta({channels});
     const DevicePtr device = cpu::device({.threads = 1});
-    device->make_backend<float>()->batch_norm_backward(1, channels, 1e-3, false, x.data(), gamma.data(),
-                                                       x.data(), variance.data(), dy.data(), dx.data(),
-                                                       {dgamma.data()}, {dbeta.data()});
+    device->make_backend<float>()->batch_norm_backward({1, channels, 1e-3, gamma.data()}, x.data(),
+                                                       {x.data(), variance.data()}, false, dy.data(),
+                                                       dx.data(), {dgamma.data()}, {dbeta.data()});
     CHECK(dx == Tensor<float>({channels}));
     CHECK(dgamma == Tensor<float>({channels}));
     CHECK(dbeta == dy);

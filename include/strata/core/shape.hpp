@@ -47,6 +47,12 @@ class Shape {
     return product;
   }
 
+  /// Product of all axes but the last: a tensor seen as [rows,channels].
+  [[gnu::noinline]] constexpr std::int64_t rows() const {
+    require<ShapeError>(rank_ > 0, "[shape] a scalar has no rows");
+    return back() == 0 ? 0 : size() / back();
+  }
+
   /// This shape with a leading axis: [h,w,c] and 8 give [8,h,w,c].
   [[gnu::noinline]] constexpr Shape with_batch(std::int64_t batch) const {
     Shape out{batch};

@@ -28,12 +28,12 @@ class CpuBackend final : public HostBackend<float> {
   void pool2d_backward(const Pool2DGeometry& g, PoolKind kind, const float* x, const float* y,
                        const float* dy, float* dx) override;
 
-  void dense(std::int64_t rows, std::int64_t in, std::int64_t out, const float* x, WeightView<float> kernel,
+  void dense(const DenseGeometry& g, const float* x, WeightView<float> kernel,
              const Epilogue<float>& epilogue, float* y) override;
-  void dense_backward_input(std::int64_t rows, std::int64_t in, std::int64_t out, const float* dy,
-                            WeightView<float> kernel, float* dx) override;
-  void dense_backward_kernel(std::int64_t rows, std::int64_t in, std::int64_t out, const float* x,
-                             const float* dy, Gradient<float> dkernel) override;
+  void dense_backward_input(const DenseGeometry& g, const float* dy, WeightView<float> kernel,
+                            float* dx) override;
+  void dense_backward_kernel(const DenseGeometry& g, const float* x, const float* dy,
+                             Gradient<float> dkernel) override;
 
   void bias_gradient(std::int64_t rows, std::int64_t channels, const float* dy,
                      Gradient<float> dbias) override;
@@ -52,21 +52,18 @@ class CpuBackend final : public HostBackend<float> {
   void dropout(std::int64_t count, double rate, const RandomStream& random, const float* x,
                float* y) override;
 
-  void batch_norm(std::int64_t rows, std::int64_t channels, double epsilon, const float* x,
-                  const float* gamma, const float* beta, float* mean, float* variance, float* y) override;
-  void batch_norm_inference(std::int64_t rows, std::int64_t channels, double epsilon, const float* x,
-                            const float* gamma, const float* beta, const float* mean, const float* variance,
+  void batch_norm(const BatchNormSpec<float>& spec, double momentum, const float* x, Moments<float> batch,
+                  Moments<float> moving, float* y) override;
+  void batch_norm_inference(const BatchNormSpec<float>& spec, const float* x, Moments<const float> moments,
                             float* y) override;
-  void batch_norm_backward(std::int64_t rows, std::int64_t channels, double epsilon, bool fixed_statistics,
-                           const float* x, const float* gamma, const float* mean, const float* variance,
-                           const float* dy, float* dx, Gradient<float> dgamma,
+  void batch_norm_backward(const BatchNormSpec<float>& spec, const float* x, Moments<const float> moments,
+                           bool fixed, const float* dy, float* dx, Gradient<float> dgamma,
                            Gradient<float> dbeta) override;
 
   void add_sum(std::int64_t count, double scale, const float* x, double* to) override;
   void add_sum_of_squares(std::int64_t count, const float* x, double* to) override;
 
-  void loss(const LossSpec& spec, std::int64_t rows, std::int64_t classes, const float* prediction,
-            const float* target, const float* sample_weight, double gradient_scale, float* losses,
+  void loss(const LossSpec& spec, const Predictions<float>& of, double gradient_scale, float* losses,
             float* gradient) override;
   void l1_l2_penalty(std::int64_t count, double l1, double l2, const float* w, float* gradient,
                      double* to) override;

@@ -193,23 +193,24 @@ STRATA_INLINE void CpuBackend::conv2d_backward_kernel(const Conv2DGeometry& g, c
 }
 
 /// A dense layer is a 1x1 convolution of 1x1 images.
-inline Conv2DGeometry dense_geometry(std::int64_t rows, std::int64_t in, std::int64_t out) {
+inline Conv2DGeometry as_convolution(const DenseGeometry& dense) {
   Conv2DGeometry g;
-  g.batch = rows;
+  g.batch = dense.rows;
   g.in_h = g.in_w = g.out_h = g.out_w = g.kernel_h = g.kernel_w = 1;
-  g.in_c = in;
-  g.out_c = out;
+  g.in_c = dense.in;
+  g.out_c = dense.out;
   return g;
 }
 
-STRATA_INLINE void CpuBackend::dense(std::int64_t rows, std::int64_t in, std::int64_t out, const float* x,
-                                     WeightView<float> kernel, const Epilogue<float>& epilogue, float* y) {
-  conv2d(dense_geometry(rows, in, out), x, kernel, epilogue, y);
+STRATA_INLINE void CpuBackend::dense(const DenseGeometry& g, const float* x, WeightView<float> kernel,
+                                     const Epilogue<float>& epilogue, float* y) {
+  conv2d(as_convolution(g), x, kernel, epilogue, y);
 }
-STRATA_INLINE void CpuBackend::dense_backward_input(std::int64_t rows, std::int64_t in, std::int64_t out,
-                                                    const float* dy, WeightView<float> kernel, float* dx) {
+STRATA_INLINE void CpuBackend::dense_backward_input(const DenseGeometry& g, const float* dy,
+                                                    WeightView<float> kernel, float* dx) {
+  const std::int64_t rows = g.rows, in = g.in, out = g.out;
   constexpr std::int64_t few_rows = 64;
-  if (rows > few_rows) return conv2d_backward_input(dense_geometry(rows, in, out), dy, kernel, dx);
+  if (rows > few_rows) return conv2d_backward_input(as_convolution(g), dy, kernel, dx);
   // For a small batch the weight is by far the largest matrix. dx^T = kernel dy^T reads it as it lies, where
   // dx = dy kernel^T would transpose it first.
   const PatchMatrix weight{kernel.data, in, 1, 1, out, 1, 1, 1, 1, {{0, 0}}};
@@ -225,10 +226,9 @@ STRATA_INLINE void CpuBackend::dense_backward_input(std::int64_t rows, std::int6
                  dx[r * in + i] = transposed_dx[i * rows + r];
            });
 }
-STRATA_INLINE void CpuBackend::dense_backward_kernel(std::int64_t rows, std::int64_t in, std::int64_t out,
-                                                     const float* x, const float* dy,
+STRATA_INLINE void CpuBackend::dense_backward_kernel(const DenseGeometry& g, const float* x, const float* dy,
                                                      Gradient<float> dkernel) {
-  conv2d_backward_kernel(dense_geometry(rows, in, out), x, dy, dkernel);
+  conv2d_backward_kernel(as_convolution(g), x, dy, dkernel);
 }
 
 }}}  // namespace strata::STRATA_ABI::cpu

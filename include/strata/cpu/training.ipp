@@ -103,16 +103,16 @@ double sparse_categorical_crossentropy(bool from_logits, std::int64_t classes, P
 
 }  // namespace losses
 
-STRATA_INLINE void CpuBackend::loss(const LossSpec& spec, std::int64_t rows, std::int64_t classes,
-                                    const float* prediction, const float* target, const float* sample_weight,
-                                    double gradient_scale, float* losses_out, float* gradient_out) {
+STRATA_INLINE void CpuBackend::loss(const LossSpec& spec, const Predictions<float>& of, double gradient_scale,
+                                    float* losses_out, float* gradient_out) {
+  const std::int64_t classes = of.classes;
   const bool sparse = spec.kind == LossKind::sparse_categorical_crossentropy;
   const double smoothing = spec.label_smoothing;
   const double share = spec.kind == LossKind::binary_crossentropy ? 0.5 : 1.0 / static_cast<double>(classes);
   const auto row_loss = [&](std::int64_t row) {
-    const float* x = prediction + row * classes;
-    const float* labels = target + (sparse ? row : row * classes);
-    const double weight = sample_weight ? static_cast<double>(sample_weight[row]) : 1.0;
+    const float* x = of.values + row * classes;
+    const float* labels = of.target + (sparse ? row : row * classes);
+    const double weight = of.weight(row);
     const auto p = [&](std::int64_t c) { return static_cast<double>(x[c]); };
     const auto t = [&](std::int64_t c) {
       return static_cast<double>(labels[c]) * (1 - smoothing) + share * smoothing;
@@ -142,7 +142,7 @@ STRATA_INLINE void CpuBackend::loss(const LossSpec& spec, std::int64_t rows, std
     }
     losses_out[row] = static_cast<float>(weight * loss);
   };
-  pool_.for_range(rows, row_grain(16 * classes), [&](std::int64_t begin, std::int64_t end) {
+  pool_.for_range(of.rows, row_grain(16 * classes), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) row_loss(row);
   });
 }

@@ -47,20 +47,19 @@ class EigenBackend final : public HostBackend<T> {
 
   // --- dense ---
 
-  void dense(Index rows, Index in, Index out, const T* x, WeightView<T> kernel, const Epilogue<T>& epilogue,
+  void dense(const DenseGeometry& g, const T* x, WeightView<T> kernel, const Epilogue<T>& epilogue,
              T* y) override {
-    MatrixOut(y, rows, out).noalias() = MatrixIn(x, rows, in) * MatrixIn(kernel.data, in, out);
-    finish<T>(epilogue, {y, rows, out});
+    MatrixOut(y, g.rows, g.out).noalias() = MatrixIn(x, g.rows, g.in) * MatrixIn(kernel.data, g.in, g.out);
+    finish<T>(epilogue, {y, g.rows, g.out});
   }
-  void dense_backward_input(Index rows, Index in, Index out, const T* dy, WeightView<T> kernel,
-                            T* dx) override {
-    MatrixOut(dx, rows, in).noalias() = MatrixIn(dy, rows, out) * MatrixIn(kernel.data, in, out).transpose();
+  void dense_backward_input(const DenseGeometry& g, const T* dy, WeightView<T> kernel, T* dx) override {
+    MatrixOut(dx, g.rows, g.in).noalias() =
+        MatrixIn(dy, g.rows, g.out) * MatrixIn(kernel.data, g.in, g.out).transpose();
   }
-  void dense_backward_kernel(Index rows, Index in, Index out, const T* x, const T* dy,
-                             Gradient<T> dkernel) override {
-    MatrixOut gradient(dkernel.data, in, out);
+  void dense_backward_kernel(const DenseGeometry& g, const T* x, const T* dy, Gradient<T> dkernel) override {
+    MatrixOut gradient(dkernel.data, g.in, g.out);
     if (!dkernel.accumulate) gradient.setZero();
-    gradient.noalias() += MatrixIn(x, rows, in).transpose() * MatrixIn(dy, rows, out);
+    gradient.noalias() += MatrixIn(x, g.rows, g.in).transpose() * MatrixIn(dy, g.rows, g.out);
   }
 
   // --- elementwise and data movement ---
@@ -108,28 +107,27 @@ class EigenBackend final : public HostBackend<T> {
 
   // --- batch normalization ---
 
-  void batch_norm(Index rows, Index channels, double epsilon, const T* x, const T* gamma, const T* beta,
-                  T* mean, T* variance, T* y) override {
-    eigen::batch_norm<T>(epsilon, {x, rows, channels}, gamma, beta, mean, variance, {y, rows, channels});
+  void batch_norm(const BatchNormSpec<T>& spec, double momentum, const T* x, Moments<T> batch,
+                  Moments<T> moving, T* y) override {
+    take_moments<T>({x, spec.rows, spec.channels}, momentum, batch, moving);
+    batch_norm_inference(spec, x, {batch.mean, batch.variance}, y);
   }
-  void batch_norm_inference(Index rows, Index channels, double epsilon, const T* x, const T* gamma,
-                            const T* beta, const T* mean, const T* variance, T* y) override {
-    normalize<T>(epsilon, {x, rows, channels}, gamma, beta, channel_row(mean, channels),
-                 channel_row(variance, channels), {y, rows, channels});
+  void batch_norm_inference(const BatchNormSpec<T>& spec, const T* x, Moments<const T> moments,
+                            T* y) override {
+    normalize<T>(spec, {x, spec.rows, spec.channels}, moments, {y, spec.rows, spec.channels});
+    if (spec.activation != Activation::linear) activation(spec.activation, spec.rows, spec.channels, y, y);
   }
-  void batch_norm_backward(Index rows, Index channels, double epsilon, bool fixed_statistics, const T* x,
-                           const T* gamma, const T* mean, const T* variance, const T* dy, T* dx,
-                           Gradient<T> dgamma, Gradient<T> dbeta) override {
-    eigen::batch_norm_backward<T>(epsilon, fixed_statistics, {x, rows, channels}, gamma, mean, variance,
-                                  {dy, rows, channels}, dx, dgamma, dbeta);
+  void batch_norm_backward(const BatchNormSpec<T>& spec, const T* x, Moments<const T> moments, bool fixed,
+                           const T* dy, T* dx, Gradient<T> dgamma, Gradient<T> dbeta) override {
+    eigen::batch_norm_backward<T>(spec, {x, spec.rows, spec.channels}, moments, fixed,
+                                  {dy, spec.rows, spec.channels}, dx, dgamma, dbeta);
   }
 
   // --- losses, penalties, optimizers ---
 
-  void loss(const LossSpec& spec, Index rows, Index classes, const T* prediction, const T* target,
-            const T* sample_weight, double gradient_scale, T* losses, T* gradient) override {
-    eigen::loss<T>(spec, {prediction, rows, classes}, target, sample_weight, gradient_scale, losses,
-                   gradient);
+  void loss(const LossSpec& spec, const Predictions<T>& of, double gradient_scale, T* losses,
+            T* gradient) override {
+    eigen::loss(spec, of, gradient_scale, losses, gradient);
   }
   void l1_l2_penalty(Index count, double l1, double l2, const T* w, T* gradient, double* to) override {
     const In weights(w, 1, count);

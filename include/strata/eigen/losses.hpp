@@ -79,13 +79,13 @@ inline RowLoss row_loss(const LossSpec& spec, ClipBounds bounds, const Row<doubl
   return {};
 }
 
-/// As Backend<T>::loss says; prediction is [rows, classes].
+/// As Backend<T>::loss says.
 template <class T>
-void loss(const LossSpec& spec, ArrayMap<const T> prediction, const T* target, const T* sample_weight,
-          double gradient_scale, T* losses, T* gradient) {
-  const Index classes = prediction.cols();
-  for (Index r = 0; r < prediction.rows(); ++r) {
-    const Row<double> p = prediction.row(r).template cast<double>();
+void loss(const LossSpec& spec, const Predictions<T>& of, double gradient_scale, T* losses, T* gradient) {
+  const Index classes = of.classes;
+  const T* const target = of.target;
+  for (Index r = 0; r < of.rows; ++r) {
+    const Row<double> p = Eigen::Map<const Row<T>>(of.values + r * classes, classes).template cast<double>();
     Row<double> t = Row<double>::Zero(classes);
     bool known = true;
     if (spec.kind == LossKind::sparse_categorical_crossentropy) {
@@ -99,11 +99,10 @@ void loss(const LossSpec& spec, ArrayMap<const T> prediction, const T* target, c
       row.value = std::numeric_limits<double>::quiet_NaN();
       row.gradient.setConstant(row.value);
     }
-    const double weight = sample_weight ? double(sample_weight[r]) : 1;
-    losses[r] = T(row.value * weight);
+    losses[r] = T(row.value * of.weight(r));
     if (gradient)
       Eigen::Map<Row<T>>(gradient + r * classes, classes) =
-          (row.gradient * (weight * gradient_scale)).template cast<T>();
+          (row.gradient * (of.weight(r) * gradient_scale)).template cast<T>();
   }
 }
 

@@ -32,43 +32,45 @@ Row<double> column_sums(ArrayMap<const T> dy) {
 
 /// y = gamma * (x - mean) / sqrt(variance + epsilon) + beta
 template <class T>
-void normalize(double epsilon, ArrayMap<const T> x, const T* gamma, const T* beta, const Row<double>& mean,
-               const Row<double>& variance, ArrayMap<T> y) {
-  const Row<double> scale = channel_row(gamma, x.cols(), 1) / (variance + epsilon).sqrt();
-  const Row<double> offset = channel_row(beta, x.cols(), 0);
+void normalize(const BatchNormSpec<T>& spec, ArrayMap<const T> x, Moments<const T> moments, ArrayMap<T> y) {
+  const Index channels = x.cols();
+  const Row<double> mean = channel_row(moments.mean, channels);
+  const Row<double> scale =
+      channel_row(spec.gamma, channels, 1) / (channel_row(moments.variance, channels) + spec.epsilon).sqrt();
+  const Row<double> offset = channel_row(spec.beta, channels, 0);
   y = (((x.template cast<double>().rowwise() - mean).rowwise() * scale).rowwise() + offset)
           .template cast<T>();
 }
 
-/// Normalises with the mean and the biased variance of the rows, and writes these.
+/// Mean and biased variance of the rows, towards which the moving ones go.
 template <class T>
-void batch_norm(double epsilon, ArrayMap<const T> x, const T* gamma, const T* beta, T* mean, T* variance,
-                ArrayMap<T> y) {
+void take_moments(ArrayMap<const T> x, double momentum, Moments<T> batch, Moments<T> moving) {
   const double rows = double(x.rows());
-  const Row<double> means = column_sums<T>(x) / rows;
-  const Row<double> variances = (x.template cast<double>().rowwise() - means).square().colwise().sum() / rows;
-  normalize<T>(epsilon, x, gamma, beta, means, variances, y);
-  store<T>(means, {mean});
-  store<T>(variances, {variance});
+  const auto store_both = [&](const Row<double>& values, T* now, T* average) {
+    store<T>(momentum * channel_row<T>(average, x.cols()) + (1 - momentum) * values, {average});
+    store<T>(values, {now});
+  };
+  store_both(column_sums<T>(x) / rows, batch.mean, moving.mean);
+  const Row<double> mean = channel_row<T>(batch.mean, x.cols());
+  store_both((x.template cast<double>().rowwise() - mean).square().colwise().sum() / rows, batch.variance,
+             moving.variance);
 }
 
 /// With n = (x - mean) / deviation: dgamma = sum(dy * n), dbeta = sum(dy), and dx = gamma / deviation * dy,
 /// less (dbeta + n * dgamma) / rows within the brackets where mean and variance are functions of x too.
 template <class T>
-void batch_norm_backward(double epsilon, bool fixed_statistics, ArrayMap<const T> x, const T* gamma,
-                         const T* mean, const T* variance, ArrayMap<const T> dy, T* dx, Gradient<T> dgamma,
-                         Gradient<T> dbeta) {
+void batch_norm_backward(const BatchNormSpec<T>& spec, ArrayMap<const T> x, Moments<const T> moments,
+                         bool fixed, ArrayMap<const T> dy, T* dx, Gradient<T> dgamma, Gradient<T> dbeta) {
   const Index channels = x.cols();
-  const Row<double> inverse = (channel_row(variance, channels) + epsilon).sqrt().inverse();
+  const Row<double> inverse = (channel_row(moments.variance, channels) + spec.epsilon).sqrt().inverse();
   const Array<double> normalized =
-      (x.template cast<double>().rowwise() - channel_row(mean, channels)).rowwise() * inverse;
+      (x.template cast<double>().rowwise() - channel_row(moments.mean, channels)).rowwise() * inverse;
   const Row<double> sum_dy = column_sums<T>(dy);
   const Row<double> sum_dy_n = (dy.template cast<double>() * normalized).colwise().sum();
   if (dx) {
     Array<double> gradient = dy.template cast<double>();
-    if (!fixed_statistics)
-      gradient -= ((normalized.rowwise() * sum_dy_n).rowwise() + sum_dy) / double(x.rows());
-    const Row<double> scale = inverse * channel_row(gamma, channels, 1);
+    if (!fixed) gradient -= ((normalized.rowwise() * sum_dy_n).rowwise() + sum_dy) / double(x.rows());
+    const Row<double> scale = inverse * channel_row(spec.gamma, channels, 1);
     ArrayMap<T>(dx, x.rows(), channels) = (gradient.rowwise() * scale).template cast<T>();
   }
   if (dgamma.data) store(sum_dy_n, dgamma);

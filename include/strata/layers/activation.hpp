@@ -74,9 +74,8 @@ class ActivationImpl final : public LayerBase<ActivationImpl<T, Options>, T, Opt
   }
   bool passes_through(bool) const override { return function_ == Activation::linear; }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
-    const std::int64_t channels = y.shape().back();
-    context.backend().activation(context.linear_output() ? Activation::linear : function_,
-                                 channels ? y.size() / channels : 0, channels, x[0].data(), y.data());
+    context.backend().activation(context.linear_output() ? Activation::linear : function_, y.shape().rows(),
+                                 y.shape().back(), x[0].data(), y.data());
   }
   void backward(Inputs<T>, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
                 BasicContext<T>& context) const override {

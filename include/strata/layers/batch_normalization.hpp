@@ -43,29 +43,19 @@ class BatchNormalizationImpl final
     variance_ = this->add_weight("moving_variance", shape, initializers::ones(), {}, false);
   }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
-    const auto& o = this->options();
-    const std::int64_t c = mean_->shape()[0], rows = c ? y.size() / c : 0;
-    Backend<T>& backend = context.backend();
-    if (!uses_batch(context)) {
-      backend.batch_norm_inference(rows, c, o.epsilon, x[0].data(), data(gamma_), data(beta_), data(mean_),
-                                   data(variance_), y.data());
-      return;
-    }
-    Tensor<T>&mean = context.saved(0, {c}), &variance = context.saved(1, {c});
-    backend.batch_norm(rows, c, o.epsilon, x[0].data(), data(gamma_), data(beta_), mean.data(),
-                       variance.data(), y.data());
-    move_towards(backend, *mean_, mean);
-    move_towards(backend, *variance_, variance);
+    if (uses_batch(context))
+      context.backend().batch_norm(spec(x[0].shape()), this->options().momentum, x[0].data(), batch(context),
+                                   {mean_->mutate().data(), variance_->mutate().data()}, y.data());
+    else
+      context.backend().batch_norm_inference(spec(x[0].shape()), x[0].data(), moving(), y.data());
   }
   void backward(Inputs<T> x, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
                 BasicContext<T>& context) const override {
-    const std::int64_t c = mean_->shape()[0], rows = c ? dy.size() / c : 0;
-    const bool batch = uses_batch(context);
-    const T* mean = batch ? context.saved(0, {c}).data() : data(mean_);
-    const T* variance = batch ? context.saved(1, {c}).data() : data(variance_);
-    context.backend().batch_norm_backward(rows, c, this->options().epsilon, !batch, x[0].data(), data(gamma_),
-                                          mean, variance, dy.data(), dx[0].data(),
-                                          gamma_ ? context.gradient(*gamma_) : Gradient<T>{},
+    const bool fixed = !uses_batch(context);
+    Moments<const T> moments = moving();
+    if (!fixed) moments = {batch(context).mean, batch(context).variance};
+    context.backend().batch_norm_backward(spec(x[0].shape()), x[0].data(), moments, fixed, dy.data(),
+                                          dx[0].data(), gamma_ ? context.gradient(*gamma_) : Gradient<T>{},
                                           beta_ ? context.gradient(*beta_) : Gradient<T>{});
   }
 
@@ -74,11 +64,13 @@ class BatchNormalizationImpl final
   static const T* data(const ParameterPtr<T>& parameter) {
     return parameter ? parameter->value().data() : nullptr;
   }
-  void move_towards(Backend<T>& backend, BasicParameter<T>& moving, const Tensor<T>& batch) const {
-    const T keep = static_cast<T>(this->options().momentum);
-    T* values = moving.mutate().data();
-    backend.affine(batch.size(), keep, 0, values, values);
-    backend.axpy(batch.size(), static_cast<T>(1 - this->options().momentum), batch.data(), values);
+  BatchNormSpec<T> spec(const Shape& x) const {
+    return {x.rows(), x.back(), this->options().epsilon, data(gamma_), data(beta_)};
+  }
+  Moments<const T> moving() const { return {data(mean_), data(variance_)}; }
+  /// Kept from forward to backward.
+  Moments<T> batch(BasicContext<T>& context) const {
+    return {context.saved(0, mean_->shape()).data(), context.saved(1, mean_->shape()).data()};
   }
   ParameterPtr<T> gamma_, beta_, mean_, variance_;
 };

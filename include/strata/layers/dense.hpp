@@ -50,33 +50,28 @@ class DenseImpl final : public LayerBase<DenseImpl<T>, T, DenseOptions> {
     if (o.use_bias) bias_ = this->add_weight("bias", {o.units}, o.bias_initializer);
   }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
-    const auto [rows, in, out] = sizes(x[0].shape());
     context.backend().dense(
-        rows, in, out, x[0].data(), kernel_->view(),
+        geometry(x[0].shape()), x[0].data(), kernel_->view(),
         {.bias = bias_ ? bias_->value().data() : nullptr,
          .activation = context.linear_output() ? Activation::linear : this->options().activation},
         y.data());
   }
   void backward(Inputs<T> x, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
                 BasicContext<T>& context) const override {
-    const auto [rows, in, out] = sizes(x[0].shape());
+    const DenseGeometry g = geometry(x[0].shape());
     Backend<T>& backend = context.backend();
     if (const auto dkernel = context.gradient(*kernel_); dkernel.data)
-      backend.dense_backward_kernel(rows, in, out, x[0].data(), dy.data(), dkernel);
+      backend.dense_backward_kernel(g, x[0].data(), dy.data(), dkernel);
     if (bias_)
       if (const auto dbias = context.gradient(*bias_); dbias.data)
-        backend.bias_gradient(rows, out, dy.data(), dbias);
-    if (dx[0]) backend.dense_backward_input(rows, in, out, dy.data(), kernel_->view(), dx[0].data());
+        backend.bias_gradient(g.rows, g.out, dy.data(), dbias);
+    if (dx[0]) backend.dense_backward_input(g, dy.data(), kernel_->view(), dx[0].data());
   }
   Activation final_activation() const override { return this->options().activation; }
 
  private:
-  struct Sizes {
-    std::int64_t rows, in, out;
-  };
-  Sizes sizes(const Shape& x) const {
-    const std::int64_t in = kernel_->shape()[0];
-    return {in ? x.size() / in : 0, in, kernel_->shape()[1]};
+  DenseGeometry geometry(const Shape& x) const {
+    return {x.rows(), kernel_->shape()[0], kernel_->shape()[1]};
   }
   ParameterPtr<T> kernel_, bias_;
 };

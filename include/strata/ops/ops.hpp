@@ -67,8 +67,8 @@ Tensor<T> matmul(const DevicePtr& device, const Tensor<T>& a, const Tensor<T>& b
   require<ShapeError>(a.shape()[1] > 0, "[matmul] expected shapes with one or more elements to sum, found ",
                       a.shape(), " and ", b.shape());
   auto y = Tensor<T>::uninitialized({a.shape()[0], b.shape()[1]}, device);
-  device->make_backend<T>()->dense(a.shape()[0], a.shape()[1], b.shape()[1], a.data(), {.data = b.data()}, {},
-                                   y.data());
+  device->make_backend<T>()->dense({a.shape()[0], a.shape()[1], b.shape()[1]}, a.data(), {.data = b.data()},
+                                   {}, y.data());
   return y;
 }
 
@@ -77,10 +77,8 @@ template <class T>
 Tensor<T> activate(const DevicePtr& device, const Activation& activation, const Tensor<T>& x) {
   require<ShapeError>(x.rank() > 0, "[", name_of(activation),
                       "] expected an input with channels, found a scalar");
-  const std::int64_t channels = x.shape().back();
   auto y = Tensor<T>::uninitialized(x.shape(), device);
-  device->make_backend<T>()->activation(activation, channels ? x.size() / channels : 0, channels, x.data(),
-                                        y.data());
+  device->make_backend<T>()->activation(activation, x.shape().rows(), x.shape().back(), x.data(), y.data());
   return y;
 }
 

@@ -32,6 +32,22 @@ struct Epilogue {
 
 enum class PoolKind { max, average };
 
+/// Batch normalization of x [rows,channels]: y = activation(gamma (x - mean) / sqrt(variance + epsilon) +
+/// beta).
+template <class T>
+struct BatchNormSpec {
+  std::int64_t rows = 0, channels = 0;
+  double epsilon = 0;
+  const T* gamma = nullptr;  ///< [channels], or null: 1
+  const T* beta = nullptr;   ///< [channels], or null: 0
+  Activation activation = Activation::linear;
+};
+/// Mean and (biased) variance per channel.
+template <class T>
+struct Moments {
+  T *mean = nullptr, *variance = nullptr;
+};
+
 enum class LossKind {
   binary_crossentropy,
   categorical_crossentropy,
@@ -108,12 +124,11 @@ class Backend {
                                T* dx) = 0;
 
   // --- dense: x [rows,in], kernel [in,out], y [rows,out] ---
-  virtual void dense(std::int64_t rows, std::int64_t in, std::int64_t out, const T* x, WeightView<T> kernel,
-                     const Epilogue<T>& epilogue, T* y) = 0;
-  virtual void dense_backward_input(std::int64_t rows, std::int64_t in, std::int64_t out, const T* dy,
-                                    WeightView<T> kernel, T* dx) = 0;
-  virtual void dense_backward_kernel(std::int64_t rows, std::int64_t in, std::int64_t out, const T* x,
-                                     const T* dy, Gradient<T> dkernel) = 0;
+  virtual void dense(const DenseGeometry& g, const T* x, WeightView<T> kernel, const Epilogue<T>& epilogue,
+                     T* y) = 0;
+  virtual void dense_backward_input(const DenseGeometry& g, const T* dy, WeightView<T> kernel, T* dx) = 0;
+  virtual void dense_backward_kernel(const DenseGeometry& g, const T* x, const T* dy,
+                                     Gradient<T> dkernel) = 0;
 
   // --- elementwise and data movement ---
   /// Sums of the columns of dy [rows,channels].
@@ -140,20 +155,18 @@ class Backend {
   /// same call. y may be x.
   virtual void dropout(std::int64_t count, double rate, const RandomStream& random, const T* x, T* y) = 0;
 
-  // --- batch normalization over the rows of x [rows,channels]; gamma and beta may be null (1 and 0) ---
-  /// Writes mean, (biased) variance of the rows and the normalised y.
-  virtual void batch_norm(std::int64_t rows, std::int64_t channels, double epsilon, const T* x,
-                          const T* gamma, const T* beta, T* mean, T* variance, T* y) = 0;
-  /// With given (moving) statistics.
-  virtual void batch_norm_inference(std::int64_t rows, std::int64_t channels, double epsilon, const T* x,
-                                    const T* gamma, const T* beta, const T* mean, const T* variance,
+  // --- batch normalization ---
+  /// By the moments of the rows, which it writes to `batch`; moving = momentum * moving + (1 - momentum) *
+  /// batch.
+  virtual void batch_norm(const BatchNormSpec<T>& spec, double momentum, const T* x, Moments<T> batch,
+                          Moments<T> moving, T* y) = 0;
+  /// By given moments.
+  virtual void batch_norm_inference(const BatchNormSpec<T>& spec, const T* x, Moments<const T> moments,
                                     T* y) = 0;
-  /// dx through the batch's own statistics or, with `fixed_statistics`, through given ones. dx, dgamma.data,
-  /// dbeta.data may be null.
-  virtual void batch_norm_backward(std::int64_t rows, std::int64_t channels, double epsilon,
-                                   bool fixed_statistics, const T* x, const T* gamma, const T* mean,
-                                   const T* variance, const T* dy, T* dx, Gradient<T> dgamma,
-                                   Gradient<T> dbeta) = 0;
+  /// From dy behind the activation. dx through the batch's own moments or, where they are `fixed`, through
+  /// given ones. dx, dgamma.data, dbeta.data may be null.
+  virtual void batch_norm_backward(const BatchNormSpec<T>& spec, const T* x, Moments<const T> moments,
+                                   bool fixed, const T* dy, T* dx, Gradient<T> dgamma, Gradient<T> dbeta) = 0;
 
   // --- sums ---
   /// *to += scale * sum(x).
@@ -163,17 +176,13 @@ class Backend {
   /// *to += alpha * *x.
   virtual void add_scalar(double alpha, const double* x, double* to) = 0;
   /// See `tensor/metric_sums.hpp`.
-  virtual void add_accuracy(const AccuracySpec& spec, std::int64_t rows, std::int64_t classes,
-                            const T* prediction, const T* target, const T* weight, double* sums) = 0;
-  virtual void add_confusion(const ConfusionSpec& spec, std::int64_t rows, std::int64_t classes,
-                             const T* prediction, const T* target, const T* weight, double* sums) = 0;
+  virtual void add_accuracy(const AccuracySpec& spec, const Predictions<T>& of, double* sums) = 0;
+  virtual void add_confusion(const ConfusionSpec& spec, const Predictions<T>& of, double* sums) = 0;
 
   // --- losses, penalties, optimizers ---
-  /// Loss per row of prediction [rows,classes] times sample_weight[row] (null: 1), as Keras defines it before
-  /// reduction, and, unless null, gradient = gradient_scale * d(sum of losses) / d(prediction). The target
-  /// has the prediction's shape, or [rows] class numbers for sparse_categorical_crossentropy.
-  virtual void loss(const LossSpec& spec, std::int64_t rows, std::int64_t classes, const T* prediction,
-                    const T* target, const T* sample_weight, double gradient_scale, T* losses,
+  /// Weighted loss per row, as Keras defines it before reduction, and, unless null, gradient =
+  /// gradient_scale * d(sum of losses) / d(prediction). sparse_categorical_crossentropy takes class numbers.
+  virtual void loss(const LossSpec& spec, const Predictions<T>& of, double gradient_scale, T* losses,
                     T* gradient) = 0;
   /// *to += l1 * sum|w| + l2 * sum w^2; adds its gradient to `gradient`, unless that is null.
   virtual void l1_l2_penalty(std::int64_t count, double l1, double l2, const T* w, T* gradient,

@@ -30,6 +30,13 @@ struct Conv2DGeometry {
   friend constexpr bool operator==(const Conv2DGeometry&, const Conv2DGeometry&) = default;
 };
 
+/// A product of x [rows,in] and a kernel [in,out].
+struct DenseGeometry {
+  std::int64_t rows = 0, in = 0, out = 0;
+
+  constexpr std::int64_t flops() const { return 2 * rows * in * out; }
+};
+
 /// A pooling window sliding over [batch,in_h,in_w,channels]. Windows are cut at the border: padding takes no
 /// part in the maximum or the average.
 struct Pool2DGeometry {

@@ -47,13 +47,11 @@ class HostBackend : public Backend<T> {
   void synchronize() final {}
 
   void add_scalar(double alpha, const double* x, double* to) final { *to += alpha * *x; }
-  void add_accuracy(const AccuracySpec& spec, std::int64_t rows, std::int64_t classes, const T* prediction,
-                    const T* target, const T* weight, double* sums) final {
-    strata::add_accuracy(spec, rows, classes, prediction, target, weight, sums);
+  void add_accuracy(const AccuracySpec& spec, const Predictions<T>& of, double* sums) final {
+    strata::add_accuracy(spec, of, sums);
   }
-  void add_confusion(const ConfusionSpec& spec, std::int64_t rows, std::int64_t classes, const T* prediction,
-                     const T* target, const T* weight, double* sums) final {
-    strata::add_confusion(spec, rows, classes, prediction, target, weight, sums);
+  void add_confusion(const ConfusionSpec& spec, const Predictions<T>& of, double* sums) final {
+    strata::add_confusion(spec, of, sums);
   }
 };
 

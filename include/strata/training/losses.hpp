@@ -84,9 +84,8 @@ class BackendLoss final : public BasicLossImpl<T> {
   void compute(const BasicLossArguments<T>& a) const override {
     LossSpec spec = spec_;
     spec.from_logits |= a.logits;
-    const std::int64_t classes = a.prediction.shape().back();
-    a.backend.loss(spec, classes ? a.prediction.size() / classes : 0, classes, a.prediction.data(),
-                   a.target.data(), a.sample_weight, a.gradient_scale, a.losses, a.gradient);
+    a.backend.loss(spec, predictions(a.prediction, a.target, a.sample_weight), a.gradient_scale, a.losses,
+                   a.gradient);
   }
   bool on_device() const override { return true; }
   bool takes_logits_of(const Activation& activation) const override {

@@ -84,9 +84,7 @@ class AccuracyImpl final : public MetricBase<AccuracyImpl<T>, T> {
   std::string name() const override { return options_.name; }
   void reset() override { sums_ = {}; }
   void update(TensorView<const T> prediction, TensorView<const T> target, const T* weight) override {
-    const std::int64_t classes = prediction.shape().back();
-    add_accuracy(spec(prediction, target), classes ? prediction.size() / classes : 0, classes,
-                 prediction.data(), target.data(), weight, sums_.data());
+    add_accuracy(spec(prediction, target), predictions(prediction, target, weight), sums_.data());
   }
   double result() const override { return sums_[1] > 0 ? sums_[0] / sums_[1] : 0; }
   MonitorMode mode() const override { return MonitorMode::max; }
@@ -94,9 +92,7 @@ class AccuracyImpl final : public MetricBase<AccuracyImpl<T>, T> {
   std::int64_t device_sums() const override { return std::ssize(sums_); }
   void accumulate(Backend<T>& backend, TensorView<const T> prediction, TensorView<const T> target,
                   const T* weight, double* sums) const override {
-    const std::int64_t classes = prediction.shape().back();
-    backend.add_accuracy(spec(prediction, target), classes ? prediction.size() / classes : 0, classes,
-                         prediction.data(), target.data(), weight, sums);
+    backend.add_accuracy(spec(prediction, target), predictions(prediction, target, weight), sums);
   }
   void set_sums(const double* sums) override { std::copy_n(sums, sums_.size(), sums_.begin()); }
 
@@ -135,18 +131,14 @@ class ConfusionMetric : public MetricBase<Derived, T> {
   void reset() override { std::fill(sums_.begin(), sums_.end(), 0.0); }
   void update(TensorView<const T> prediction, TensorView<const T> target, const T* weight) override {
     check(prediction, target);
-    const std::int64_t classes = prediction.shape().back();
-    add_confusion(spec_, classes ? prediction.size() / classes : 0, classes, prediction.data(), target.data(),
-                  weight, sums_.data());
+    add_confusion(spec_, predictions(prediction, target, weight), sums_.data());
   }
 
   std::int64_t device_sums() const override { return std::ssize(sums_); }
   void accumulate(Backend<T>& backend, TensorView<const T> prediction, TensorView<const T> target,
                   const T* weight, double* sums) const override {
     check(prediction, target);
-    const std::int64_t classes = prediction.shape().back();
-    backend.add_confusion(spec_, classes ? prediction.size() / classes : 0, classes, prediction.data(),
-                          target.data(), weight, sums);
+    backend.add_confusion(spec_, predictions(prediction, target, weight), sums);
   }
   void set_sums(const double* sums) override { std::copy_n(sums, sums_.size(), sums_.begin()); }
 

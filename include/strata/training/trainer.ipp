@@ -163,9 +163,8 @@ STRATA_COLD void Trainer<T>::compute_loss(Session<T>& session, const DeviceBatch
   const Tensor<T> prediction = session.download(arguments.prediction),
                   target = session.download(arguments.target);
   const Tensor<T> weight = batch.sample_weight.to(nullptr);
-  const std::int64_t classes = prediction.shape().back();
   Backend<T>& backend = session.backend();
-  Tensor<T> losses({classes ? prediction.size() / classes : 0}), gradient;
+  Tensor<T> losses({prediction.shape().rows()}), gradient;
   if (arguments.gradient) gradient = Tensor<T>(prediction.shape());
   loss.compute({.backend = backend,
                 .prediction = prediction,
@@ -207,8 +206,7 @@ STRATA_COLD void Trainer<T>::evaluate_loss(Session<T>& session, const ModelImpl<
                                            const DeviceBatch<T>& batch, TensorView<const T> prediction,
                                            bool logits, T* gradient) {
   Backend<T>& backend = session.backend();
-  const std::int64_t classes = prediction.shape().back();
-  const std::int64_t rows = classes ? prediction.size() / classes : 0;
+  const std::int64_t rows = prediction.shape().rows();
   const double share = rows ? 1.0 / static_cast<double>(rows) : 0;
   const auto losses = session.scratch({rows});
   compute_loss(session, batch,
@@ -226,7 +224,8 @@ STRATA_COLD void Trainer<T>::evaluate_loss(Session<T>& session, const ModelImpl<
   if (options_.metrics.empty()) return;
   if (!logits) return update_metrics(session, batch, prediction);
   const auto activated = session.scratch(prediction.shape());
-  backend.activation(model.final_activation(), rows, classes, prediction.data(), activated.data());
+  backend.activation(model.final_activation(), rows, prediction.shape().back(), prediction.data(),
+                     activated.data());
   update_metrics(session, batch, activated.view());
 }
 

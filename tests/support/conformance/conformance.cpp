@@ -229,7 +229,7 @@ void check_nan_propagation(const DevicePtr& device) {
   x(2, 39) = nan;
   const Tensor<float> on_device = x.to(device), kernel = random({40, 17}, 4).to(device);
   Tensor<float> y = Tensor<float>::uninitialized({4, 17}, device);
-  device->make_backend<float>()->dense(4, 40, 17, on_device.data(), {kernel.data()},
+  device->make_backend<float>()->dense({4, 40, 17}, on_device.data(), {kernel.data()},
                                        {.activation = Activation::relu}, y.data());
   const Tensor<float> host = y.to(nullptr);
   for (std::int64_t i = 0; i < host.size(); ++i) CHECK(std::isnan(host.data()[i]) == (i / 17 == 2));
@@ -300,7 +300,7 @@ void check_packed_weights(const DevicePtr& device) {
       const DevicePtr& where = i ? reference : device;
       const Tensor<float> weight = kernel.to(where), input = x.to(where);
       y[i] = Tensor<float>::uninitialized({5, 33}, where);
-      where->make_backend<float>()->dense(5, 70, 33, input.data(),
+      where->make_backend<float>()->dense({5, 70, 33}, input.data(),
                                           {weight.data(), version, i ? nullptr : &packed}, {}, y[i].data());
       y[i] = y[i].to(nullptr);
     }

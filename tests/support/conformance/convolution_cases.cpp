@@ -227,18 +227,18 @@ void dense_cases(Cases& cases) {
                   {cases.random(rows * in), cases.random(in * out), bias ? cases.random(out) : cases.null(),
                    cases.output(rows * out)},
                   [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
-                    backend.dense(rows, in, out, a[0], {a[1]}, {a[2], f}, a[3]);
+                    backend.dense({rows, in, out}, a[0], {a[1]}, {a[2], f}, a[3]);
                   });
         cases.add("dense_backward_input", description,
                   {cases.random(rows * out), cases.random(in * out), cases.output(rows * in)},
                   [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
-                    backend.dense_backward_input(rows, in, out, a[0], {a[1]}, a[2]);
+                    backend.dense_backward_input({rows, in, out}, a[0], {a[1]}, a[2]);
                   });
         cases.add("dense_backward_kernel", concat(description, accumulate ? ", accumulated" : ""),
                   {cases.random(rows * in), cases.random(rows * out),
                    accumulate ? cases.random_output(in * out) : cases.output(in * out)},
                   [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
-                    backend.dense_backward_kernel(rows, in, out, a[0], a[1], {a[2], accumulate});
+                    backend.dense_backward_kernel({rows, in, out}, a[0], a[1], {a[2], accumulate});
                   });
       }
   // The head of the book's classifier.
@@ -246,7 +246,7 @@ void dense_cases(Cases& cases) {
             {cases.random(20 * 8192), cases.random(8192 * 256, -0.02, 0.02), cases.random(256),
              cases.output(20 * 256)},
             []<class T>(Backend<T>& backend, const Arguments<T>& a) {
-              backend.dense(20, 8192, 256, a[0], {a[1]}, {a[2], Activation::relu}, a[3]);
+              backend.dense({20, 8192, 256}, a[0], {a[1]}, {a[2], Activation::relu}, a[3]);
             },
             {.large = true});
 }

@@ -226,7 +226,7 @@ void elementwise_cases(Cases& cases) {
                     {cases.ties(rows * classes), target, weighted ? cases.random(rows, 0, 2) : cases.null()},
                     [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
                       for (int i = 0; i < 2; ++i)
-                        backend.add_accuracy({kind, 0.3}, rows, classes, a[0], a[1], a[2], a.sums + 5);
+                        backend.add_accuracy({kind, 0.3}, {rows, classes, a[0], a[1], a[2]}, a.sums + 5);
                     });
       }
   for (const ConfusionSpec& spec : {ConfusionSpec{.threshold = 0.3}, ConfusionSpec{.intervals = 6}})
@@ -242,7 +242,7 @@ void elementwise_cases(Cases& cases) {
                      weighted ? cases.random(rows, 0, 2) : cases.null()},
                     [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
                       for (int i = 0; i < 2; ++i)
-                        backend.add_confusion(spec, rows, classes, a[0], a[1], a[2], a.sums);
+                        backend.add_confusion(spec, {rows, classes, a[0], a[1], a[2]}, a.sums);
                     },
                     {.float_oracle = true});
         }

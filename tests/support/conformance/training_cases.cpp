@@ -22,18 +22,25 @@ void normalization_cases(Cases& cases) {
         const auto gamma = [&] { return parameters & 1 ? cases.random(channels, 0.5, 2) : cases.null(); };
         const auto beta = [&] { return parameters & 2 ? cases.random(channels) : cases.null(); };
         // The values are off centre, so that the variance is not simply the mean square.
-        cases.add("batch_norm", description,
-                  {cases.random(count, 3, 5), gamma(), beta(), cases.output(channels), cases.output(channels),
-                   cases.output(count)},
-                  [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
-                    backend.batch_norm(rows, channels, epsilon, a[0], a[1], a[2], a[3], a[4], a[5]);
-                  });
-        cases.add("batch_norm_inference", description,
-                  {cases.random(count), gamma(), beta(), cases.random(channels),
-                   cases.random(channels, 0.1, 2), cases.output(count)},
-                  [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
-                    backend.batch_norm_inference(rows, channels, epsilon, a[0], a[1], a[2], a[3], a[4], a[5]);
-                  });
+        for (const Activation& f :
+             {Activation::linear, Activation::relu, Activation::silu, Activation::softmax}) {
+          const std::string with = concat(description, ", ", name_of(f));
+          cases.add(
+              "batch_norm", with,
+              {gamma(), beta(), cases.random(count, 3, 5), cases.output(channels), cases.output(channels),
+               cases.random_output(channels), cases.random_output(channels), cases.output(count)},
+              [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+                backend.batch_norm({rows, channels, epsilon, a[0], a[1], f}, 0.9, a[2], {a[3], a[4]},
+                                   {a[5], a[6]}, a[7]);
+              });
+          cases.add("batch_norm_inference", with,
+                    {gamma(), beta(), cases.random(count), cases.random(channels),
+                     cases.random(channels, 0.1, 2), cases.output(count)},
+                    [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+                      backend.batch_norm_inference({rows, channels, epsilon, a[0], a[1], f}, a[2],
+                                                   {a[3], a[4]}, a[5]);
+                    });
+        }
         for (const bool fixed : {false, true})
           for (const int outputs : {7, 1, 6}) {  // dx, dgamma, dbeta
             const bool accumulate = outputs == 6;
@@ -45,12 +52,13 @@ void normalization_cases(Cases& cases) {
             cases.add("batch_norm_backward",
                       concat(description, fixed ? ", fixed statistics" : "",
                              accumulate ? ", accumulated" : "", outputs == 1 ? ", dx only" : ""),
-                      {cases.random(count), gamma(), cases.random(channels, -0.2, 0.2),
+                      {gamma(), cases.random(count), cases.random(channels, -0.2, 0.2),
                        cases.random(channels, 0.2, 0.5), cases.random(count), gradient(1, count),
                        gradient(2, channels), gradient(4, channels)},
                       [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
-                        backend.batch_norm_backward(rows, channels, epsilon, fixed, a[0], a[1], a[2], a[3],
-                                                    a[4], a[5], {a[6], accumulate}, {a[7], accumulate});
+                        backend.batch_norm_backward({rows, channels, epsilon, a[0]}, a[1], {a[2], a[3]},
+                                                    fixed, a[4], a[5], {a[6], accumulate},
+                                                    {a[7], accumulate});
                       });
           }
       }
@@ -68,7 +76,7 @@ void loss_cases(Cases& cases) {
               {std::move(prediction), std::move(target), std::move(weight), cases.output(rows),
                gradient ? cases.output(rows * classes) : cases.null()},
               [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
-                backend.loss(spec, rows, classes, a[0], a[1], a[2], scale, a[3], a[4]);
+                backend.loss(spec, {rows, classes, a[0], a[1], a[2]}, scale, a[3], a[4]);
               },
               {.elementwise = true, .floor = 0.1, .float_oracle = float_oracle});
   };

@@ -138,9 +138,10 @@ class ReferenceBackend final : public Backend<T> {
 
   // --- dense ---
 
-  void dense(Int rows, Int in, Int out, const T* x, WeightView<T> kernel, const Epilogue<T>& epilogue,
+  void dense(const DenseGeometry& g, const T* x, WeightView<T> kernel, const Epilogue<T>& epilogue,
              T* y) override {
     const Access access(memory_, {x, kernel.data, epilogue.bias, y});
+    const auto [rows, in, out] = g;
     std::vector<double> result(rows * out);
     for (Int r = 0; r < rows; ++r)
       for (Int i = 0; i < in; ++i)
@@ -150,8 +151,9 @@ class ReferenceBackend final : public Backend<T> {
     store(result, y);
   }
 
-  void dense_backward_input(Int rows, Int in, Int out, const T* dy, WeightView<T> kernel, T* dx) override {
+  void dense_backward_input(const DenseGeometry& g, const T* dy, WeightView<T> kernel, T* dx) override {
     const Access access(memory_, {dy, kernel.data, dx});
+    const auto [rows, in, out] = g;
     for (Int r = 0; r < rows; ++r)
       for (Int i = 0; i < in; ++i) {
         double sum = 0;
@@ -160,9 +162,9 @@ class ReferenceBackend final : public Backend<T> {
       }
   }
 
-  void dense_backward_kernel(Int rows, Int in, Int out, const T* x, const T* dy,
-                             Gradient<T> dkernel) override {
+  void dense_backward_kernel(const DenseGeometry& g, const T* x, const T* dy, Gradient<T> dkernel) override {
     const Access access(memory_, {x, dy, dkernel.data});
+    const auto [rows, in, out] = g;
     std::vector<double> sums(in * out);
     for (Int r = 0; r < rows; ++r)
       for (Int i = 0; i < in; ++i)
@@ -279,31 +281,38 @@ class ReferenceBackend final : public Backend<T> {
 
   // --- batch normalization ---
 
-  void batch_norm(Int rows, Int channels, double epsilon, const T* x, const T* gamma, const T* beta, T* mean,
-                  T* variance, T* y) override {
-    const Access access(memory_, {x, gamma, beta, mean, variance, y});
+  void batch_norm(const BatchNormSpec<T>& spec, double momentum, const T* x, Moments<T> batch,
+                  Moments<T> moving, T* y) override {
+    const Access access(
+        memory_, {x, batch.mean, batch.variance, moving.mean, moving.variance, spec.gamma, spec.beta, y});
+    const Int rows = spec.rows, channels = spec.channels;
     std::vector<double> means = column_sums(rows, channels, [&](Int i, Int) { return double(x[i]); });
     for (double& m : means) m /= double(rows);
     std::vector<double> variances = column_sums(
         rows, channels, [&](Int i, Int c) { return (double(x[i]) - means[c]) * (double(x[i]) - means[c]); });
     for (double& v : variances) v /= double(rows);
-    normalize(rows, channels, epsilon, x, gamma, beta, means, variances, y);
-    store(means, mean);
-    store(variances, variance);
+    normalize(spec, x, means, variances, y);
+    store(means, batch.mean);
+    store(variances, batch.variance);
+    for (Int c = 0; c < channels; ++c) {
+      moving.mean[c] = T(momentum * double(moving.mean[c]) + (1 - momentum) * means[c]);
+      moving.variance[c] = T(momentum * double(moving.variance[c]) + (1 - momentum) * variances[c]);
+    }
   }
 
-  void batch_norm_inference(Int rows, Int channels, double epsilon, const T* x, const T* gamma, const T* beta,
-                            const T* mean, const T* variance, T* y) override {
-    const Access access(memory_, {x, gamma, beta, mean, variance, y});
-    normalize(rows, channels, epsilon, x, gamma, beta, {mean, mean + channels},
-              {variance, variance + channels}, y);
+  void batch_norm_inference(const BatchNormSpec<T>& spec, const T* x, Moments<const T> moments,
+                            T* y) override {
+    const Access access(memory_, {x, spec.gamma, spec.beta, moments.mean, moments.variance, y});
+    normalize(spec, x, {moments.mean, moments.mean + spec.channels},
+              {moments.variance, moments.variance + spec.channels}, y);
   }
 
-  void batch_norm_backward(Int rows, Int channels, double epsilon, bool fixed_statistics, const T* x,
-                           const T* gamma, const T* mean, const T* variance, const T* dy, T* dx,
-                           Gradient<T> dgamma, Gradient<T> dbeta) override {
+  void batch_norm_backward(const BatchNormSpec<T>& spec, const T* x, Moments<const T> moments, bool fixed,
+                           const T* dy, T* dx, Gradient<T> dgamma, Gradient<T> dbeta) override {
+    const T *mean = moments.mean, *variance = moments.variance, *gamma = spec.gamma;
+    const Int rows = spec.rows, channels = spec.channels;
     const Access access(memory_, {x, gamma, mean, variance, dy, dx, dgamma.data, dbeta.data});
-    const auto inverse_deviation = [&](Int c) { return 1 / std::sqrt(double(variance[c]) + epsilon); };
+    const auto inverse_deviation = [&](Int c) { return 1 / std::sqrt(double(variance[c]) + spec.epsilon); };
     const auto normalized = [&](Int i, Int c) {
       return (double(x[i]) - double(mean[c])) * inverse_deviation(c);
     };
@@ -315,7 +324,7 @@ class ReferenceBackend final : public Backend<T> {
         for (Int c = 0; c < channels; ++c) {
           const Int i = r * channels + c;
           double gradient = dy[i];
-          if (!fixed_statistics) gradient -= (sum_dy[c] + normalized(i, c) * sum_dy_x[c]) / double(rows);
+          if (!fixed) gradient -= (sum_dy[c] + normalized(i, c) * sum_dy_x[c]) / double(rows);
           dx[i] = T(gradient * inverse_deviation(c) * (gamma ? double(gamma[c]) : 1));
         }
     if (dgamma.data) store(sum_dy_x, dgamma);
@@ -324,11 +333,13 @@ class ReferenceBackend final : public Backend<T> {
 
   // --- losses, penalties, optimizers ---
 
-  void loss(const LossSpec& spec, Int rows, Int classes, const T* prediction, const T* target,
-            const T* sample_weight, double gradient_scale, T* losses, T* gradient) override {
-    const Access access(memory_, {prediction, target, sample_weight, losses, gradient});
+  void loss(const LossSpec& spec, const Predictions<T>& of, double gradient_scale, T* losses,
+            T* gradient) override {
+    const Access access(memory_, {of.values, of.target, of.sample_weight, losses, gradient});
+    const Int classes = of.classes;
+    const T *prediction = of.values, *target = of.target;
     const bool sparse = spec.kind == LossKind::sparse_categorical_crossentropy;
-    for (Int r = 0; r < rows; ++r) {
+    for (Int r = 0; r < of.rows; ++r) {
       std::vector<double> p(prediction + r * classes, prediction + (r + 1) * classes), t(classes), dp;
       for (Int c = 0; c < classes; ++c)
         t[c] = sparse ? double(c == Int(target[r])) : double(target[r * classes + c]);
@@ -341,10 +352,10 @@ class ReferenceBackend final : public Backend<T> {
         value = std::numeric_limits<double>::quiet_NaN();
         dp.assign(classes, value);
       }
-      const double weight = sample_weight ? double(sample_weight[r]) : 1;
-      losses[r] = T(value * weight);
+      losses[r] = T(value * of.weight(r));
       if (gradient)
-        for (Int c = 0; c < classes; ++c) gradient[r * classes + c] = T(dp[c] * weight * gradient_scale);
+        for (Int c = 0; c < classes; ++c)
+          gradient[r * classes + c] = T(dp[c] * of.weight(r) * gradient_scale);
     }
   }
 
@@ -373,16 +384,14 @@ class ReferenceBackend final : public Backend<T> {
     *to += alpha * *x;
   }
 
-  void add_accuracy(const AccuracySpec& spec, Int rows, Int classes, const T* prediction, const T* target,
-                    const T* weight, double* sums) override {
-    const Access access(memory_, {prediction, target, weight, sums});
-    strata::add_accuracy(spec, rows, classes, prediction, target, weight, sums);
+  void add_accuracy(const AccuracySpec& spec, const Predictions<T>& of, double* sums) override {
+    const Access access(memory_, {of.values, of.target, of.sample_weight, sums});
+    strata::add_accuracy(spec, of, sums);
   }
 
-  void add_confusion(const ConfusionSpec& spec, Int rows, Int classes, const T* prediction, const T* target,
-                     const T* weight, double* sums) override {
-    const Access access(memory_, {prediction, target, weight, sums});
-    strata::add_confusion(spec, rows, classes, prediction, target, weight, sums);
+  void add_confusion(const ConfusionSpec& spec, const Predictions<T>& of, double* sums) override {
+    const Access access(memory_, {of.values, of.target, of.sample_weight, sums});
+    strata::add_confusion(spec, of, sums);
   }
 
   void optimizer_step(const OptimizerSpec& spec, OptimizerState* state,
@@ -525,14 +534,17 @@ class ReferenceBackend final : public Backend<T> {
     return top + std::log(sum);
   }
 
-  static void normalize(Int rows, Int channels, double epsilon, const T* x, const T* gamma, const T* beta,
-                        const std::vector<double>& mean, const std::vector<double>& variance, T* y) {
-    for (Int r = 0; r < rows; ++r)
-      for (Int c = 0; c < channels; ++c) {
-        const Int i = r * channels + c;
-        const double normalized = (double(x[i]) - mean[c]) / std::sqrt(variance[c] + epsilon);
-        y[i] = T((gamma ? double(gamma[c]) : 1) * normalized + (beta ? double(beta[c]) : 0));
-      }
+  static void normalize(const BatchNormSpec<T>& spec, const T* x, const std::vector<double>& mean,
+                        const std::vector<double>& variance, T* y) {
+    const Int channels = spec.channels;
+    std::vector<double> values(spec.rows * channels);
+    for (Int i = 0; i < spec.rows * channels; ++i) {
+      const Int c = i % channels;
+      const double normalized = (double(x[i]) - mean[c]) / std::sqrt(variance[c] + spec.epsilon);
+      values[i] = (spec.gamma ? double(spec.gamma[c]) : 1) * normalized;
+    }
+    finish({.bias = spec.beta, .activation = spec.activation}, spec.rows, channels, values);
+    store(values, y);
   }
 
   /// Loss of one row and its gradient dp by the prediction p, for the target t.
