@@ -5,6 +5,7 @@
 
 #include <strata/data/directory.hpp>
 #include <strata/data/prefetch.hpp>
+#include <strata/training/fit.hpp>
 
 #include "data/pictures.hpp"
 #include "support/skip.hpp"

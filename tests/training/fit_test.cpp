@@ -158,6 +158,73 @@ TEST_CASE("Pixels are scaled on the device, behind a frozen base too") {
       trained(dataset_from_tensors(scaled, labels, {.batch_size = 5, .shuffle = true})));
 }
 
+TEST_CASE("fit, predict and network_input read the same pictures, warped and scaled") {
+  /// Two pictures as bytes or as floats, the second mirrored, turned and brighter.
+  struct Pictures final : BatchSource {
+    bool bytes = true;
+    std::int64_t channels = 3;
+    std::int64_t samples() const override { return 2; }
+    std::int64_t batch_size() const override { return 2; }
+    Shape element_shape() const override { return {6, 6, channels}; }
+    Batch batch(std::int64_t) const override {
+      Batch out;
+      out.pixels = Tensor<std::uint8_t>({2, 6, 6, channels});
+      for (std::int64_t i = 0; i < out.pixels.size(); ++i)
+        out.pixels.data()[i] =
+            static_cast<std::uint8_t>(RandomStream(3, Purpose::user).bits(static_cast<std::uint64_t>(i)));
+      out.scaling = {.scale = 0.5F, .mean = {1, 2, 3}, .std = {1, 2, 4, 1}};
+      out.warps = {{}, {.matrix = {0, -1, 5, 1, 0, 0}, .flip_horizontal = true, .brightness = 1.5F}};
+      if (!bytes) out.x = out.pixels.cast<float>(), out.pixels = {};
+      out.y = Tensor<float>({2, 1}, {0, 1});
+      return out;
+    }
+  };
+  const DevicePtr apart = strata_test::reference_device({.host_accessible = false});
+  for (const bool bytes : {true, false})
+    for (const std::int64_t channels : {1, 3}) {
+      const auto source = std::make_shared<Pictures>();
+      source->bytes = bytes, source->channels = channels;
+      const Dataset data(source);
+      const Tensor<float> x = network_input(data.batch(0)), elsewhere = network_input(data.batch(0), apart);
+      source->bytes = true;
+      const Tensor<std::uint8_t> pixels = data.batch(0).pixels;
+      source->bytes = bytes;
+      for (std::int64_t r = 0; r < 6; ++r)
+        for (std::int64_t c = 0; c < 6; ++c)
+          for (std::int64_t k = 0; k < channels; ++k) {
+            const float mean[] = {1, 2, 3}, std[] = {1, 2, 4};
+            // The flip comes after the quarter turn: (row, 5 - column) is read at (5 - (5 - column), row).
+            const float bright = std::min(255.F, std::floor(1.5F * pixels(1, c, r, k)));
+            const float first = pixels(0, r, c, k);
+            CHECK(x(0, r, c, k) == Approx(bytes ? (0.5F * first - mean[k]) / std[k] : first));
+            CHECK(x(1, r, c, k) == Approx(bytes ? (0.5F * bright - mean[k]) / std[k] : bright));
+            CHECK(elsewhere(1, r, c, k) == Approx(x(1, r, c, k)));
+          }
+      const auto network = [&] {
+        Sequential model({Input({.shape = {6, 6, channels}}), Conv2D({.filters = 2, .kernel_size = 3}),
+                          Flatten(), Dense({.units = 1, .activation = Activation::sigmoid})},
+                         {.seed = 2});
+        model.compile({.optimizer = SGD({.learning_rate = 1e-4}), .loss = BinaryCrossentropy()});
+        return model;
+      };
+      Sequential a = network(), b = network();
+      const Tensor<float> y({2, 1}, {0, 1});
+      CHECK(a.predict(data) == b.predict(x));
+      a.fit(data, {.epochs = 2, .verbose = 0});
+      b.fit(x, y, {.epochs = 2, .shuffle = false, .verbose = 0});
+      CHECK(a.get_weights() == b.get_weights());
+    }
+  Batch batch = Pictures().batch(0);
+  batch.warps.pop_back();
+  CHECK_THROWS_WITH(network_input(batch), Contains("expected a warp for each of the 2 pictures, found 1"));
+  batch.pixels.reshape({6, 2, 3, 6});
+  CHECK_THROWS_WITH(network_input(batch), Contains("at most 4 channels, found [6,2,3,6]"));
+  batch.pixels = {};
+  batch.x = Tensor<float>({2, 3});
+  CHECK_THROWS_WITH(network_input(batch),
+                    Contains("expected pictures [n,height,width,channels], found [2,3]"));
+}
+
 TEST_CASE("Dropout draws anew at each step, from the model's seed") {
   const auto loss_of = [](std::uint64_t seed, int steps) {
     Sequential model({Input({.shape = {2}}), Dropout(0.5),

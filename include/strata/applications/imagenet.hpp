@@ -1,6 +1,6 @@
 #pragma once
 
-#include <strata/tensor/pixel_scaling.hpp>
+#include <strata/tensor/pixels.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace applications {
 

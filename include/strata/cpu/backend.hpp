@@ -11,7 +11,7 @@ namespace strata { inline namespace STRATA_ABI { namespace cpu {
 /// Backend<float> on the CPU: splits the work into tasks of fixed size, which the pool's threads take, and
 /// calls kernels for them. A context is a view of the device and costs nothing; what was called is done. What
 /// belongs together is defined together: convolution.ipp, elementwise.ipp, grouped_convolution.ipp,
-/// normalization.ipp, pooling.ipp, training.ipp.
+/// normalization.ipp, pixels.ipp, pooling.ipp, training.ipp.
 class CpuBackend final : public HostBackend<float> {
  public:
   CpuBackend(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels, const PlanLimits& limits)
@@ -47,8 +47,10 @@ class CpuBackend final : public HostBackend<float> {
                   std::int64_t y_stride) override;
   void pad2d(const Pad2DGeometry& g, const float* x, float* y) override;
   void pad2d_backward(const Pad2DGeometry& g, const float* dy, float* dx) override;
-  void scale_pixels(std::int64_t pixels, std::int64_t channels, const PixelScaling& scaling,
-                    const std::uint8_t* x, float* y) override;
+  void load_pixels(const PixelGeometry& g, const PixelScaling& scaling, const PixelSampling& sampling,
+                   const PixelWarp* warps, const std::uint8_t* x, float* y) override;
+  void warp(const PixelGeometry& g, const PixelSampling& sampling, const PixelWarp* warps, const float* x,
+            float* y) override;
   void dropout(std::int64_t count, double rate, const RandomStream& random, const float* x,
                float* y) override;
 
@@ -87,6 +89,11 @@ class CpuBackend final : public HostBackend<float> {
   void grouped_backward_kernel(const Conv2DGeometry& g, const float* x, const float* dy,
                                Gradient<float> dkernel);
 
+  /// pixels.ipp: the rows of all pictures by their warps, then unless null scaled.
+  template <class X>
+  void warp_pictures(const PixelGeometry& g, const PixelScaling* scaling, const PixelSampling& sampling,
+                     const PixelWarp* warps, const X* x, float* y);
+
   /// Sum of part(begin, count) over parts of a fixed size, each computed by one thread.
   double sum_parts(std::int64_t count, FunctionRef<double(std::int64_t, std::int64_t)> part);
 
@@ -103,6 +110,7 @@ class CpuBackend final : public HostBackend<float> {
 #include <strata/cpu/elementwise.ipp>
 #include <strata/cpu/grouped_convolution.ipp>
 #include <strata/cpu/normalization.ipp>
+#include <strata/cpu/pixels.ipp>
 #include <strata/cpu/pooling.ipp>
 #include <strata/cpu/training.ipp>
 #endif

@@ -121,14 +121,6 @@ STRATA_INLINE void CpuBackend::pad2d_backward(const Pad2DGeometry& g, const floa
   });
 }
 
-STRATA_INLINE void CpuBackend::scale_pixels(std::int64_t pixels, std::int64_t channels,
-                                            const PixelScaling& scaling, const std::uint8_t* x, float* y) {
-  pool_.for_range(pixels, row_grain(channels), [&](std::int64_t begin, std::int64_t end) {
-    kernels_.scale_pixels(end - begin, channels, scaling.scale, scaling.mean, scaling.reverse_channels,
-                          x + begin * channels, y + begin * channels);
-  });
-}
-
 STRATA_INLINE void CpuBackend::dropout(std::int64_t count, double rate, const RandomStream& random,
                                        const float* x, float* y) {
   const auto key = random.key();

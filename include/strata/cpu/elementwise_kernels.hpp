@@ -118,13 +118,6 @@ inline void add(long count, const float* x, float* y) {
   map(count, x, y, y, [](Vec a, Vec b) { return a + b; });
 }
 
-inline void scale_pixels(long pixels, long channels, float scale, const float* mean, bool reverse,
-                         const std::uint8_t* x, float* y) {
-  for (long p = 0; p < pixels; ++p, x += channels, y += channels)
-    for (long c = 0; c < channels; ++c)
-      y[c] = scale * static_cast<float>(x[reverse ? channels - 1 - c : c]) - mean[c];
-}
-
 inline void normalize(long rows, long channels, const float* mean, const float* scale, const float* offset,
                       const float* x, float* y) {
   for (long r = 0; r < rows; ++r, x += channels, y += channels)

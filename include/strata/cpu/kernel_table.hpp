@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include <strata/core/config.hpp>
+#include <strata/tensor/pixels.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
@@ -27,6 +28,16 @@ struct DepthwiseRow {
   long in_w, channels, out_w, kernel_w, stride_w, dilation_w, pad_left;
   long taps_h;    ///< rows of the kernel inside the image
   long tap_step;  ///< from one of their input rows to the next
+};
+
+/// One row of a warped picture [height,width,channels]: pixel i of it is what lies at (m[0] row + m[1] c +
+/// m[2], m[3] row + m[4] c + m[5]), c = i or, reversed, width - 1 - i. See pixel_kernels.hpp.
+struct WarpRow {
+  long height, width, channels;
+  long row;
+  const double* matrix;
+  bool reverse;
+  PixelSampling sampling;
 };
 
 /// Images side by side on planes of down x across, `pitch` apart, so that small images share tiles. Planes of
@@ -94,8 +105,6 @@ struct KernelTable {
   void (*affine)(long count, float scale, float offset, const float* x, float* y);
   void (*axpy)(long count, float alpha, const float* x, float* y);
   void (*add)(long count, const float* x, float* y);
-  void (*scale_pixels)(long pixels, long channels, float scale, const float* mean, bool reverse,
-                       const std::uint8_t* x, float* y);
   void (*dropout)(long first_block, long count, float rate, float scale, const std::uint32_t* key,
                   std::uint64_t step, const float* x, float* y);
   /// y = (x - mean[c]) * scale[c] + offset[c]
@@ -112,6 +121,19 @@ struct KernelTable {
                           double* sums);
   double (*sum_of_squares)(long count, const float* x);
   double (*l1_l2)(long count, double l1, double l2, const float* w, float* gradient);
+
+  // pixel_kernels.hpp
+  /// y[c] = scale[c] * x[c or, reversed, channels - 1 - c] - mean[c]
+  void (*scale_bytes)(long pixels, long channels, const float* scale, const float* mean, bool reverse,
+                      const std::uint8_t* x, float* y);
+  /// The same in place.
+  void (*scale_pixels)(long pixels, long channels, const float* scale, const float* mean, bool reverse,
+                       float* x);
+  void (*warp_bytes)(const WarpRow& row, const std::uint8_t* x, float* y);
+  void (*warp_floats)(const WarpRow& row, const float* x, float* y);
+  void (*value_range)(long count, const float* x, float* low, float* high);
+  void (*shift_values)(long count, float shift, float low, float high, float* x);
+  void (*brighten)(long pixels, long channels, float brightness, float* x);
 
   // pooling_kernels.hpp: one row of output
   void (*max_pool)(const PoolRow& row, const float* x, float* y);

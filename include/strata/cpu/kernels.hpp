@@ -6,6 +6,7 @@
 #include <strata/cpu/micro_kernel.hpp>
 #include <strata/cpu/optimizer_kernels.hpp>
 #include <strata/cpu/packing_kernels.hpp>
+#include <strata/cpu/pixel_kernels.hpp>
 #include <strata/cpu/pooling_kernels.hpp>
 #include <strata/cpu/reduction_kernels.hpp>
 #include <strata/cpu/winograd_kernels.hpp>
@@ -56,7 +57,6 @@ extern const KernelTable table;
         .affine = affine,
         .axpy = axpy,
         .add = add,
-        .scale_pixels = scale_pixels,
         .dropout = dropout,
         .normalize = normalize,
         .normalize_backward = normalize_backward,
@@ -65,6 +65,13 @@ extern const KernelTable table;
         .column_products = column_products,
         .sum_of_squares = sum_of_squares,
         .l1_l2 = l1_l2,
+        .scale_bytes = scale_bytes,
+        .scale_pixels = scale_pixels,
+        .warp_bytes = warp_row<std::uint8_t>,
+        .warp_floats = warp_row<float>,
+        .value_range = value_range,
+        .shift_values = shift_values,
+        .brighten = brighten,
         .max_pool = max_pool,
         .average_pool = average_pool,
         .max_pool_backward = max_pool_backward,

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include <strata/tensor/pixel_scaling.hpp>
+#include <strata/tensor/pixels.hpp>
 #include <strata/tensor/tensor.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
@@ -16,9 +16,11 @@ namespace strata { inline namespace STRATA_ABI {
 struct Batch {
   Tensor<std::uint8_t> pixels;  ///< [n,height,width,channels], to be scaled by `scaling`
   PixelScaling scaling;
-  Tensor<float> x;              ///< [n,...]
-  Tensor<float> y;              ///< [n,...]: [n,1] for binary labels, [n,classes] one-hot, [n] class numbers
-  Tensor<float> sample_weight;  ///< [n]
+  std::vector<PixelWarp> warps;  ///< of pixels, or of x [n,height,width,channels]: n, or none
+  PixelSampling sampling;        ///< how warped pictures are read
+  Tensor<float> x;               ///< [n,...]
+  Tensor<float> y;               ///< [n,...]: [n,1] for binary labels, [n,classes] one-hot, [n] class numbers
+  Tensor<float> sample_weight;   ///< [n]
 
   std::int64_t size() const {
     if (!pixels.empty()) return pixels.shape()[0];
@@ -108,9 +110,6 @@ Dataset dataset_from_tensors(Tensor<std::uint8_t> pixels, Tensor<float> y = {},
 /// path: no labels). `scaling` has no effect. Throws DataError naming the file.
 Dataset dataset_from_npy(const std::string& x_path, const std::string& y_path = {},
                          TensorDatasetOptions options = {});
-
-/// The batch's input as floats on the host: `x`, or its pixels scaled.
-Tensor<float> network_input(const Batch& batch);
 
 }}  // namespace strata::STRATA_ABI
 

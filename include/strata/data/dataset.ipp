@@ -153,19 +153,4 @@ STRATA_COLD STRATA_INLINE Dataset dataset_from_npy(const std::string& x_path, co
   return Dataset(std::make_shared<detail::NpySource>(x_path, y_path, std::move(options)));
 }
 
-STRATA_COLD STRATA_INLINE Tensor<float> network_input(const Batch& batch) {
-  if (batch.pixels.empty()) return batch.x;
-  const std::int64_t channels = batch.pixels.shape().back();
-  require<ShapeError>(channels <= 4, "[network_input] at most 4 channels are supported, found pixels ",
-                      batch.pixels.shape());
-  Tensor<float> out = Tensor<float>::uninitialized(batch.pixels.shape());
-  for (std::int64_t i = 0; i < out.size(); i += channels)
-    for (std::int64_t c = 0; c < channels; ++c) {
-      const std::int64_t from = batch.scaling.reverse_channels ? channels - 1 - c : c;
-      out.data()[i + c] =
-          batch.scaling.scale * static_cast<float>(batch.pixels.data()[i + from]) - batch.scaling.mean[c];
-    }
-  return out;
-}
-
 }}  // namespace strata::STRATA_ABI

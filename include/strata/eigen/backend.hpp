@@ -4,6 +4,7 @@
 #include <strata/eigen/losses.hpp>
 #include <strata/eigen/normalization.hpp>
 #include <strata/eigen/optimizers.hpp>
+#include <strata/eigen/pixels.hpp>
 #include <strata/tensor/host_device.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace eigen {
@@ -91,14 +92,20 @@ class EigenBackend final : public HostBackend<T> {
     const Index inner = g.in_h * g.in_w * g.channels;
     for (Index n = 0; n < g.batch; ++n) Out(dx + n * inner, g.in_h, g.in_w * g.channels) = inside(g, dy, n);
   }
-  void scale_pixels(Index pixels, Index channels, const PixelScaling& scaling, const std::uint8_t* x,
-                    T* y) override {
-    const ArrayMap<const std::uint8_t> from(x, pixels, channels);
-    Out to(y, pixels, channels);
-    for (Index c = 0; c < channels; ++c)
-      to.col(c) =
-          T(scaling.scale) * from.col(scaling.reverse_channels ? channels - 1 - c : c).template cast<T>() -
-          T(scaling.mean[c]);
+  void load_pixels(const PixelGeometry& g, const PixelScaling& scaling, const PixelSampling& sampling,
+                   const PixelWarp* warps, const std::uint8_t* x, T* y) override {
+    Out to(y, g.batch * g.height * g.width, g.channels);
+    if (warps)
+      eigen::warp(pool_, g, sampling, warps, x, y);
+    else
+      to = ArrayMap<const std::uint8_t>(x, to.rows(), g.channels).template cast<T>();
+    if (scaling.reverse_channels) to = to.rowwise().reverse().eval();
+    for (Index c = 0; c < g.channels; ++c)
+      to.col(c) = (T(scaling.scale) * to.col(c) - T(scaling.mean[c])) / T(scaling.std[c]);
+  }
+  void warp(const PixelGeometry& g, const PixelSampling& sampling, const PixelWarp* warps, const T* x,
+            T* y) override {
+    eigen::warp(pool_, g, sampling, warps, x, y);
   }
   void dropout(Index count, double rate, const RandomStream& random, const T* x, T* y) override {
     const auto kept = [&](Index i) { return double(random.uniform(static_cast<std::uint64_t>(i))) >= rate; };

@@ -10,7 +10,7 @@
 #include <strata/tensor/geometry.hpp>
 #include <strata/tensor/metric_sums.hpp>
 #include <strata/tensor/packed_weights.hpp>
-#include <strata/tensor/pixel_scaling.hpp>
+#include <strata/tensor/pixels.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
 
@@ -149,8 +149,13 @@ class Backend {
                           std::int64_t y_stride) = 0;
   virtual void pad2d(const Pad2DGeometry& g, const T* x, T* y) = 0;
   virtual void pad2d_backward(const Pad2DGeometry& g, const T* dy, T* dx) = 0;
-  virtual void scale_pixels(std::int64_t pixels, std::int64_t channels, const PixelScaling& scaling,
-                            const std::uint8_t* x, T* y) = 0;
+  /// The one way from bytes to a network's input: y from pictures x, each by its own warp (`warps` [batch],
+  /// in device memory; null: none), then scaled. At most 4 channels.
+  virtual void load_pixels(const PixelGeometry& g, const PixelScaling& scaling, const PixelSampling& sampling,
+                           const PixelWarp* warps, const std::uint8_t* x, T* y) = 0;
+  /// The same for values that are no bytes, unscaled, with any number of channels.
+  virtual void warp(const PixelGeometry& g, const PixelSampling& sampling, const PixelWarp* warps, const T* x,
+                    T* y) = 0;
   /// Inverted dropout: y[i] = random.uniform(i) >= rate ? x[i] / (1 - rate) : 0. Its backward pass is the
   /// same call. y may be x.
   virtual void dropout(std::int64_t count, double rate, const RandomStream& random, const T* x, T* y) = 0;

@@ -38,23 +38,30 @@ struct BasicEvaluateOptions {
 };
 using EvaluateOptions = BasicEvaluateOptions<float>;
 
-/// The way of batches to a device: pixels are scaled there, and memory is reused from batch to batch.
+/// The way of batches to a device: pixels are warped and scaled there, and memory is reused from batch to
+/// batch.
 template <class T>
 class BatchLoader {
  public:
   explicit BatchLoader(const DevicePtr& device) : device_(device), backend_(device->make_backend<T>()) {}
-  /// The batch on the device, until the next call.
+  /// The batch on the device, until the next call. Throws ShapeError for pixels of more than 4 channels and
+  /// for more or fewer warps than pictures.
   const DeviceBatch<T>& load(Batch batch);
 
  private:
   template <class U, class V>
   void move(Tensor<U>&& from, Tensor<V>& to);
+  void load_pictures(Batch& batch);
 
   DevicePtr device_;
   std::unique_ptr<Backend<T>> backend_;
-  Tensor<std::uint8_t> pixels_;
+  Tensor<std::uint8_t> pixels_, warps_;
+  Tensor<T> pictures_;
   DeviceBatch<T> batch_;
 };
+
+/// The batch's input as `fit` and `predict` on `device` see it, on the host.
+Tensor<float> network_input(const Batch& batch, const DevicePtr& device = default_device());
 
 }}  // namespace strata::STRATA_ABI
 

@@ -33,21 +33,50 @@ STRATA_COLD void BatchLoader<T>::move(Tensor<U>&& from, Tensor<V>& to) {
   }
 }
 
+/// Batches with pixels or warps: the one door of pixels to every network.
+template <class T>
+STRATA_COLD void BatchLoader<T>::load_pictures(Batch& batch) {
+  const bool bytes = !batch.pixels.empty();
+  const Shape shape = bytes ? batch.pixels.shape() : batch.x.shape();
+  require<ShapeError>(shape.rank() == 4, "[batch] expected pictures [n,height,width,channels], found ",
+                      shape);
+  require<ShapeError>(!bytes || shape[3] <= 4, "[batch] expected pixels of at most 4 channels, found ",
+                      shape);
+  require<ShapeError>(batch.warps.empty() || static_cast<std::int64_t>(batch.warps.size()) == shape[0],
+                      "[batch] expected a warp for each of the ", shape[0], " pictures, found ",
+                      batch.warps.size());
+  const PixelWarp* warps = batch.warps.empty() ? nullptr : batch.warps.data();
+  if (warps && !device_->host_accessible()) {
+    detail::resize(warps_, {static_cast<std::int64_t>(batch.warps.size() * sizeof(PixelWarp))}, device_);
+    backend_->upload(warps_.data(), warps, warps_.bytes());
+    warps = reinterpret_cast<const PixelWarp*>(warps_.data());
+  }
+  const PixelGeometry g{shape[0], shape[1], shape[2], shape[3]};
+  if (bytes)
+    move(std::move(batch.pixels), pixels_);
+  else
+    move(std::move(batch.x), pictures_);
+  detail::resize(batch_.x, shape, device_);
+  if (bytes)
+    backend_->load_pixels(g, batch.scaling, batch.sampling, warps, pixels_.data(), batch_.x.data());
+  else
+    backend_->warp(g, batch.sampling, warps, pictures_.data(), batch_.x.data());
+}
+
 template <class T>
 STRATA_COLD const DeviceBatch<T>& BatchLoader<T>::load(Batch batch) {
-  if (batch.pixels.empty()) {
+  if (batch.pixels.empty() && batch.warps.empty())
     move(std::move(batch.x), batch_.x);
-  } else {
-    const Shape shape = batch.pixels.shape();
-    move(std::move(batch.pixels), pixels_);
-    detail::resize(batch_.x, shape, device_);
-    backend_->scale_pixels(shape.size() / shape.back(), shape.back(), batch.scaling, pixels_.data(),
-                           batch_.x.data());
-  }
+  else
+    load_pictures(batch);
   move(std::move(batch.y), batch_.y);
   move(std::move(batch.sample_weight), batch_.sample_weight);
   backend_->synchronize();  // the steps have a context of their own
   return batch_;
+}
+
+STRATA_COLD STRATA_INLINE Tensor<float> network_input(const Batch& batch, const DevicePtr& device) {
+  return BatchLoader<float>(device).load(batch).x.to(nullptr);
 }
 
 namespace detail {

@@ -23,7 +23,8 @@ struct Operand {
 template <class T>
 struct Arguments {
   const std::vector<void*>& pointers;
-  double* sums;  ///< 16 doubles on the device, 0 before and compared like an output after
+  const strata::PixelWarp* warps;  ///< the case's, on the device; null where it has none
+  double* sums;                    ///< 16 doubles on the device, 0 before and compared like an output after
 
   T* operator[](std::size_t i) const { return static_cast<T*>(pointers[i]); }
   const std::uint8_t* bytes(std::size_t i) const { return static_cast<const std::uint8_t*>(pointers[i]); }
@@ -34,6 +35,7 @@ struct Case {
   std::string primitive{};
   std::string description{};
   std::vector<Operand> operands{};
+  std::vector<strata::PixelWarp> warps{};
   std::function<void(strata::Backend<float>&, const Arguments<float>&)> run_float{};
   std::function<void(strata::Backend<double>&, const Arguments<double>&)> run_double{};
 
@@ -100,6 +102,7 @@ void convolution_cases(Cases& cases);
 void pooling_cases(Cases& cases);
 void dense_cases(Cases& cases);
 void elementwise_cases(Cases& cases);
+void pixel_cases(Cases& cases);
 void normalization_cases(Cases& cases);
 void loss_cases(Cases& cases);
 void optimizer_cases(Cases& cases);

@@ -60,7 +60,10 @@ Outcome<T> run(const Case& c, const DevicePtr& device, std::int64_t shift = 0) {
                                              : static_cast<void*>(memory[i].data() + margin + shift));
   Outcome<T> out;
   Tensor<double> sums({16}, device);
-  const Arguments<T> arguments{pointers, sums.data()};
+  Tensor<std::uint8_t> warps(Shape{static_cast<std::int64_t>(c.warps.size() * sizeof(PixelWarp))});
+  if (!warps.empty()) std::memcpy(warps.data(), c.warps.data(), warps.bytes());
+  warps = warps.to(device);
+  const Arguments<T> arguments{pointers, reinterpret_cast<const PixelWarp*>(warps.data()), sums.data()};
   const auto backend = device->make_backend<T>();
   if constexpr (std::is_same_v<T, float>)
     c.run_float(*backend, arguments);

@@ -23,6 +23,7 @@ inline constexpr ConformanceGroup conformance_groups[] = {
     {"pooling", pooling_cases},
     {"dense", dense_cases},
     {"elementwise", elementwise_cases},
+    {"pixels", pixel_cases},
     {"normalization", normalization_cases},
     {"losses", loss_cases},
     {"optimizers", optimizer_cases},

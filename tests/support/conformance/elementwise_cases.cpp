@@ -168,25 +168,6 @@ void elementwise_cases(Cases& cases) {
                   });
       }
 
-  const PixelScaling scalings[] = {
-      {.scale = 1.0f / 255},
-      {.scale = 1, .mean = {103.939f, 116.779f, 123.68f}, .reverse_channels = true},
-      {.scale = 2.0f / 255, .mean = {1, 1, 1, 1}}};
-  for (const std::int64_t pixels : {0, 1, 5, 333, 22500})
-    for (const std::int64_t channels : {1, 3, 4})
-      for (const PixelScaling& scaling : scalings) {
-        Operand x = cases.random(pixels * channels, 0, 256);
-        for (float& value : x.values) value = std::floor(value);
-        x.bytes = true;
-        cases.add("scale_pixels",
-                  concat(pixels, " pixels of ", channels, " channels",
-                         scaling.reverse_channels ? ", reversed" : ""),
-                  {std::move(x), cases.output(pixels * channels)},
-                  [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
-                    backend.scale_pixels(pixels, channels, scaling, a.bytes(0), a[1]);
-                  });
-      }
-
   for (const std::int64_t count : counts)
     for (const double scale : {1.0, 1e-25, 1e25}) {
       cases.add("add_sum", concat(count, " elements of ", scale), {cases.random(count, -scale, scale)},

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -260,15 +261,23 @@ class ReferenceBackend final : public Backend<T> {
     for_padded(g, [&](Int inner, Int outer) { dx[inner] = dy[outer]; });
   }
 
-  void scale_pixels(Int pixels, Int channels, const PixelScaling& scaling, const std::uint8_t* x,
-                    T* y) override {
-    const Access access(memory_, {x, y});
-    for (Int p = 0; p < pixels; ++p)
-      for (Int c = 0; c < channels; ++c) {
-        const Int from = scaling.reverse_channels ? channels - 1 - c : c;
-        y[p * channels + c] =
-            T(double(scaling.scale) * double(x[p * channels + from]) - double(scaling.mean[c]));
+  void load_pixels(const PixelGeometry& g, const PixelScaling& scaling, const PixelSampling& sampling,
+                   const PixelWarp* warps, const std::uint8_t* x, T* y) override {
+    const Access access(memory_, {warps, x, y});
+    std::vector<double> values(x, x + g.batch * g.height * g.width * g.channels);
+    if (warps) values = warped(g, sampling, warps, x);
+    for (Int p = 0; p < g.batch * g.height * g.width; ++p)
+      for (Int c = 0; c < g.channels; ++c) {
+        const Int from = scaling.reverse_channels ? g.channels - 1 - c : c;
+        const double value = double(scaling.scale) * values[p * g.channels + from] - double(scaling.mean[c]);
+        y[p * g.channels + c] = T(value / double(scaling.std[c]));
       }
+  }
+
+  void warp(const PixelGeometry& g, const PixelSampling& sampling, const PixelWarp* warps, const T* x,
+            T* y) override {
+    const Access access(memory_, {warps, x, y});
+    store(warped(g, sampling, warps, x), y);
   }
 
   void dropout(Int count, double rate, const RandomStream& random, const T* x, T* y) override {
@@ -461,6 +470,77 @@ class ReferenceBackend final : public Backend<T> {
               }
             f(((n * g.out_h + oy) * g.out_w + ox) * g.channels + c, window);
           }
+  }
+
+  /// One of the two pixels that lie around a place along one axis, and how much of it there is; -1 is
+  /// outside.
+  struct Neighbour {
+    Int index;
+    double share;
+  };
+  static std::array<Neighbour, 2> neighbours(double at, Int size, const PixelSampling& sampling) {
+    const bool scipy = sampling.edges == EdgeRule::scipy, constant = sampling.fill_mode == FillMode::constant;
+    const double last = double(size - 1), period = sampling.fill_mode == FillMode::wrap ? last : 2.0 * size;
+    if (constant && scipy && !(at >= 0 && at <= last)) return {{{-1, 1}, {-1, 0}}};
+    if (sampling.fill_mode == FillMode::nearest) at = std::clamp(at, 0.0, last);
+    if (sampling.fill_mode == FillMode::reflect) {
+      at = std::fmod(at < 0 ? -at - 1 : at, period);
+      if (at > last + 0.5) at = period - 1 - at;
+    }
+    if (sampling.fill_mode == FillMode::wrap && (at < 0 || at > last)) {
+      // At whole periods the last pixel is taken below the picture, the first above it.
+      const double periods = at < 0 ? -std::floor(-at / period) - 1 : std::floor(at / period);
+      at = size == 1 ? 0 : at - (scipy ? period : double(size)) * periods;
+    }
+    if (!constant && sampling.fill_mode != FillMode::reflect) at = std::clamp(at, 0.0, last);
+    if (sampling.interpolation == Interpolation::nearest) at = scipy ? std::floor(at + 0.5) : std::round(at);
+    if (!(std::abs(at) < 1e9)) return {{{-1, 1}, {-1, 0}}};
+    const double low = std::floor(at);
+    const auto index = [&](double i) {
+      return constant ? (i >= 0 && i <= last ? Int(i) : -1) : Int(std::clamp(i, 0.0, last));
+    };
+    return {{{index(low), 1 - (at - low)}, {index(low + 1), at - low}}};
+  }
+
+  template <class X>
+  static std::vector<double> warped(const PixelGeometry& g, const PixelSampling& sampling,
+                                    const PixelWarp* warps, const X* x) {
+    std::vector<double> out;
+    for (Int n = 0; n < g.batch; ++n, x += g.height * g.width * g.channels) {
+      const PixelWarp& warp = warps[n];
+      const auto begin = out.size();
+      for (Int i = 0; i < g.height * g.width; ++i) {
+        const double row = double(warp.flip_vertical ? g.height - 1 - i / g.width : i / g.width);
+        const double column = double(warp.flip_horizontal ? g.width - 1 - i % g.width : i % g.width);
+        const double* const m = warp.matrix;
+        const auto rows = neighbours(m[2] + row * m[0] + column * m[1], g.height, sampling);
+        const auto columns = neighbours(m[5] + row * m[3] + column * m[4], g.width, sampling);
+        for (Int c = 0; c < g.channels; ++c) {
+          double sum = 0;
+          for (const Neighbour& r : rows)
+            for (const Neighbour& k : columns) {
+              const bool outside = r.index < 0 || k.index < 0;
+              if (r.share * k.share != 0)  // what has no part in it may be NaN
+                sum += r.share * k.share *
+                       double(outside ? sampling.cval : x[(r.index * g.width + k.index) * g.channels + c]);
+            }
+          out.push_back(sum);
+        }
+      }
+      const auto [low, high] = std::minmax_element(out.begin() + begin, out.end());
+      if (warp.channel_shift != 0)
+        std::transform(out.begin() + begin, out.end(), out.begin() + begin,
+                       [low = *low, high = *high, &warp](double v) {
+                         return std::clamp(v + double(warp.channel_shift), low, high);
+                       });
+      if (warp.brightness != 1)
+        for (auto i = begin; i < out.size(); ++i) {
+          const bool alpha = g.channels == 4 && i % 4 == 3;
+          const double whole = std::floor(std::clamp(double(float(out[i])), 0.0, 255.0));
+          out[i] = alpha ? whole : std::floor(std::clamp(double(warp.brightness * float(whole)), 0.0, 255.0));
+        }
+    }
+    return out;
   }
 
   /// Calls f(element of the inner image, its place in the padded one).
