@@ -21,6 +21,8 @@ TEST_CASE("Functions on tensors, on any device") {
     CHECK(ops::pool2d(device, PoolKind::average, x, {2, 1}, {.strides = 1}) ==
           Tensor<float>({1, 1, 3, 1}, {2.5, 1.5, 4.5}));
     CHECK(ops::activate(device, Activation::relu, x) == Tensor<float>({1, 2, 3, 1}, {1, 0, 3, 4, 5, 6}));
+    CHECK(ops::conv2d(device, here({1, 1, 1, 2}, {3, 5}), here({1, 1, 1, 2}, {10, 100}), {}, {.groups = 2}) ==
+          Tensor<float>({1, 1, 1, 2}, {30, 500}));
     const auto y = ops::conv2d(device, x, here({1, 2, 1, 1}, {1, 10}), here({1}, {100}),
                                {.padding = Padding::same, .activation = Activation::relu});
     CHECK(y == Tensor<float>({1, 2, 3, 1}, {81, 128, 103, 154, 165, 106}));
@@ -36,6 +38,9 @@ TEST_CASE("Shapes that do not fit are named") {
                     Contains("a window of 5 does not fit into an input of height 4 without padding"));
   CHECK_THROWS_WITH(ops::conv2d(device, x, Tensor<float>({1, 1, 2, 8}), Tensor<float>({2})),
                     Contains("expected a bias of shape [8], found [2]"));
+  CHECK_THROWS_WITH(ops::conv2d(device, x, Tensor<float>({1, 1, 2, 8}), {}, {.groups = 2}),
+                    Contains("expected a kernel of shape [height,width,1,filters], found [1,1,2,8]"));
+  CHECK_THROWS_AS(ops::conv2d(device, x, Tensor<float>({1, 1, 2, 8}), {}, {.groups = 0}), ConfigError);
   CHECK_THROWS_AS(ops::pool2d(device, PoolKind::max, x, 2, {.strides = {1, 0}}), ConfigError);
   CHECK_THROWS_AS(ops::matmul(device, Tensor<float>({2, 0}), Tensor<float>({0, 3})), ShapeError);
   CHECK_THROWS_WITH(ops::matmul(device, Tensor<float>({2, 3}), Tensor<float>({2, 3})),

@@ -4,6 +4,7 @@ import argparse
 import glob
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -66,8 +67,8 @@ def command_error(command, **options):
 
 # ---- building -------------------------------------------------------------------------------------------------
 
-def configure(folder, preset):
-    status, output = run(["cmake", "--preset", preset])
+def configure(folder, preset, *options):
+    status, output = run(["cmake", "--preset", preset, *options])
     if status:
         sys.exit(f"{tail(output)}\nerror: cmake --preset {preset} failed")
     with open(f"{folder}/tests/tests.txt") as names:
@@ -103,13 +104,17 @@ def target_of(program):
 
 # ---- test programs --------------------------------------------------------------------------------------------
 
-def run_program(label, binary, arguments=(), environment=None):
-    """Runs one Catch program and counts its cases from the report that tests/support/main.cpp writes."""
+def run_program(binary, arguments=(), environment=None):
+    """Runs one Catch program: its status, its output, the report that tests/support/main.cpp writes, its seconds."""
     start = time.monotonic()
     with tempfile.NamedTemporaryFile("r", errors="replace") as report:
         status, output = run([binary, *arguments],
                              env={**os.environ, **(environment or {}), "STRATA_TEST_REPORT": report.name})
-        lines = report.read().splitlines()
+        return status, output, report.read().splitlines(), time.monotonic() - start
+
+
+def count_cases(label, status, output, lines, seconds):
+    """Counts the cases of a program that run."""
     states = [entry.split("\t", 2) for entry in lines if entry != "end"]
     passed = sum(state == "passed" for state, _, _ in states)
     failures = [name for state, name, _ in states if state == "failed"]
@@ -125,14 +130,17 @@ def run_program(label, binary, arguments=(), environment=None):
             say(f"FAILED: {label}: {name}")
     if states or failures:
         parts = [f"{passed} passed", f"{len(failures)} failed" * bool(failures), f"{len(skips)} skipped" * bool(skips)]
-        line(label, ", ".join(filter(None, parts)), start)
+        line(label, ", ".join(filter(None, parts)), time.monotonic() - seconds)
 
 
 def run_programs(folder, programs, label="", arguments=(), environment=None):
     failed = build(f"{label}build", folder, [target_of(program) for program in programs])
-    for program in programs:
-        if target_of(program) not in failed:
-            run_program(label + program, f"{folder}/tests/{program}", arguments, environment)
+    built = [program for program in programs if target_of(program) not in failed]
+    # As many at a time as there are cores: most of them use one.
+    with ThreadPoolExecutor(JOBS) as pool:
+        runs = pool.map(lambda program: run_program(f"{folder}/tests/{program}", arguments, environment), built)
+        for program, result in zip(built, runs):
+            count_cases(label + program, *result)
 
 
 # ---- steps ----------------------------------------------------------------------------------------------------
@@ -203,8 +211,9 @@ def step_headers():
     """Every header compiles alone, header-only and compiled, with every compiler at hand."""
     strict = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
     compilers = {"g++": ["g++", *strict], "g++, compiled": ["g++", *strict, "-DSTRATA_COMPILED"]}
-    if has("clang++"):
-        compilers["clang++"] = ["clang++", *strict]
+    # What clang sees differently is code, and all of it is in these.
+    whole = {"clang++": ["clang++", *strict], "clang++, AVX2": ["clang++", *strict, "-mavx2", "-mfma"],
+             "clang++, AVX-512": ["clang++", *strict, "-march=skylake-avx512"]}
     sources, eigen_sources = [], []
     for header in sorted(glob.glob("**/*.hpp", root_dir="include", recursive=True)):
         path = f"build/headers/{header}.cpp"
@@ -212,10 +221,15 @@ def step_headers():
         write_changed(path, f"#include <{header}>\n#include <{header}>\n")
         (eigen_sources if header.startswith("strata/eigen") else sources).append((header, path))
     compile_all("headers", sources, compilers)
+    if has("clang++"):
+        compile_all("headers as a whole", [source for source in sources if source[0] == "strata/strata.hpp"], whole)
     # Only these get Eigen's folder: nothing else may need it.
     if os.path.isdir(EIGEN):
         compile_all("headers with Eigen", eigen_sources,
-                    {name: [*command, "-isystem", EIGEN] for name, command in compilers.items()})
+                    {"g++, compiled": [*compilers["g++, compiled"], "-isystem", EIGEN]})
+        compile_all("headers with Eigen", [source for source in eigen_sources if source[0] == "strata/eigen.hpp"],
+                    {name: [*command, "-isystem", EIGEN] for name, command in {**compilers, **whole}.items()
+                     if name in ("g++", "clang++") and has(command[0])})
     else:
         totals.skips.append(f"headers with Eigen: {EIGEN} is missing")
 
@@ -301,15 +315,20 @@ def step_fuzz():
     names = [os.path.basename(path)[:-4] for path in sorted(glob.glob("tests/fuzz/*.cpp"))]
     names.remove("main")
     failed = build("fuzz", "build", [f"fuzz_{name}" for name in names])
-    for name in names:
-        if f"fuzz_{name}" not in failed:
-            start = time.monotonic()
-            totals.check(f"fuzz: {name}", command_error([f"build/tests/fuzz/{name}", "10"], timeout=120))
-            line(f"fuzz: {name}", "", start)
+    start = time.monotonic()
+    built = [name for name in names if f"fuzz_{name}" not in failed]
+    with ThreadPoolExecutor(JOBS) as pool:
+        errors = pool.map(lambda name: command_error([f"build/tests/fuzz/{name}", "10"], timeout=120), built)
+        for name, error in zip(built, errors):
+            totals.check(f"fuzz: {name}", error)
+    line("fuzz", f"{len(built)} readers", start)
 
 
 def step_asan():
-    programs = configure("build/asan", "asan")
+    # clang++ compiles sanitized code in half the time and checks more; some systems have it without the run-time.
+    clang = shutil.which("clang++")
+    works = clang and run(["sh", "-c", "echo 'int main() {}' | clang++ -x c++ -fsanitize=address,undefined -o /dev/null -"])
+    programs = configure("build/asan", "asan", *[f"-DCMAKE_CXX_COMPILER={clang}"] * bool(works and works[0] == 0))
     run_programs("build/asan", programs, "asan: ", ["~[slow]"],
                  {"ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:allocator_may_return_null=1", "UBSAN_OPTIONS": "print_stacktrace=1"})
 

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include <strata/tensor/backend.hpp>
 #include <strata/tensor/tensor.hpp>
@@ -119,6 +120,9 @@ TEST_CASE("cast converts every element") {
   CHECK(t.cast<std::int32_t>() == Tensor<std::int32_t>({4}, {-1, 0, 2, 255}));
   CHECK(t.cast<double>() == Tensor<double>({4}, {-1.75, 0, 2.5, 255}));
   CHECK(Tensor<std::uint8_t>({2}, {0, 255}).cast<float>() == Tensor<float>({2}, {0, 255}));
+  const Tensor<float> wild({4}, {-1e30f, 256, std::numeric_limits<float>::infinity(), std::nanf("")});
+  CHECK(wild.cast<std::uint8_t>() == Tensor<std::uint8_t>({4}, {0, 255, 255, 0}));
+  CHECK(wild.cast<std::int8_t>() == Tensor<std::int8_t>({4}, {-128, 127, 127, 0}));
 }
 
 TEST_CASE("Tensors move between devices") {

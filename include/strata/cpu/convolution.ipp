@@ -50,13 +50,16 @@ STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x, W
                                       const Epilogue<float>& epilogue, float* y) {
   const Activation& f = epilogue.activation;
   const bool softmax = f.kind == Activation::Kind::softmax;
-  const bool increasing = !softmax && !derivative_needs_input(f.kind);
+  // Winograd pools first: what follows must be increasing and the same for the four.
+  const bool increasing =
+      !softmax && !derivative_needs_input(f.kind) && !epilogue.scale && !epilogue.residual;
   if (increasing || !epilogue.max_pool_2x2) {
     const ConvolutionPlan plan = plan_convolution(g, epilogue.max_pool_2x2, kernels_, limits_);
     if (plan.tile != 0) {
       const bool relu = f.kind == Activation::Kind::relu, leaky = f.kind == Activation::Kind::leaky_relu;
       const float slope = relu ? 0.f : leaky ? static_cast<float>(f.negative_slope) : 1.f;
-      winograd(plan, g, x, kernel, false, {epilogue.bias, slope, epilogue.max_pool_2x2}, y);
+      winograd(plan, g, x, kernel, false,
+               {epilogue.bias, slope, epilogue.max_pool_2x2, epilogue.scale, epilogue.residual}, y);
       // The others may follow the pooling: they are increasing, or there is none.
       const std::int64_t shrink = epilogue.max_pool_2x2 ? 2 : 1;
       const std::int64_t rows = g.batch * (g.out_h / shrink) * (g.out_w / shrink);
@@ -77,6 +80,7 @@ STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x, W
     rest.max_pool_2x2 = false;
     for (std::int64_t first = 0; first < g.batch; first += chunk) {
       part.batch = pool.batch = std::min(chunk, g.batch - first);
+      if (epilogue.residual) rest.residual = epilogue.residual + first * image;
       conv2d(part, x + first * g.in_h * g.in_w * g.in_c, kernel, rest, whole.data());
       pool2d(pool, PoolKind::max, whole.data(), y + first * pool.out_h * pool.out_w * g.out_c);
     }
@@ -107,10 +111,8 @@ STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x, W
 
   multiply(pool_, workspace_, kernels_, patches, b, y,
            [&](std::int64_t row, std::int64_t rows, std::int64_t column, std::int64_t columns) {
-             kernels_.bias_activate(softmax ? Function::linear : function_of(f),
-                                    static_cast<float>(f.negative_slope), rows, columns, g.out_c,
-                                    epilogue.bias ? epilogue.bias + column : nullptr,
-                                    y + row * g.out_c + column);
+             kernels_.finish(epilogue_of(epilogue, g.out_c, row, column), rows, columns, g.out_c,
+                             y + row * g.out_c + column);
            });
   if (softmax) activation(f, patches.rows(), g.out_c, y, y);
 }
@@ -120,7 +122,7 @@ STRATA_INLINE void CpuBackend::conv2d_backward_input(const Conv2DGeometry& g, co
   if (g.groups > 1) return grouped_backward_input(g, dy, kernel.data, dx);
   const Conv2DGeometry t = transposed(g);
   if (const ConvolutionPlan plan = plan_convolution(t, false, kernels_, limits_); plan.tile != 0)
-    return winograd(plan, t, dy, kernel, true, {nullptr, 1.f, false}, dx);
+    return winograd(plan, t, dy, kernel, true, {}, dx);
   // Input pixels whose rows and columns agree modulo the stride meet the same taps: each such class is a
   // convolution of dy with stride 1.
   for (std::int64_t phase_y = 0; phase_y < std::min(g.stride_h, g.in_h); ++phase_y)

@@ -64,13 +64,19 @@ inline void activate_backward(Function f, float slope, long count, const float* 
 }
 
 /// y = f(y + bias) for [rows,columns] whose rows are `stride` apart; bias may be null.
-inline void bias_activate(Function f, float slope, long rows, long columns, long stride, const float* bias,
-                          float* y) {
-  if (!bias && f == Function::linear) return;
-  with_function(f, slope, [&](auto function) {
+inline void finish(const ProductEpilogue& e, long rows, long columns, long stride, float* y) {
+  if (e.scale || e.residual)
+    for (long r = 0; r < rows; ++r) {
+      float* const row = y + r * stride;
+      if (e.scale) map(columns, row, e.scale, row, [](Vec v, Vec scale) { return v * scale; });
+      if (e.residual)
+        map(columns, row, e.residual + r * stride, row, [](Vec v, Vec more) { return v + more; });
+    }
+  if (!e.bias && e.f == Function::linear) return;
+  with_function(e.f, e.slope, [&](auto function) {
     for (long r = 0; r < rows; ++r, y += stride) {
-      if (bias)
-        map(columns, y, bias, y, [&](Vec v, Vec b) { return function(v + b); });
+      if (e.bias)
+        map(columns, y, e.bias, y, [&](Vec v, Vec b) { return function(v + b); });
       else
         map(columns, y, y, function);
     }

@@ -44,7 +44,6 @@ inline void repeat_channels(ThreadPool& pool, std::int64_t count, std::int64_t t
 STRATA_INLINE void CpuBackend::grouped_conv2d(const Conv2DGeometry& g, const float* x, const float* kernel,
                                               const Epilogue<float>& epilogue, float* y) {
   const Activation& f = epilogue.activation;
-  const bool softmax = f.kind == Activation::Kind::softmax;
   if (g.group_in() == 1) {
     const std::int64_t times = g.group_out(), pixels = g.batch * g.in_h * g.in_w;
     const auto repeated = workspace_.lease(times > 1 ? pixels * g.out_c : 0);
@@ -57,9 +56,8 @@ STRATA_INLINE void CpuBackend::grouped_conv2d(const Conv2DGeometry& g, const flo
                         const auto [row, tap, in_row] = depthwise_taps(g, line % g.out_h);
                         kernels_.depthwise(row, in + (line / g.out_h * g.in_h + in_row) * g.in_w * g.out_c,
                                            kernel + tap * g.kernel_w * g.out_c, y + line * pitch);
-                        kernels_.bias_activate(softmax ? Function::linear : function_of(f),
-                                               static_cast<float>(f.negative_slope), g.out_w, g.out_c,
-                                               g.out_c, epilogue.bias, y + line * pitch);
+                        kernels_.finish(epilogue_of(epilogue, g.out_c, line * g.out_w), g.out_w, g.out_c,
+                                        g.out_c, y + line * pitch);
                       }
                     });
   } else {
@@ -74,14 +72,15 @@ STRATA_INLINE void CpuBackend::grouped_conv2d(const Conv2DGeometry& g, const flo
       const std::int64_t first = group * one.out_c;
       copy_block(in, one.in_c, x + group * one.in_c, g.in_c, part_x, one.in_c);
       copy_block(taps, one.out_c, kernel + first, g.out_c, part_kernel, one.out_c);
-      conv2d(one, part_x, {part_kernel},
-             {.bias = epilogue.bias ? epilogue.bias + first : nullptr,
-              .activation = softmax ? Activation::linear : f},
-             part_y);
+      conv2d(one, part_x, {part_kernel}, {}, part_y);
       copy_block(out, one.out_c, part_y, one.out_c, y + first, g.out_c);
     }
+    pool_.for_range(out, row_grain(g.out_c), [&](std::int64_t begin, std::int64_t end) {
+      kernels_.finish(epilogue_of(epilogue, g.out_c, begin), end - begin, g.out_c, g.out_c,
+                      y + begin * g.out_c);
+    });
   }
-  if (softmax) activation(f, g.batch * g.out_h * g.out_w, g.out_c, y, y);
+  if (f.kind == Activation::Kind::softmax) activation(f, g.batch * g.out_h * g.out_w, g.out_c, y, y);
 }
 
 STRATA_INLINE void CpuBackend::grouped_backward_input(const Conv2DGeometry& g, const float* dy,

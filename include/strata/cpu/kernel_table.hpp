@@ -46,12 +46,20 @@ struct ImagePlane {
   long images, h, w, channels;
   long down = 1, across = 1, pitch_h = 0, pitch_w = 0;
 };
-/// What follows a Winograd convolution: y = f(sum + bias), f(x) = x for x >= 0, else slope * x, and a maximum
-/// over 2x2.
+/// What follows a product: y = f(scale * y + bias + residual), whose rows lie as those of y; null: left out.
+struct ProductEpilogue {
+  Function f = Function::linear;
+  float slope = 0;
+  const float *scale = nullptr, *bias = nullptr, *residual = nullptr;
+};
+/// What follows a Winograd convolution: y = f(scale * sum + bias + residual), f(x) = x for x >= 0, else slope
+/// * x; or f(sum + bias) and a maximum over 2x2.
 struct OutputEpilogue {
-  const float* bias;
-  float slope;
-  bool max_pool;
+  const float* bias = nullptr;
+  float slope = 1;
+  bool max_pool = false;
+  const float* scale = nullptr;
+  const float* residual = nullptr;
 };
 
 /// Transforms of F(tile x tile, 3x3), points = (tile + 2)^2: see winograd_kernels.hpp.
@@ -98,8 +106,7 @@ struct KernelTable {
   void (*activate)(Function f, float slope, long count, const float* x, float* y);
   void (*activate_backward)(Function f, float slope, long count, const float* from, const float* dy,
                             float* dx);
-  void (*bias_activate)(Function f, float slope, long rows, long columns, long stride, const float* bias,
-                        float* y);
+  void (*finish)(const ProductEpilogue& epilogue, long rows, long columns, long stride, float* y);
   void (*softmax)(long rows, long channels, const float* x, float* y);
   void (*softmax_backward)(long rows, long channels, const float* y, const float* dy, float* dx);
   void (*affine)(long count, float scale, float offset, const float* x, float* y);

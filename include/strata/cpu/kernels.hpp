@@ -51,7 +51,7 @@ extern const KernelTable table;
         .pack_panels_transposed = pack_panels_transposed,
         .activate = activate,
         .activate_backward = activate_backward,
-        .bias_activate = bias_activate,
+        .finish = finish,
         .softmax = softmax,
         .softmax_backward = softmax_backward,
         .affine = affine,

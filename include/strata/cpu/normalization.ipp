@@ -34,7 +34,7 @@ STRATA_INLINE void CpuBackend::batch_norm_inference(const BatchNormSpec<float>& 
                                                     Moments<const float> moments, float* y) {
   const std::int64_t channels = spec.channels;
   const Activation& f = spec.activation;
-  const Function function = f.kind == Activation::Kind::softmax ? Function::linear : function_of(f);
+  const ProductEpilogue epilogue = epilogue_of({.activation = f}, channels);
   const auto coefficients = workspace_.lease(2 * channels);
   float* scale = coefficients.data();
   float* offset = scale + channels;
@@ -47,9 +47,7 @@ STRATA_INLINE void CpuBackend::batch_norm_inference(const BatchNormSpec<float>& 
   pool_.for_range(spec.rows, row_grain(channels), [&](std::int64_t begin, std::int64_t end) {
     float* const to = y + begin * channels;
     kernels_.normalize(end - begin, channels, moments.mean, scale, offset, x + begin * channels, to);
-    if (function != Function::linear)
-      kernels_.bias_activate(function, static_cast<float>(f.negative_slope), end - begin, channels, channels,
-                             nullptr, to);
+    kernels_.finish(epilogue, end - begin, channels, channels, to);
   });
   if (f.kind == Activation::Kind::softmax) activation(f, spec.rows, channels, y, y);
 }

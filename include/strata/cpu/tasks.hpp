@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include <strata/cpu/kernel_table.hpp>
-#include <strata/tensor/activation.hpp>
+#include <strata/tensor/backend.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
@@ -19,6 +19,15 @@ inline constexpr std::int64_t elementwise_grain = 1 << 15;
 
 inline Function function_of(const Activation& f) {
   return static_cast<Function>(f.kind);  // the same order, up to softmax
+}
+/// The epilogue from (row, column) of a result [rows,channels] on. Softmax needs whole rows, and is left out.
+inline ProductEpilogue epilogue_of(const Epilogue<float>& e, std::int64_t channels, std::int64_t row = 0,
+                                   std::int64_t column = 0) {
+  const auto at = [](const float* p, std::int64_t offset) { return p ? p + offset : nullptr; };
+  const bool softmax = e.activation.kind == Activation::Kind::softmax;
+  return {softmax ? Function::linear : function_of(e.activation),
+          static_cast<float>(e.activation.negative_slope), at(e.scale, column), at(e.bias, column),
+          at(e.residual, row * channels + column)};
 }
 /// Rows of `columns` elements that make one task.
 inline std::int64_t row_grain(std::int64_t columns) {

@@ -85,6 +85,7 @@ STRATA_INLINE void winograd_convolution(const WinogradEngine& engine, const Conv
       }
     OutputEpilogue part = epilogue;
     if (part.bias) part.bias += first_channel;
+    if (part.scale) part.scale += first_channel;
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t first = (first_block + i) * rows;
       for (std::int64_t t = first; t < std::min(tiles, first + rows); ++t) {

@@ -157,10 +157,12 @@ void winograd_output(const ImagePlane& plane, float* images, long index, long y,
       for (int r = 0; r < N; ++r) s[r] = load(sums + (r * N + c) * point_stride);
       apply_by_columns<A>(s, [&](int r, Vec v) { half[r][c] = v; });
     }
-    Vec bias{};
-    if (epilogue.bias) bias = here == width ? load(epilogue.bias + k) : load_part(epilogue.bias + k, here);
+    const auto read = [&](const float* from) { return here == width ? load(from) : load_part(from, here); };
+    const Vec bias = epilogue.bias ? read(epilogue.bias + k) : Vec{};
+    const Vec scale = epilogue.scale ? read(epilogue.scale + k) : Vec{} + 1.f;
     const auto finish = [&](float* out, Vec v) {
-      v += bias;
+      v = fma(v, scale, bias);
+      if (epilogue.residual) v += read(epilogue.residual + (out - images) + k);
       v = v < 0.f ? reinterpret_cast<Vec>(reinterpret_cast<IVec>(v * epilogue.slope) & keep) : v;
       here == width ? store(out + k, v) : store_part(out + k, v, here);
     };

@@ -119,10 +119,12 @@ void activate_backward(const Activation& f, ArrayMap<const T> x, ArrayMap<const 
   }
 }
 
-/// Bias and activation of a product [rows, channels], in place. Pooling is the convolution's.
+/// All that follows a product [rows, channels], in place. Pooling is the convolution's.
 template <class T>
 void finish(const Epilogue<T>& epilogue, ArrayMap<T> y) {
+  if (epilogue.scale) y.rowwise() *= Eigen::Map<const Row<T>>(epilogue.scale, y.cols());
   if (epilogue.bias) y.rowwise() += Eigen::Map<const Row<T>>(epilogue.bias, y.cols());
+  if (epilogue.residual) y += ArrayMap<const T>(epilogue.residual, y.rows(), y.cols());
   activate<T>(epilogue.activation, {y.data(), y.rows(), y.cols()}, y);
 }
 

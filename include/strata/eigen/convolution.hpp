@@ -97,7 +97,9 @@ void conv2d(ThreadPool& pool, const Conv2DGeometry& g, const T* x, const T* kern
         outputs_of(g, group, image).noalias() =
             im2col<T>(g, all_taps(g), inputs_of(g, group, input_image(g, x, n))) *
             outputs_of(g, group, kernel_matrix(g, kernel));
-      finish<T>(epilogue, {image.data(), image.rows(), image.cols()});
+      Epilogue<T> part = epilogue;
+      if (part.residual) part.residual += n * image.size();
+      finish<T>(part, {image.data(), image.rows(), image.cols()});
     };
     if (epilogue.max_pool_2x2) {
       Matrix<T> image(g.out_h * g.out_w, g.out_c);

@@ -13,26 +13,32 @@ struct Conv2DOptions {
   Size2D strides = 1;
   Padding padding = Padding::valid;
   Size2D dilation_rate = 1;
+  std::int64_t groups = 1;
   Activation activation = Activation::linear;
 };
 
-/// Cross-correlation of x [n,h,w,c] with kernel [kernel_h,kernel_w,c,filters], plus bias [filters] unless it
-/// is empty: [n,h',w',filters].
+/// Cross-correlation of x [n,h,w,c] with kernel [kernel_h,kernel_w,c/groups,filters], plus bias [filters]
+/// unless it is empty: [n,h',w',filters].
 template <class T>
 Tensor<T> conv2d(const DevicePtr& device, const Tensor<T>& x, const Tensor<T>& kernel,
                  const Tensor<T>& bias = {}, const Conv2DOptions& options = {}) {
   require<ShapeError>(x.rank() == 4,
                       "[conv2d] expected images of shape [batch,height,width,channels], found ", x.shape());
-  require<ShapeError>(kernel.rank() == 4 && kernel.shape()[2] == x.shape()[3],
-                      "[conv2d] expected a kernel of shape [height,width,", x.shape()[3], ",filters], found ",
+  require<ConfigError>(options.groups > 0, "[conv2d] expected one or more groups, found ", options.groups);
+  const std::int64_t channels = x.shape()[3] / options.groups;
+  require<ShapeError>(kernel.rank() == 4 && kernel.shape()[2] == channels,
+                      "[conv2d] expected a kernel of shape [height,width,", channels, ",filters], found ",
                       kernel.shape());
   const std::int64_t filters = kernel.shape()[3];
   require<ShapeError>(bias.empty() || bias.shape() == Shape{filters}, "[conv2d] expected a bias of shape ",
                       Shape{filters}, ", found ", bias.shape());
-  const Conv2DGeometry g = conv2d_geometry(
-      "[conv2d] ", x.shape().without_batch(), filters,
-      {{kernel.shape()[0], kernel.shape()[1]}, options.strides, options.dilation_rate, options.padding},
-      x.shape()[0]);
+  const Conv2DGeometry g = conv2d_geometry("[conv2d] ", x.shape().without_batch(), filters,
+                                           {{kernel.shape()[0], kernel.shape()[1]},
+                                            options.strides,
+                                            options.dilation_rate,
+                                            options.padding,
+                                            options.groups},
+                                           x.shape()[0]);
   auto y = Tensor<T>::uninitialized({g.batch, g.out_h, g.out_w, g.out_c}, device);
   device->make_backend<T>()->conv2d(
       g, x.data(), {.data = kernel.data()},

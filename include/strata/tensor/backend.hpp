@@ -21,13 +21,15 @@ struct Gradient {
   bool accumulate = false;
 };
 
-/// What follows a convolution or a dense product before its result leaves the registers. Softmax is over the
-/// channels.
+/// What follows a convolution or a dense product before its result leaves the registers: activation(scale *
+/// product + bias + residual), then pooling. Softmax is over the channels.
 template <class T>
 struct Epilogue {
   const T* bias = nullptr;  ///< per output channel, or null
   Activation activation = Activation::linear;
   bool max_pool_2x2 = false;  ///< convolution only: 2x2 max-pooling with stride 2, incomplete windows dropped
+  const T* scale = nullptr;   ///< per output channel, or null
+  const T* residual = nullptr;  ///< of the result's shape (before pooling), or null
 };
 
 enum class PoolKind { max, average };

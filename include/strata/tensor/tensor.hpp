@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstring>
 #include <initializer_list>
+#include <limits>
 #include <new>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -169,12 +171,19 @@ class Tensor {
     return out;
   }
 
-  /// A host copy with every element converted to `U`.
+  /// A host copy with every element converted to `U`; integers are cut to their range, and NaN becomes 0.
   template <class U>
   Tensor<U> cast() const {
     if (device_) return to(nullptr).template cast<U>();
     Tensor<U> out = Tensor<U>::uninitialized(shape_);
-    std::transform(data_, data_ + size(), out.data(), [](T value) { return static_cast<U>(value); });
+    std::transform(data_, data_ + size(), out.data(), [](T value) {
+      if constexpr (std::is_floating_point_v<T> && std::is_integral_v<U>) {
+        using Limits = std::numeric_limits<U>;
+        if (!(value > static_cast<T>(Limits::min()))) return value != value ? U(0) : Limits::min();
+        if (value >= static_cast<T>(Limits::max())) return Limits::max();
+      }
+      return static_cast<U>(value);
+    });
     return out;
   }
 

@@ -23,20 +23,35 @@ std::string describe(const Conv2DGeometry& g) {
                 g.groups > 1 ? concat(", ", g.groups, " groups") : "");
 }
 
-void forward(Cases& cases, const Conv2DGeometry& g, bool bias, const Activation& activation, bool pool,
-             double scale = 1) {
-  const std::int64_t outputs = g.batch * (pool ? (g.out_h / 2) * (g.out_w / 2) : g.out_h * g.out_w) * g.out_c;
-  const double size = scale / std::sqrt(double(g.kernel_h * g.kernel_w * g.group_in()));
-  cases.add("conv2d",
-            concat(describe(g), bias ? ", bias, " : ", ", name_of(activation), pool ? ", pooled" : "",
-                   scale != 1 ? concat(", scale ", scale) : ""),
-            {cases.random(g.batch * g.in_h * g.in_w * g.in_c, -scale, scale),
-             cases.random(g.kernel_h * g.kernel_w * g.group_in() * g.out_c, -size, size),
-             bias ? cases.random(g.out_c) : cases.null(), cases.output(outputs)},
-            [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
-              backend.conv2d(g, a[0], {a[1]}, {a[2], activation, pool}, a[3]);
-            },
-            {.large = g.flops() > 30'000'000});
+/// What an epilogue has beside its activation.
+struct Parts {
+  bool bias = false, scale = false, residual = false;
+};
+constexpr Parts parts_of(std::size_t turn) {
+  return {turn % 3 != 0, turn % 4 == 1, turn % 5 == 2 || turn % 7 == 1};
+}
+std::string describe(const Parts& parts, const Activation& activation) {
+  return concat(parts.scale ? ", scale" : "", parts.bias ? ", bias" : "", parts.residual ? ", residual" : "",
+                ", ", name_of(activation));
+}
+
+void forward(Cases& cases, const Conv2DGeometry& g, const Parts& parts, const Activation& activation,
+             bool pool, double size = 1) {
+  const std::int64_t whole = g.batch * g.out_h * g.out_w * g.out_c;
+  const std::int64_t outputs = pool ? g.batch * (g.out_h / 2) * (g.out_w / 2) * g.out_c : whole;
+  const double weight = size / std::sqrt(double(g.kernel_h * g.kernel_w * g.group_in()));
+  cases.add(
+      "conv2d",
+      concat(describe(g), describe(parts, activation), pool ? ", pooled" : "",
+             size != 1 ? concat(", of size ", size) : ""),
+      {cases.random(g.batch * g.in_h * g.in_w * g.in_c, -size, size),
+       cases.random(g.kernel_h * g.kernel_w * g.group_in() * g.out_c, -weight, weight),
+       parts.bias ? cases.random(g.out_c) : cases.null(), parts.scale ? cases.random(g.out_c) : cases.null(),
+       parts.residual ? cases.random(whole) : cases.null(), cases.output(outputs)},
+      [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+        backend.conv2d(g, a[0], {a[1]}, {a[2], activation, pool, a[3], a[4]}, a[5]);
+      },
+      {.large = g.flops() > 30'000'000});
 }
 
 void backward(Cases& cases, const Conv2DGeometry& g) {
@@ -69,7 +84,7 @@ void convolution_cases(Cases& cases) {
     const Conv2DGeometry g = ops::conv2d_geometry("", input, filters, window, batch);
     const Activation& activation = activations[turn % std::size(activations)];
     // Softmax over the channels and pooling after it are legal, if rare.
-    forward(cases, g, turn % 3 != 0, activation, turn % 5 == 4);
+    forward(cases, g, parts_of(turn), activation, turn % 5 == 4);
     backward(cases, g);
     ++turn;
   };
@@ -135,18 +150,18 @@ void convolution_cases(Cases& cases) {
   all({5, 5, 8}, 8, {.size = 3, .padding = Padding::same, .groups = 2}, 0);
 
   for (const Activation& activation : activations)
-    for (const bool bias : {false, true})
+    for (const Parts& parts : {Parts{}, {true}, {.scale = true}, {.residual = true}, {true, true, true}})
       for (const bool pool : {false, true}) {
         const ops::Window window{.size = 3, .padding = Padding::same};
-        forward(cases, ops::conv2d_geometry("", {9, 7, 16}, 16, window, 2), bias, activation, pool);
-        forward(cases, ops::conv2d_geometry("", {8, 10, 3}, 19, window, 1), bias, activation, pool);
-        forward(cases, ops::conv2d_geometry("", {5, 6, 12}, 3, {.size = 1}, 1), bias, activation, pool);
+        forward(cases, ops::conv2d_geometry("", {9, 7, 16}, 16, window, 2), parts, activation, pool);
+        forward(cases, ops::conv2d_geometry("", {8, 10, 3}, 19, window, 1), parts, activation, pool);
+        forward(cases, ops::conv2d_geometry("", {5, 6, 12}, 3, {.size = 1}, 1), parts, activation, pool);
       }
   for (const double scale : {1e-15, 1e15})
     for (const std::int64_t channels : {3, 32})
       forward(cases,
-              ops::conv2d_geometry("", {9, 11, channels}, 16, {.size = 3, .padding = Padding::same}, 1),
-              false, Activation::relu, false, scale);
+              ops::conv2d_geometry("", {9, 11, channels}, 16, {.size = 3, .padding = Padding::same}, 1), {},
+              Activation::relu, false, scale);
 
   // The layers of VGG16 and Tiny Darknet at 150x150.
   const ops::Window three{.size = 3, .padding = Padding::same}, one{.size = 1};
@@ -221,14 +236,17 @@ void dense_cases(Cases& cases) {
       for (const std::int64_t out : {1, 2, 8, 17, 64}) {
         const std::string description = concat("[", rows, ",", in, "] to ", out);
         const Activation& f = activations[turn % std::size(activations)];
-        const bool bias = turn % 3 != 0, accumulate = turn % 2 != 0;
+        const Parts parts = parts_of(turn);
+        const bool accumulate = turn % 2 != 0;
         ++turn;
-        cases.add("dense", concat(description, bias ? ", bias, " : ", ", name_of(f)),
-                  {cases.random(rows * in), cases.random(in * out), bias ? cases.random(out) : cases.null(),
-                   cases.output(rows * out)},
-                  [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
-                    backend.dense({rows, in, out}, a[0], {a[1]}, {a[2], f}, a[3]);
-                  });
+        cases.add(
+            "dense", description + describe(parts, f),
+            {cases.random(rows * in), cases.random(in * out), parts.bias ? cases.random(out) : cases.null(),
+             parts.scale ? cases.random(out) : cases.null(),
+             parts.residual ? cases.random(rows * out) : cases.null(), cases.output(rows * out)},
+            [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+              backend.dense({rows, in, out}, a[0], {a[1]}, {a[2], f, false, a[3], a[4]}, a[5]);
+            });
         cases.add("dense_backward_input", description,
                   {cases.random(rows * out), cases.random(in * out), cases.output(rows * in)},
                   [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {

@@ -44,9 +44,11 @@ class ReferenceBackend final : public Backend<T> {
 
   void conv2d(const Conv2DGeometry& g, const T* x, WeightView<T> kernel, const Epilogue<T>& epilogue,
               T* y) override {
-    const Access access(memory_, {x, kernel.data, epilogue.bias, y});
+    const Access access(memory_, {x, kernel.data, epilogue.bias, epilogue.scale, epilogue.residual, y});
     std::vector<double> image(g.out_h * g.out_w * g.out_c);  // of one sample, before pooling
+    Epilogue<T> part = epilogue;
     for (Int n = 0; n < g.batch; ++n) {
+      if (epilogue.residual) part.residual = epilogue.residual + n * g.out_h * g.out_w * g.out_c;
       std::fill(image.begin(), image.end(), 0.0);
       for_taps(g, [&](Int in, Int tap, Int out) {
         for (Int ci = 0; ci < g.group_in(); ++ci)
@@ -54,7 +56,7 @@ class ReferenceBackend final : public Backend<T> {
             image[out * g.out_c + co] += double(x[(n * g.in_h * g.in_w + in) * g.in_c + first(g, co) + ci]) *
                                          double(kernel.data[(tap * g.group_in() + ci) * g.out_c + co]);
       });
-      finish(epilogue, g.out_h * g.out_w, g.out_c, image);
+      finish(part, g.out_h * g.out_w, g.out_c, image);
       if (!epilogue.max_pool_2x2) {
         store(image, y + n * g.out_h * g.out_w * g.out_c);
         continue;
@@ -141,7 +143,7 @@ class ReferenceBackend final : public Backend<T> {
 
   void dense(const DenseGeometry& g, const T* x, WeightView<T> kernel, const Epilogue<T>& epilogue,
              T* y) override {
-    const Access access(memory_, {x, kernel.data, epilogue.bias, y});
+    const Access access(memory_, {x, kernel.data, epilogue.bias, epilogue.scale, epilogue.residual, y});
     const auto [rows, in, out] = g;
     std::vector<double> result(rows * out);
     for (Int r = 0; r < rows; ++r)
@@ -567,13 +569,16 @@ class ReferenceBackend final : public Backend<T> {
   /// The first input channel that output channel `co` reads.
   static Int first(const Conv2DGeometry& g, Int co) { return co / g.group_out() * g.group_in(); }
 
-  /// Adds the bias and applies the activation.
+  /// All of an epilogue but the pooling.
   static void finish(const Epilogue<T>& epilogue, Int rows, Int channels, std::vector<double>& values) {
     const Activation& f = epilogue.activation;
     for (Int r = 0; r < rows; ++r) {
       double* row = values.data() + r * channels;
-      if (epilogue.bias)
-        for (Int c = 0; c < channels; ++c) row[c] += double(epilogue.bias[c]);
+      for (Int c = 0; c < channels; ++c) {
+        if (epilogue.scale) row[c] *= double(epilogue.scale[c]);
+        if (epilogue.bias) row[c] += double(epilogue.bias[c]);
+        if (epilogue.residual) row[c] += double(epilogue.residual[r * channels + c]);
+      }
       if (f.kind == Activation::Kind::softmax)
         softmax(row, channels);
       else
