@@ -7,6 +7,7 @@
 #include <strata/applications/verify.hpp>
 #include <strata/applications/vgg.hpp>
 #include <strata/cpu/device.hpp>
+#include <strata/data/affine_transform.hpp>
 #include <strata/data/directory.hpp>
 #include <strata/data/mnist.hpp>
 #include <strata/data/prefetch.hpp>

@@ -585,6 +585,90 @@ def training(group):
         )
 
 
+# Warps: ImageDataGenerator's on scipy.ndimage, and those of Keras's layers on TensorFlow -------------------------
+
+
+def warps(group):
+    """apply_transform of ImageDataGenerator for every fill mode; affine_transform of Keras's layers by a matrix."""
+    rng = random("warps")
+    y, x = np.mgrid[0:12, 0:9]
+    smooth = 127.5 + 127.5 * np.stack([np.sin(x / (2 + c) + c) * np.cos(y / 3.5 - c) for c in range(3)], -1)
+    inputs = {
+        "smooth": smooth.astype("uint8"),
+        "noise": rng.integers(0, 256, size=[12, 9, 3]).astype("uint8"),
+        "grey": rng.integers(0, 256, size=[7, 10, 1]).astype("uint8"),
+        "alpha": rng.integers(20, 230, size=[6, 6, 4]).astype("uint8"),
+        "row": rng.integers(0, 256, size=[1, 8, 3]).astype("uint8"),
+    }
+    for name, pixels in inputs.items():
+        group.tensors[name] = pixels
+
+    transforms = {
+        "none": {},
+        "rotation": {"theta": 33.0},
+        "rotation_back": {"theta": -147.5},
+        "shift": {"tx": 2.3, "ty": -1.7},
+        "whole_shift": {"tx": 3.0, "ty": -2.0},
+        "far_shift": {"tx": -31.0, "ty": 44.0},
+        "farther_shift": {"tx": 100.4, "ty": -57.3},
+        "shear": {"shear": 20.0},
+        "zoom_in": {"zx": 0.6, "zy": 0.8},
+        "zoom_out": {"zx": 2.7, "zy": 3.4},
+        "all": {"theta": 12.0, "tx": 1.5, "ty": 0.75, "shear": -9.0, "zx": 1.2, "zy": 0.9},
+        "flips": {"flip_horizontal": True, "flip_vertical": True},
+        "all_flipped": {"theta": -40.0, "tx": -1.25, "shear": 15.0, "zx": 0.7, "flip_horizontal": True},
+    }
+    colors = {
+        "shift_up": {"channel_shift_intensity": 45.5},
+        "shift_down": {"theta": 25.0, "channel_shift_intensity": -60.0, "flip_vertical": True},
+        "darker": {"tx": 1.0, "brightness": 0.45},
+        "brighter": {"theta": 70.0, "brightness": 1.8, "flip_horizontal": True},
+        "both": {"shear": 10.0, "channel_shift_intensity": 31.0, "brightness": 1.2},
+    }
+
+    def add(picture, transform, fill_mode, order=1):
+        generator = keras.src.legacy.preprocessing.image.ImageDataGenerator(
+            fill_mode=fill_mode, cval=30.0, interpolation_order=order, data_format="channels_last"
+        )
+        parameters = (transforms | colors)[transform]
+        result = generator.apply_transform(inputs[picture].astype("float32"), parameters)
+        name = f"{picture}_{transform}_{fill_mode}{'' if order else '_nearest'}"
+        description = {"picture": picture, "transform": parameters, "fill_mode": fill_mode, "cval": 30.0}
+        description["interpolation"] = "bilinear" if order else "nearest"
+        group.add({"name": name, "warp": description}, {"y": result})
+
+    for fill_mode in ("nearest", "constant", "reflect", "wrap"):
+        for transform in transforms:
+            add("noise", transform, fill_mode)
+        for picture in ("smooth", "grey", "alpha", "row"):
+            for transform in ("all", "far_shift", "farther_shift"):
+                add(picture, transform, fill_mode)
+        for transform in ("all", "whole_shift", "far_shift"):
+            add("noise", transform, fill_mode, order=0)
+        for picture in ("smooth", "grey", "alpha"):
+            for transform in colors:
+                add(picture, transform, fill_mode)
+
+    matrices = {  # input x, y of output x, y; TensorFlow computes in float, so no pixel lies on an edge of two
+        "turned": [0.8, -0.6, 3.3123, 0.6, 0.8, -1.7211],
+        "shifted": [1, 0, -2.3, 0, 1, 1.6],
+        "far": [1, 0, 31.4, 0, 1, -44.7],
+        "out": [2.3, 0.1, -5.1537, -0.2, 2.7, -8.1219],
+    }
+    for fill_mode in ("nearest", "constant", "reflect", "wrap"):
+        for interpolation in ("bilinear", "nearest"):
+            for matrix, values in matrices.items():
+                for picture in ("noise", "grey"):
+                    result = keras.ops.image.affine_transform(
+                        inputs[picture].astype("float32"), np.array([*values, 0, 0], "float32"), interpolation,
+                        fill_mode, 30.0, data_format="channels_last",
+                    )
+                    description = {"picture": picture, "matrix": values, "fill_mode": fill_mode, "cval": 30.0}
+                    description["interpolation"] = interpolation
+                    name = f"layers_{picture}_{matrix}_{fill_mode}_{interpolation}"
+                    group.add({"name": name, "warp": description}, {"y": np.asarray(result)})
+
+
 # VGG16 at 150x150 -------------------------------------------------------------------------------------------------
 
 
@@ -620,7 +704,8 @@ def vgg16(group):
 GROUPS = {
     function.__name__: function
     for function in (
-        conv2d, pooling, layers, optimizers, losses, metrics, resize_pillow, resize_tensorflow, training, vgg16
+        conv2d, pooling, layers, optimizers, losses, metrics, resize_pillow, resize_tensorflow, warps,
+        training, vgg16
     )
 }
 
