@@ -121,3 +121,95 @@ TEST_CASE("The plan of a graph says what is kept and where gradients go", "[plan
 
   for (const NodePlan& p : graph.plan({.batch_size = 5}).nodes) CHECK((!p.needs && p.gradients.empty()));
 }
+
+namespace {
+
+/// The same network twice: in one, a Dropout that drops nothing keeps activations and pooling apart from the
+/// layers in front.
+Sequential chain(const Activation& f, bool apart) {
+  Sequential model({Input({.shape = {10, 10, 3}})}, {.seed = 5});
+  const auto stage = [&](const Layer& layer, std::vector<Layer> behind) {
+    model.add(layer);
+    for (const Layer& next : behind) {
+      if (apart) model.add(Dropout(0));
+      model.add(next);
+    }
+  };
+  stage(Conv2D({.filters = 16, .kernel_size = 3, .name = "a"}), {ActivationLayer(f), MaxPooling2D()});
+  stage(BatchNormalization({.name = "n"}), {ActivationLayer(f)});
+  stage(Conv2D({.filters = 8, .kernel_size = 2, .activation = f, .name = "b"}), {MaxPooling2D()});
+  model.add(Flatten());
+  stage(Dense({.units = 6, .name = "c"}), {ActivationLayer(f)});
+  stage(Dense({.units = 3, .name = "d"}), {ActivationLayer(Activation::softmax)});
+  model.compile(
+      {.optimizer = SGD({.learning_rate = 0.1}), .loss = CategoricalCrossentropy(), .metrics = {"accuracy"}});
+  return model;
+}
+
+std::vector<std::vector<std::string>> absorbed(const Model& model, const RunMode& mode) {
+  std::vector<std::vector<std::string>> out;
+  const auto& nodes = model.model().graph().nodes();
+  const GraphPlan plan = model.model().graph().plan(mode);
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    if (plan.nodes[i].absorbs.empty()) continue;
+    out.push_back({nodes[i].layer->name()});
+    for (const int node : plan.nodes[i].absorbs) {
+      CHECK(plan.nodes[static_cast<std::size_t>(node)].absorbed_by == static_cast<int>(i));
+      out.back().push_back(nodes[static_cast<std::size_t>(node)].layer->name());
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("A layer does the work of those behind it, bit by bit what they do themselves", "[plan]") {
+  const Activation f = Activation{GENERATE(
+      Activation::Kind::relu, Activation::Kind::elu, Activation::Kind::sigmoid, Activation::Kind::tanh,
+      Activation::Kind::relu6, Activation::Kind::silu, Activation::Kind::gelu)};
+  INFO(name_of(f));
+  const Tensor<float> x = random_tensor({4, 10, 10, 3}).cast<float>();
+  const Tensor<float> y({4, 3}, {1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0});
+  Sequential together = chain(f, false), alone = chain(f, true);
+  for (int step = 0; step < 3; ++step) {
+    CHECK(together.predict(x) == alone.predict(x));
+    const Logs a = together.train_on_batch(x, y), b = alone.train_on_batch(x, y);
+    CHECK(a["loss"] == b["loss"]);
+    CHECK(a["accuracy"] == b["accuracy"]);
+  }
+  CHECK(together.get_weights() == alone.get_weights());
+  CHECK(together.evaluate(x, y, {.verbose = 0})["loss"] == alone.evaluate(x, y, {.verbose = 0})["loss"]);
+}
+
+TEST_CASE("What is absorbed depends on the kind of run", "[plan]") {
+  using Chains = std::vector<std::vector<std::string>>;
+  const Sequential model = chain(relu, false);
+  const RunMode training{.batch_size = 2, .training = true, .recording = true, .linear_output = true};
+  CHECK(absorbed(model, {.batch_size = 2}) == Chains{{"a", "activation", "max_pooling2d"},
+                                                     {"n", "activation_1"},
+                                                     {"b", "max_pooling2d_1"},
+                                                     {"c", "activation_2"},
+                                                     {"d", "activation_3"}});
+  CHECK(absorbed(model, training) ==
+        Chains{{"a", "activation"}, {"n", "activation_1"}, {"c", "activation_2"}, {"d", "activation_3"}});
+  model.layer("a").impl()->set_trainable(false);
+  CHECK(absorbed(model, training) == Chains{{"a", "activation", "max_pooling2d"},
+                                            {"n", "activation_1"},
+                                            {"c", "activation_2"},
+                                            {"d", "activation_3"}});
+  CHECK(absorbed(chain(relu, true), {.batch_size = 2}).empty());
+  // A derivative that needs the input keeps it.
+  CHECK(absorbed(chain(Activation::silu, false), training) == Chains{{"d", "activation_3"}});
+
+  // Others read the result, or the pooling is another one.
+  auto input = Input({.shape = {6, 6, 2}});
+  const Symbol c = Conv2D({.filters = 2, .kernel_size = 3})(input);
+  CHECK(absorbed(Model({.inputs = {input}, .outputs = {c, ReLU()(c)}}), {.batch_size = 2}).empty());
+  CHECK(absorbed(Model(input, Add()({ReLU()(c), Softmax()(c)})), {.batch_size = 2}).empty());
+  CHECK(absorbed(Model(input, Add()({c, c})), {.batch_size = 2}).empty());
+  CHECK(absorbed(Model(input, MaxPooling2D(3)(c)), {.batch_size = 2}).empty());
+  CHECK(absorbed(Model(input, AveragePooling2D(2)(c)), {.batch_size = 2}).empty());
+  CHECK(absorbed(Model(input, ReLU()(MaxPooling2D(2)(c))), {.batch_size = 2}) ==
+        Chains{{"conv2d", "max_pooling2d"}});
+  CHECK(absorbed(Model(input, ReLU()(ReLU()(c))), {.batch_size = 2}) == Chains{{"conv2d", "re_lu"}});
+}

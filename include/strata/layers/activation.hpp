@@ -74,8 +74,8 @@ class ActivationImpl final : public LayerBase<ActivationImpl<T, Options>, T, Opt
   }
   bool passes_through(bool) const override { return function_ == Activation::linear; }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
-    context.backend().activation(context.linear_output() ? Activation::linear : function_, y.shape().rows(),
-                                 y.shape().back(), x[0].data(), y.data());
+    context.backend().activation(context.epilogue(function_).activation, y.shape().rows(), y.shape().back(),
+                                 x[0].data(), y.data());
   }
   void backward(Inputs<T>, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
                 BasicContext<T>& context) const override {
@@ -83,6 +83,11 @@ class ActivationImpl final : public LayerBase<ActivationImpl<T, Options>, T, Opt
   }
   Activation final_activation() const override { return function_; }
   bool is_activation() const override { return true; }
+  bool append_to(Epilogue<T>& epilogue) const override {
+    if (epilogue.activation != Activation::linear || epilogue.max_pool_2x2) return false;
+    epilogue.activation = function_;
+    return true;
+  }
 
  private:
   Activation function_;

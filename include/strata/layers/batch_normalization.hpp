@@ -43,11 +43,13 @@ class BatchNormalizationImpl final
     variance_ = this->add_weight("moving_variance", shape, initializers::ones(), {}, false);
   }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
+    BatchNormSpec<T> spec = this->spec(x[0].shape());
+    spec.activation = context.epilogue(Activation::linear).activation;
     if (uses_batch(context))
-      context.backend().batch_norm(spec(x[0].shape()), this->options().momentum, x[0].data(), batch(context),
+      context.backend().batch_norm(spec, this->options().momentum, x[0].data(), batch(context),
                                    {mean_->mutate().data(), variance_->mutate().data()}, y.data());
     else
-      context.backend().batch_norm_inference(spec(x[0].shape()), x[0].data(), moving(), y.data());
+      context.backend().batch_norm_inference(spec, x[0].data(), moving(), y.data());
   }
   void backward(Inputs<T> x, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
                 BasicContext<T>& context) const override {
@@ -57,6 +59,9 @@ class BatchNormalizationImpl final
     context.backend().batch_norm_backward(spec(x[0].shape()), x[0].data(), moments, fixed, dy.data(),
                                           dx[0].data(), gamma_ ? context.gradient(*gamma_) : Gradient<T>{},
                                           beta_ ? context.gradient(*beta_) : Gradient<T>{});
+  }
+  bool absorb(const BasicLayerImpl<T>& next, Epilogue<T>& epilogue) const override {
+    return next.is_activation() && next.append_to(epilogue);
   }
 
  private:

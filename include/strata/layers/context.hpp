@@ -99,8 +99,8 @@ template <class T>
 class RunObserver {
  public:
   virtual ~RunObserver() = default;
-  /// y is the result, with the 2x2 max-pooling that a convolution may have done on the way where nothing is
-  /// recorded. Inputs, and layers that pass their input through, compute nothing and are not seen.
+  /// y is the result, with the work of the layers that this one absorbed. Those, inputs, and layers that pass
+  /// their input through, compute nothing and are not seen.
   virtual void after_forward(const std::string& path, const BasicLayerImpl<T>& layer, TensorView<T> y) = 0;
   /// dx are what the call adds to the gradients of its inputs; null data where it is not wanted.
   virtual void after_backward(const std::string& path, const BasicLayerImpl<T>& layer,
@@ -142,10 +142,14 @@ class BasicContext {
   bool training() const { return mode_.training; }
   /// A backward pass through this call follows.
   bool recording() const { return mode_.recording; }
-  /// The call must leave out its final activation: the loss wants logits.
-  bool linear_output() const { return mode_.linear_output; }
-  /// The call must append a 2x2 max-pooling (only asked of layers that offer it).
-  bool pooled_output() const { return pooled_output_; }
+  /// What the call does last: its final activation, unless the run leaves that out, and what the layer
+  /// absorbed.
+  Epilogue<T> epilogue(const Activation& final_activation) const {
+    Epilogue<T> out = absorbed_;
+    if (final_activation != Activation::linear) out.activation = final_activation;
+    if (mode_.linear_output) out.activation = Activation::linear;
+    return out;
+  }
 
   const DevicePtr& device() const { return run_->device; }
   Backend<T>& backend() const { return *run_->backend; }
@@ -180,7 +184,7 @@ class BasicContext {
   std::uint64_t path_ = 0;
   std::string name_;  // the path as a RunObserver is told it
   RunMode mode_;
-  bool pooled_output_ = false;
+  Epilogue<T> absorbed_;
   std::deque<Tensor<T>> saved_;  // references stay valid while it grows
   std::shared_ptr<void> graph_;  // what a model keeps here: the contexts and values of its nodes
 };

@@ -59,12 +59,9 @@ class Conv2DImpl final : public LayerBase<Conv2DImpl<T>, T, Conv2DOptions> {
     if (o.use_bias) bias_ = this->add_weight("bias", {o.filters}, o.bias_initializer);
   }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
-    context.backend().conv2d(
-        geometry(x[0].shape()), x[0].data(), kernel_->view(),
-        {.bias = bias_ ? bias_->value().data() : nullptr,
-         .activation = context.linear_output() ? Activation::linear : this->options().activation,
-         .max_pool_2x2 = context.pooled_output()},
-        y.data());
+    Epilogue<T> epilogue = context.epilogue(final_activation());
+    if (bias_) epilogue.bias = bias_->value().data();
+    context.backend().conv2d(geometry(x[0].shape()), x[0].data(), kernel_->view(), epilogue, y.data());
   }
   void backward(Inputs<T> x, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
                 BasicContext<T>& context) const override {
@@ -79,7 +76,9 @@ class Conv2DImpl final : public LayerBase<Conv2DImpl<T>, T, Conv2DOptions> {
     if (dx[0]) backend.conv2d_backward_input(g, dy.data(), kernel_->view(), dx[0].data());
   }
   Activation final_activation() const override { return this->options().activation; }
-  bool offers_max_pool() const override { return true; }
+  bool absorb(const BasicLayerImpl<T>& next, Epilogue<T>& epilogue) const override {
+    return next.append_to(epilogue);
+  }
 
  private:
   Conv2DGeometry geometry(const Shape& input, std::int64_t batch) const {

@@ -50,11 +50,9 @@ class DenseImpl final : public LayerBase<DenseImpl<T>, T, DenseOptions> {
     if (o.use_bias) bias_ = this->add_weight("bias", {o.units}, o.bias_initializer);
   }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
-    context.backend().dense(
-        geometry(x[0].shape()), x[0].data(), kernel_->view(),
-        {.bias = bias_ ? bias_->value().data() : nullptr,
-         .activation = context.linear_output() ? Activation::linear : this->options().activation},
-        y.data());
+    Epilogue<T> epilogue = context.epilogue(final_activation());
+    if (bias_) epilogue.bias = bias_->value().data();
+    context.backend().dense(geometry(x[0].shape()), x[0].data(), kernel_->view(), epilogue, y.data());
   }
   void backward(Inputs<T> x, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
                 BasicContext<T>& context) const override {
@@ -68,6 +66,9 @@ class DenseImpl final : public LayerBase<DenseImpl<T>, T, DenseOptions> {
     if (dx[0]) backend.dense_backward_input(g, dy.data(), kernel_->view(), dx[0].data());
   }
   Activation final_activation() const override { return this->options().activation; }
+  bool absorb(const BasicLayerImpl<T>& next, Epilogue<T>& epilogue) const override {
+    return next.is_activation() && next.append_to(epilogue);
+  }
 
  private:
   DenseGeometry geometry(const Shape& x) const {

@@ -73,14 +73,19 @@ class BasicLayerImpl {
 
   /// The output is the input under another shape: nothing to compute, nothing to copy.
   virtual bool passes_through(bool training) const { return (void)training, false; }
-  /// What `forward` applies last: `context.linear_output()` leaves it out, and its derivative is no business
-  /// of `backward`.
+  /// What `forward` applies last, as `context.epilogue(final_activation())` tells it; its derivative is no
+  /// business of `backward`.
   virtual Activation final_activation() const { return Activation::linear; }
   /// The layer is its final activation and nothing else.
   virtual bool is_activation() const { return false; }
-  /// Can append a 2x2 max-pooling (`context.pooled_output()`) / is exactly one.
-  virtual bool offers_max_pool() const { return false; }
-  virtual bool is_max_pool_2x2() const { return false; }
+  /// Whether `forward` can do the work of `next`, the only reader of its result, on the way out: it is then
+  /// in `epilogue`, which holds what the layer does last already, and in the one that the context gives.
+  virtual bool absorb(const BasicLayerImpl& next, Epilogue<T>& epilogue) const {
+    return (void)next, (void)epilogue, false;
+  }
+  /// Adds the layer's work to what the one in front does last. False where that is not possible, outside the
+  /// backward pass, behind what is there.
+  virtual bool append_to(Epilogue<T>& epilogue) const { return (void)epilogue, false; }
 
   /// Layers inside this one; a model has some.
   virtual std::vector<std::shared_ptr<BasicLayerImpl>> sublayers() const { return {}; }

@@ -40,10 +40,13 @@ class Pooling2DImpl final : public LayerBase<Pooling2DImpl<T, kind>, T, Pooling2
       context.backend().pool2d_backward(geometry(x[0].shape()), kind, x[0].data(), y.data(), dy.data(),
                                         dx[0].data());
   }
-  bool is_max_pool_2x2() const override {
+  bool append_to(Epilogue<T>& epilogue) const override {
     const auto& o = this->options();
-    return kind == PoolKind::max && o.pool_size == Size2D(2) && strides() == Size2D(2) &&
-           o.padding == Padding::valid;
+    if (kind != PoolKind::max || o.pool_size != Size2D(2) || strides() != Size2D(2) ||
+        o.padding != Padding::valid || epilogue.max_pool_2x2)
+      return false;
+    epilogue.max_pool_2x2 = true;
+    return true;
   }
 
  private:

@@ -33,8 +33,9 @@ struct LayerDifference {
 
 struct DeviceComparison {
   std::string a, b;  ///< what the devices say of themselves
-  std::vector<LayerDifference>
-      layers;  ///< in computing order; those that compute nothing (Flatten) are left out
+  /// In computing order, without those that compute nothing (Flatten) or whose work another one does (an
+  /// activation behind a convolution): that one's row shows both.
+  std::vector<LayerDifference> layers;
 
   /// Throws ConfigError where there is no layer of that path.
   const LayerDifference& at(const std::string& path) const;

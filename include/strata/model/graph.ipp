@@ -200,11 +200,7 @@ STRATA_COLD typename Graph<T>::State& Graph<T>::prepare(std::span<const View> x,
     s.plan = s.plans.emplace_back(std::make_unique<GraphPlan>(plan(mode))).get();
     ++context.run_->plans;
   }
-  for (std::size_t i = 0; i < count; ++i) {
-    const NodePlan& p = s.plan->nodes[i];
-    s.contexts[i]->mode_ = p.mode;
-    s.contexts[i]->pooled_output_ = p.writes != static_cast<int>(i);
-  }
+  for (std::size_t i = 0; i < count; ++i) s.contexts[i]->mode_ = s.plan->nodes[i].mode;
   return s;
 }
 
@@ -225,7 +221,8 @@ STRATA_COLD void Graph<T>::evaluate(int number, std::span<const View> x, std::sp
     s.values[i] = in[0].reshaped(p.shape);
     return;
   }
-  const auto w = static_cast<std::size_t>(p.writes);
+  const int last = p.absorbs.empty() ? number : p.absorbs.back();  // whose result the call computes
+  const auto w = static_cast<std::size_t>(last);
   const auto take = [&](Tensor<T>& buffer) {
     try {
       buffer = s.pool->take(s.plan->nodes[w].shape);
@@ -233,11 +230,14 @@ STRATA_COLD void Graph<T>::evaluate(int number, std::span<const View> x, std::sp
       throw DeviceError(concat(nodes_[w].layer->who(), error.what()));
     }
   };
-  const int k = output_number(p.writes);
+  const int k = output_number(last);
   if (k < 0) take(s.buffers[w]);
   const Output out = k < 0 ? Output(s.buffers[w]) : y[static_cast<std::size_t>(k)];
   if (p.apart) take(s.linear[i]);
   Context& context = *s.contexts[i];
+  context.absorbed_ = {};
+  for (const int absorbed : p.absorbs)
+    nodes_[static_cast<std::size_t>(absorbed)].layer->append_to(context.absorbed_);
   node.layer->forward(in, p.apart ? Output(s.linear[i]) : out, context);
   if (p.apart) {
     const std::int64_t channels = out.shape().back();
@@ -245,7 +245,8 @@ STRATA_COLD void Graph<T>::evaluate(int number, std::span<const View> x, std::sp
                                  channels, s.linear[i].data(), out.data());
   }
   if (auto* observer = context.run().observer) observer->after_forward(context.name_, *node.layer, out);
-  s.values[i] = s.values[w] = out;
+  s.values[i] = out;
+  for (const int absorbed : p.absorbs) s.values[static_cast<std::size_t>(absorbed)] = out;
   for (const int unread : p.releases) s.release(unread);
 }
 
@@ -288,7 +289,7 @@ STRATA_COLD void Graph<T>::backward(std::span<const View> x, View y, View dy, st
       const auto from = static_cast<std::size_t>(node.inputs[0]);
       s.gradients[from] = std::move(s.gradients[i]);
       gradient[from] = gradient[i].reshaped(s.values[from].shape());
-      if (observer && !p.passes)
+      if (observer && !p.passes && p.absorbed_by < 0)
         observer->after_backward(s.contexts[i]->name_, *node.layer, {&gradient[from], 1});
       continue;
     }
@@ -317,7 +318,7 @@ STRATA_COLD void Graph<T>::backward(std::span<const View> x, View y, View dy, st
       if (wanted[0]) backend.affine(dresult.size(), 1, 0, dresult.data(), wanted[0].data());
     } else {
       node.layer->backward(in, s.values[i], dresult, wanted, *s.contexts[i]);
-      if (observer) observer->after_backward(s.contexts[i]->name_, *node.layer, wanted);
+      if (observer && p.absorbed_by < 0) observer->after_backward(s.contexts[i]->name_, *node.layer, wanted);
     }
     for (auto& [from, tensor] : more) {
       backend.axpy(tensor.size(), 1, tensor.data(), gradient[from].data());
@@ -351,7 +352,7 @@ template <class T>
 STRATA_COLD void Graph<T>::backward_from_output(std::span<const View> x, View y, Tensor<T> dy,
                                                 std::span<const Output> dx, Context& context) const {
   State& s = *static_cast<State*>(context.graph_.get());
-  if (!context.linear_output()) through_activation(outputs_.at(0), dy, s, context.backend());
+  if (!context.mode_.linear_output) through_activation(outputs_.at(0), dy, s, context.backend());
   const View gradient = dy;
   s.gradients[static_cast<std::size_t>(outputs_[0])] = std::move(dy);
   backward(x, y, gradient, dx, context);

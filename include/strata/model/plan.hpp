@@ -22,8 +22,8 @@ struct NodePlan {
   bool needs = false;         ///< the backward pass goes through it
   bool passes = false;        ///< its result is its input's memory
   bool apart = false;         ///< the executor applies its activation, and keeps the result from before
-  int writes = 0;             ///< the node whose result its call computes: itself, or one that it absorbed
-  int absorbed_by = -1;       ///< the node whose call computes this one's result too
+  std::vector<int> absorbs;   ///< nodes whose work its call does too, in order
+  int absorbed_by = -1;       ///< the node whose call does this one's work too
   std::vector<int> releases;  ///< nodes whose results nobody reads any more once it has run
   std::vector<GradientWay> gradients;  ///< by input; empty where the backward pass does not come by
 };

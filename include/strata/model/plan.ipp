@@ -9,9 +9,10 @@ STRATA_COLD GraphPlan Graph<T>::plan(const RunMode& mode) const {
   const std::size_t count = nodes_.size();
   GraphPlan plan{mode, std::vector<NodePlan>(count)};
   const auto at = [&](int node) -> NodePlan& { return plan.nodes[static_cast<std::size_t>(node)]; };
-  std::vector<int> root(count);                  // the node in whose memory a result lies
-  std::vector<int> readers(count), uses(count);  // of a result; of a root
-  std::vector<char> keep(count);                 // by root: the backward pass reads it
+  std::vector<int> root(count);                    // the node in whose memory a result lies
+  std::vector<int> readers(count), reader(count);  // of a result: how many, and the last
+  std::vector<int> uses(count);                    // by root: calls that read it
+  std::vector<char> keep(count);                   // by root: the backward pass reads it
 
   for (std::size_t i = 0; i < count; ++i) {
     const Node& node = nodes_[i];
@@ -27,11 +28,11 @@ STRATA_COLD GraphPlan Graph<T>::plan(const RunMode& mode) const {
     p.needs |= p.mode.input_gradient;
     p.mode.recording = p.needs;
     p.passes = !is_input && output_number(number) < 0 && node.layer->passes_through(mode.training);
-    p.writes = number;
 
     root[i] = p.passes ? root[static_cast<std::size_t>(node.inputs[0])] : number;
     for (const int input : node.inputs) {
       ++readers[static_cast<std::size_t>(input)];
+      reader[static_cast<std::size_t>(input)] = number;
       if (p.passes) continue;
       const auto r = static_cast<std::size_t>(root[static_cast<std::size_t>(input)]);
       ++uses[r];
@@ -45,16 +46,25 @@ STRATA_COLD GraphPlan Graph<T>::plan(const RunMode& mode) const {
     p.mode.linear_output = logits || p.apart;
   }
 
-  // Outside the backward pass a convolution whose only reader is a 2x2 max-pooling does it before writing its
-  // result.
+  // A layer may do the work of the one that alone reads its result. Where the backward pass goes through that
+  // one, only an activation whose derivative follows from the result can go without its input.
   for (std::size_t i = 0; i < count; ++i) {
-    if (plan.nodes[i].needs || !nodes_[i].layer->is_max_pool_2x2()) continue;
-    const int number = nodes_[i].inputs[0];
-    const auto from = static_cast<std::size_t>(number);
-    const bool alone = readers[from] == 1 && output_number(number) < 0 && !nodes_[from].inputs.empty();
-    if (!alone || plan.nodes[from].passes || !nodes_[from].layer->offers_max_pool()) continue;
-    plan.nodes[from].writes = static_cast<int>(i);
-    plan.nodes[i].absorbed_by = number;
+    NodePlan& p = plan.nodes[i];
+    if (nodes_[i].inputs.empty() || p.passes || p.apart || p.absorbed_by >= 0) continue;
+    Epilogue<T> epilogue{.activation = nodes_[i].layer->final_activation()};
+    for (int last = static_cast<int>(i); output_number(last) < 0; last = p.absorbs.back()) {
+      const int next = reader[static_cast<std::size_t>(last)];
+      if (readers[static_cast<std::size_t>(last)] != 1 || at(next).passes) break;
+      const Node& node = nodes_[static_cast<std::size_t>(next)];
+      const bool differentiable =
+          node.layer->is_activation() && !derivative_needs_input(node.layer->final_activation().kind);
+      if (node.inputs.size() != 1 || (at(next).needs && !differentiable) ||
+          !nodes_[i].layer->absorb(*node.layer, epilogue))
+        break;
+      at(next).absorbed_by = static_cast<int>(i);
+      p.absorbs.push_back(next);
+      p.mode.linear_output |= at(next).mode.linear_output;
+    }
   }
 
   for (std::size_t i = 0; i < count; ++i) {
