@@ -1,4 +1,4 @@
-# find_package(Strata [COMPONENTS headers|compiled|eigen]) and pkg-config (strata, strata-headers)
+# find_package(Strata [COMPONENTS headers|compiled|eigen]) and pkg-config (strata, strata-eigen, strata-headers)
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/Strata)
 # The .pc files find the prefix from where they lie, so that what was installed may be moved.
@@ -14,8 +14,10 @@ install(FILES ${PROJECT_BINARY_DIR}/strata-headers.pc DESTINATION ${CMAKE_INSTAL
 if(TARGET strata_compiled)
   install(TARGETS strata_compiled EXPORT StrataCompiled)
   install(EXPORT StrataCompiled NAMESPACE strata:: DESTINATION ${package_dir})
-  configure_file(cmake/strata.pc.in strata.pc @ONLY)
-  install(FILES ${PROJECT_BINARY_DIR}/strata.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+  foreach(name strata strata-eigen)
+    configure_file(cmake/${name}.pc.in ${name}.pc @ONLY)
+    install(FILES ${PROJECT_BINARY_DIR}/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+  endforeach()
 endif()
 
 configure_package_config_file(cmake/StrataConfig.cmake.in StrataConfig.cmake INSTALL_DESTINATION ${package_dir})

@@ -99,7 +99,9 @@ void backward_input(benchmark::State& state, Layer layer, std::int64_t batch) {
   const Floats w = random_floats(g.kernel_h * g.kernel_w * g.in_c * g.out_c, 2);
   Floats dx(static_cast<std::size_t>(batch * g.in_h * g.in_w * g.in_c));
   PackedWeights packed;
-  const auto run = [&] { backend().conv2d_backward_input(g, dy.data(), {w.data(), 1, &packed}, dx.data()); };
+  const auto run = [&] {
+    backend().conv2d_backward_input(g, dy.data(), {w.data(), 1, &packed}, {dx.data()});
+  };
   run();
   for (auto _ : state) run();
   report_flops(state, static_cast<double>(g.flops()));

@@ -34,7 +34,7 @@ void backward_input(benchmark::State& state, DenseGeometry s) {
   const Floats dy = random_floats(s.rows * s.out, 1), w = random_floats(s.in * s.out, 2);
   Floats dx(static_cast<std::size_t>(s.rows * s.in));
   for (auto _ : state)  // a trained weight is new in every step
-    backend().dense_backward_input(s, dy.data(), {w.data()}, dx.data());
+    backend().dense_backward_input(s, dy.data(), {w.data()}, {dx.data()});
   report_flops(state, static_cast<double>(s.flops()));
 }
 void backward_kernel(benchmark::State& state, DenseGeometry s) {

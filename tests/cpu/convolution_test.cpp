@@ -88,7 +88,7 @@ Results run(Device& device, const Conv2DGeometry& g, const std::vector<float>& x
   PackedWeights packed;
   const WeightView<float> weight{kernel.data(), 1, &packed};
   backend.conv2d(g, x.data(), weight, {}, r.y.data());
-  backend.conv2d_backward_input(g, dy.data(), weight, r.dx.data());
+  backend.conv2d_backward_input(g, dy.data(), weight, {r.dx.data()});
   backend.conv2d_backward_kernel(g, x.data(), dy.data(), {r.dkernel.data(), false});
   return r;
 }
@@ -199,8 +199,8 @@ TEST_CASE("A weight serves convolutions of different tiles, in either direction"
     std::vector<float> y(dy.size()), expected_y = y, dx(x.size()), expected_dx = dx;
     context->conv2d(g, x.data(), fresh, {}, expected_y.data());
     context->conv2d(g, x.data(), kept, {}, y.data());
-    context->conv2d_backward_input(g, dy.data(), fresh, expected_dx.data());
-    context->conv2d_backward_input(g, dy.data(), kept, dx.data());
+    context->conv2d_backward_input(g, dy.data(), fresh, {expected_dx.data()});
+    context->conv2d_backward_input(g, dy.data(), kept, {dx.data()});
     INFO("images of " << size << " x " << size);
     CHECK((y == expected_y));
     CHECK((dx == expected_dx));

@@ -120,6 +120,13 @@ TEST_CASE("The plan of a graph says what is kept and where gradients go", "[plan
   CHECK(node(watched, left).gradients == std::vector{first});
 
   for (const NodePlan& p : graph.plan({.batch_size = 5}).nodes) CHECK((!p.needs && p.gradients.empty()));
+
+  // A layer that cannot add to a gradient gets memory of its own.
+  const Symbol pooled = MaxPooling2D({.strides = 1, .padding = Padding::same})(a);
+  const Model other(input, Add()({a, pooled}));
+  const GraphPlan plan =
+      other.model().graph().plan({.batch_size = 5, .recording = true, .input_gradient = true});
+  CHECK(plan.nodes[2].gradients == std::vector{apart});
 }
 
 namespace {

@@ -20,7 +20,7 @@ class CpuBackend final : public HostBackend<float> {
   void conv2d(const Conv2DGeometry& g, const float* x, WeightView<float> kernel,
               const Epilogue<float>& epilogue, float* y) override;
   void conv2d_backward_input(const Conv2DGeometry& g, const float* dy, WeightView<float> kernel,
-                             float* dx) override;
+                             Gradient<float> dx) override;
   void conv2d_backward_kernel(const Conv2DGeometry& g, const float* x, const float* dy,
                               Gradient<float> dkernel) override;
 
@@ -31,7 +31,7 @@ class CpuBackend final : public HostBackend<float> {
   void dense(const DenseGeometry& g, const float* x, WeightView<float> kernel,
              const Epilogue<float>& epilogue, float* y) override;
   void dense_backward_input(const DenseGeometry& g, const float* dy, WeightView<float> kernel,
-                            float* dx) override;
+                            Gradient<float> dx) override;
   void dense_backward_kernel(const DenseGeometry& g, const float* x, const float* dy,
                              Gradient<float> dkernel) override;
 
@@ -85,7 +85,8 @@ class CpuBackend final : public HostBackend<float> {
   // grouped_convolution.ipp: what the three passes do for more than one group.
   void grouped_conv2d(const Conv2DGeometry& g, const float* x, const float* kernel,
                       const Epilogue<float>& epilogue, float* y);
-  void grouped_backward_input(const Conv2DGeometry& g, const float* dy, const float* kernel, float* dx);
+  void grouped_backward_input(const Conv2DGeometry& g, const float* dy, const float* kernel,
+                              Gradient<float> dx);
   void grouped_backward_kernel(const Conv2DGeometry& g, const float* x, const float* dy,
                                Gradient<float> dkernel);
 

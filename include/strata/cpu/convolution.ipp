@@ -118,11 +118,11 @@ STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x, W
 }
 
 STRATA_INLINE void CpuBackend::conv2d_backward_input(const Conv2DGeometry& g, const float* dy,
-                                                     WeightView<float> kernel, float* dx) {
+                                                     WeightView<float> kernel, Gradient<float> dx) {
   if (g.groups > 1) return grouped_backward_input(g, dy, kernel.data, dx);
   const Conv2DGeometry t = transposed(g);
   if (const ConvolutionPlan plan = plan_convolution(t, false, kernels_, limits_); plan.tile != 0)
-    return winograd(plan, t, dy, kernel, true, {}, dx);
+    return winograd(plan, t, dy, kernel, true, {.residual = dx.accumulate ? dx.data : nullptr}, dx.data);
   // Input pixels whose rows and columns agree modulo the stride meet the same taps: each such class is a
   // convolution of dy with stride 1.
   for (std::int64_t phase_y = 0; phase_y < std::min(g.stride_h, g.in_h); ++phase_y)
@@ -147,9 +147,9 @@ STRATA_INLINE void CpuBackend::conv2d_backward_input(const Conv2DGeometry& g, co
           patches.taps.push_back({y / g.stride_h, x / g.stride_w});
           kernel_taps.push_back(ky * g.kernel_w + kx);
         }
-      const bool strided = g.stride_h > 1 || g.stride_w > 1;
-      const auto scattered = workspace_.lease(strided ? patches.rows() * g.in_c : 0);
-      float* out = strided ? scattered.data() : dx;
+      const bool apart = g.stride_h > 1 || g.stride_w > 1 || dx.accumulate;
+      const auto part = workspace_.lease(apart ? patches.rows() * g.in_c : 0);
+      float* out = apart ? part.data() : dx.data;
       if (patches.taps.empty()) {
         std::fill_n(out, patches.rows() * g.in_c, 0.f);
       } else {
@@ -169,15 +169,21 @@ STRATA_INLINE void CpuBackend::conv2d_backward_input(const Conv2DGeometry& g, co
         multiply(pool_, workspace_, kernels_, patches, {packed->data(), k, g.in_c, k * panel, panel}, out,
                  [](std::int64_t, std::int64_t, std::int64_t, std::int64_t) {});
       }
-      if (!strided) continue;
+      if (!apart) continue;
+      const std::int64_t run = g.stride_w == 1 ? patches.grid_w : 1;  // neighbours in both
       const std::int64_t lines = g.batch * patches.grid_h;
       pool_.for_range(lines, row_grain(patches.grid_w * g.in_c), [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t line = begin; line < end; ++line) {
           const std::int64_t y = line % patches.grid_h * g.stride_h + phase_y;
-          float* to = dx + ((line / patches.grid_h * g.in_h + y) * g.in_w + phase_x) * g.in_c;
+          float* to = dx.data + ((line / patches.grid_h * g.in_h + y) * g.in_w + phase_x) * g.in_c;
           const float* from = out + line * patches.grid_w * g.in_c;
-          for (std::int64_t x = 0; x < patches.grid_w; ++x)
-            std::copy_n(from + x * g.in_c, g.in_c, to + x * g.stride_w * g.in_c);
+          for (std::int64_t x = 0; x < patches.grid_w; x += run) {
+            float* const at = to + x * g.stride_w * g.in_c;
+            if (dx.accumulate)
+              kernels_.add(run * g.in_c, from + x * g.in_c, at);
+            else
+              std::copy_n(from + x * g.in_c, run * g.in_c, at);
+          }
         }
       });
     }
@@ -209,7 +215,7 @@ STRATA_INLINE void CpuBackend::dense(const DenseGeometry& g, const float* x, Wei
   conv2d(as_convolution(g), x, kernel, epilogue, y);
 }
 STRATA_INLINE void CpuBackend::dense_backward_input(const DenseGeometry& g, const float* dy,
-                                                    WeightView<float> kernel, float* dx) {
+                                                    WeightView<float> kernel, Gradient<float> dx) {
   const std::int64_t rows = g.rows, in = g.in, out = g.out;
   constexpr std::int64_t few_rows = 64;
   if (rows > few_rows) return conv2d_backward_input(as_convolution(g), dy, kernel, dx);
@@ -224,8 +230,10 @@ STRATA_INLINE void CpuBackend::dense_backward_input(const DenseGeometry& g, cons
   multiply(pool_, workspace_, kernels_, weight, {right, out, rows, out * panel, panel}, transposed_dx,
            [&](std::int64_t first, std::int64_t count, std::int64_t column, std::int64_t columns) {
              for (std::int64_t r = column; r < column + columns; ++r)
-               for (std::int64_t i = first; i < first + count; ++i)
-                 dx[r * in + i] = transposed_dx[i * rows + r];
+               for (std::int64_t i = first; i < first + count; ++i) {
+                 float& to = dx.data[r * in + i];
+                 to = transposed_dx[i * rows + r] + (dx.accumulate ? to : 0.f);
+               }
            });
 }
 STRATA_INLINE void CpuBackend::dense_backward_kernel(const DenseGeometry& g, const float* x, const float* dy,

@@ -84,16 +84,16 @@ STRATA_INLINE void CpuBackend::grouped_conv2d(const Conv2DGeometry& g, const flo
 }
 
 STRATA_INLINE void CpuBackend::grouped_backward_input(const Conv2DGeometry& g, const float* dy,
-                                                      const float* kernel, float* dx) {
+                                                      const float* kernel, Gradient<float> dx) {
   if (g.group_in() == 1) {
     const std::int64_t times = g.group_out(), pitch = g.in_w * g.out_c;
     const auto repeated = workspace_.lease(times > 1 ? g.batch * g.in_h * pitch : 0);
-    float* const out = times > 1 ? repeated.data() : dx;
+    float* const out = times > 1 ? repeated.data() : dx.data;
     pool_.for_range(g.batch * g.in_h, row_grain(pitch * g.kernel_h * g.kernel_w),
                     [&](std::int64_t begin, std::int64_t end) {
                       const DepthwiseRow row = depthwise_taps(g, 0).row;
                       for (std::int64_t line = begin; line < end; ++line) {
-                        std::fill_n(out + line * pitch, pitch, 0.f);
+                        if (times > 1 || !dx.accumulate) std::fill_n(out + line * pitch, pitch, 0.f);
                         for (std::int64_t ky = 0; ky < g.kernel_h; ++ky) {
                           const std::int64_t top = line % g.in_h + g.pad_top - ky * g.dilation_h;
                           if (top < 0 || top % g.stride_h != 0 || top / g.stride_h >= g.out_h) continue;
@@ -108,9 +108,9 @@ STRATA_INLINE void CpuBackend::grouped_backward_input(const Conv2DGeometry& g, c
     pool_.for_range(g.batch * g.in_h * g.in_w * g.in_c, row_grain(times),
                     [&](std::int64_t begin, std::int64_t end) {
                       for (std::int64_t i = begin; i < end; ++i) {
-                        float sum = 0;
+                        float sum = dx.accumulate ? dx.data[i] : 0;
                         for (std::int64_t t = 0; t < times; ++t) sum += out[i * times + t];
-                        dx[i] = sum;
+                        dx.data[i] = sum;
                       }
                     });
     return;
@@ -124,8 +124,10 @@ STRATA_INLINE void CpuBackend::grouped_backward_input(const Conv2DGeometry& g, c
   for (std::int64_t group = 0; group < g.groups; ++group) {
     copy_block(out, one.out_c, dy + group * one.out_c, g.out_c, part_dy, one.out_c);
     copy_block(taps, one.out_c, kernel + group * one.out_c, g.out_c, part_kernel, one.out_c);
-    conv2d_backward_input(one, part_dy, {part_kernel}, part_dx);
-    copy_block(in, one.in_c, part_dx, one.in_c, dx + group * one.in_c, g.in_c);
+    float* const to = dx.data + group * one.in_c;
+    if (dx.accumulate) copy_block(in, one.in_c, to, g.in_c, part_dx, one.in_c);
+    conv2d_backward_input(one, part_dy, {part_kernel}, {part_dx, dx.accumulate});
+    copy_block(in, one.in_c, part_dx, one.in_c, to, g.in_c);
   }
 }
 

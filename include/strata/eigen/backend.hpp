@@ -27,7 +27,8 @@ class EigenBackend final : public HostBackend<T> {
               T* y) override {
     eigen::conv2d(pool_, g, x, kernel.data, epilogue, y);
   }
-  void conv2d_backward_input(const Conv2DGeometry& g, const T* dy, WeightView<T> kernel, T* dx) override {
+  void conv2d_backward_input(const Conv2DGeometry& g, const T* dy, WeightView<T> kernel,
+                             Gradient<T> dx) override {
     eigen::conv2d_backward_input(pool_, g, dy, kernel.data, dx);
   }
   void conv2d_backward_kernel(const Conv2DGeometry& g, const T* x, const T* dy,
@@ -53,9 +54,11 @@ class EigenBackend final : public HostBackend<T> {
     MatrixOut(y, g.rows, g.out).noalias() = MatrixIn(x, g.rows, g.in) * MatrixIn(kernel.data, g.in, g.out);
     finish<T>(epilogue, {y, g.rows, g.out});
   }
-  void dense_backward_input(const DenseGeometry& g, const T* dy, WeightView<T> kernel, T* dx) override {
-    MatrixOut(dx, g.rows, g.in).noalias() =
-        MatrixIn(dy, g.rows, g.out) * MatrixIn(kernel.data, g.in, g.out).transpose();
+  void dense_backward_input(const DenseGeometry& g, const T* dy, WeightView<T> kernel,
+                            Gradient<T> dx) override {
+    MatrixOut gradient(dx.data, g.rows, g.in);
+    if (!dx.accumulate) gradient.setZero();
+    gradient.noalias() += MatrixIn(dy, g.rows, g.out) * MatrixIn(kernel.data, g.in, g.out).transpose();
   }
   void dense_backward_kernel(const DenseGeometry& g, const T* x, const T* dy, Gradient<T> dkernel) override {
     MatrixOut gradient(dkernel.data, g.in, g.out);

@@ -47,7 +47,6 @@ Matrix<T> im2col(const Conv2DGeometry& g, Taps taps, const Image& image) {
 template <class T, class Image>
 void col2im(const Conv2DGeometry& g, const Matrix<T>& columns, Image&& image) {
   const Index channels = image.cols();
-  image.setZero();
   for_taps(g, all_taps(g), [&](Index out, Index tap, Index in) {
     image.row(in) += columns.row(out).segment(tap * channels, channels);
   });
@@ -113,12 +112,14 @@ void conv2d(ThreadPool& pool, const Conv2DGeometry& g, const T* x, const T* kern
 
 /// dx = col2im(dy * kernel^T)
 template <class T>
-void conv2d_backward_input(ThreadPool& pool, const Conv2DGeometry& g, const T* dy, const T* kernel, T* dx) {
+void conv2d_backward_input(ThreadPool& pool, const Conv2DGeometry& g, const T* dy, const T* kernel,
+                           Gradient<T> dx) {
   pool.run(g.batch, [&](Index n, int) {
+    if (!dx.accumulate) input_image(g, dx.data, n).setZero();
     for (Index group = 0; group < g.groups; ++group) {
       const Matrix<T> columns = outputs_of(g, group, output_image(g, dy, n)) *
                                 outputs_of(g, group, kernel_matrix(g, kernel)).transpose();
-      col2im<T>(g, columns, inputs_of(g, group, input_image(g, dx, n)));
+      col2im<T>(g, columns, inputs_of(g, group, input_image(g, dx.data, n)));
     }
   });
 }

@@ -114,6 +114,7 @@ struct RunMode {
   bool recording = false;       ///< a backward pass follows
   bool input_gradient = false;  ///< which gives gradients of the inputs too
   bool linear_output = false;   ///< the last activation is left out
+  bool add_gradient = false;    ///< of the input, to what is there
   friend constexpr bool operator==(const RunMode&, const RunMode&) = default;
 };
 
@@ -142,6 +143,8 @@ class BasicContext {
   bool training() const { return mode_.training; }
   /// A backward pass through this call follows.
   bool recording() const { return mode_.recording; }
+  /// The gradient of the input is to be added to what is there (only asked of layers that can).
+  bool adds_input_gradient() const { return mode_.add_gradient; }
   /// What the call does last: its final activation, unless the run leaves that out, and what the layer
   /// absorbed.
   Epilogue<T> epilogue(const Activation& final_activation) const {

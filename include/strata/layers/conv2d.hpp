@@ -73,9 +73,12 @@ class Conv2DImpl final : public LayerBase<Conv2DImpl<T>, T, Conv2DOptions> {
     if (bias_)
       if (const auto dbias = context.gradient(*bias_); dbias.data)
         backend.bias_gradient(rows, g.out_c, dy.data(), dbias);
-    if (dx[0]) backend.conv2d_backward_input(g, dy.data(), kernel_->view(), dx[0].data());
+    if (dx[0])
+      backend.conv2d_backward_input(g, dy.data(), kernel_->view(),
+                                    {dx[0].data(), context.adds_input_gradient()});
   }
   Activation final_activation() const override { return this->options().activation; }
+  bool adds_input_gradient() const override { return true; }
   bool absorb(const BasicLayerImpl<T>& next, Epilogue<T>& epilogue) const override {
     return next.append_to(epilogue);
   }

@@ -63,9 +63,12 @@ class DenseImpl final : public LayerBase<DenseImpl<T>, T, DenseOptions> {
     if (bias_)
       if (const auto dbias = context.gradient(*bias_); dbias.data)
         backend.bias_gradient(g.rows, g.out, dy.data(), dbias);
-    if (dx[0]) backend.dense_backward_input(g, dy.data(), kernel_->view(), dx[0].data());
+    if (dx[0])
+      backend.dense_backward_input(g, dy.data(), kernel_->view(),
+                                   {dx[0].data(), context.adds_input_gradient()});
   }
   Activation final_activation() const override { return this->options().activation; }
+  bool adds_input_gradient() const override { return true; }
   bool absorb(const BasicLayerImpl<T>& next, Epilogue<T>& epilogue) const override {
     return next.is_activation() && next.append_to(epilogue);
   }

@@ -71,6 +71,9 @@ class BasicLayerImpl {
   /// has taken it through the `final_activation` already.
   virtual void backward(Inputs x, View y, View dy, InputGradients dx, Context& context) const = 0;
 
+  /// `backward` of one input can add to its gradient instead of writing it: `context.adds_input_gradient()`.
+  virtual bool adds_input_gradient() const { return false; }
+
   /// The output is the input under another shape: nothing to compute, nothing to copy.
   virtual bool passes_through(bool training) const { return (void)training, false; }
   /// What `forward` applies last, as `context.epilogue(final_activation())` tells it; its derivative is no

@@ -309,13 +309,18 @@ STRATA_COLD void Graph<T>::backward(std::span<const View> x, View y, View dy, st
           gradient[from] = s.gradients[from];
         }
         wanted.back() = gradient[from];
-      } else if (p.gradients[k] == GradientWay::added && gradient[from]) {
+      } else if (p.gradients[k] == GradientWay::added) {
+        wanted.back() = gradient[from];
+      } else if (p.gradients[k] == GradientWay::apart && gradient[from]) {
         more.emplace_back(from, s.pool->take(shape));
         wanted.back() = more.back().second;
       }
     }
     if (p.passes) {
-      if (wanted[0]) backend.affine(dresult.size(), 1, 0, dresult.data(), wanted[0].data());
+      if (wanted[0] && p.mode.add_gradient)
+        backend.axpy(dresult.size(), 1, dresult.data(), wanted[0].data());
+      else if (wanted[0])
+        backend.affine(dresult.size(), 1, 0, dresult.data(), wanted[0].data());
     } else {
       node.layer->backward(in, s.values[i], dresult, wanted, *s.contexts[i]);
       if (observer && p.absorbed_by < 0) observer->after_backward(s.contexts[i]->name_, *node.layer, wanted);

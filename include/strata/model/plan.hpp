@@ -10,7 +10,8 @@ namespace strata { inline namespace STRATA_ABI {
 enum class GradientWay {
   none,     ///< nobody wants it
   first,    ///< into memory of its own, or the caller's
-  added,    ///< to what a later reader of the same input left
+  apart,    ///< into memory of its own, which is then added to what a later reader of the same input left
+  added,    ///< to that, by the layer
   in_place  ///< it is the gradient of the result, in the same memory
 };
 

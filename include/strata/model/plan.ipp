@@ -87,8 +87,10 @@ STRATA_COLD GraphPlan Graph<T>::plan(const RunMode& mode) const {
         p.passes || (static_cast<int>(i) != outputs_[0] && node.layer->is_activation());
     for (const int input : node.inputs) {
       const auto from = static_cast<std::size_t>(input);
+      p.mode.add_gradient = given[from] && (p.passes || node.layer->adds_input_gradient());
       p.gradients.push_back(!plan.nodes[from].needs                         ? GradientWay::none
-                            : given[from]                                   ? GradientWay::added
+                            : p.mode.add_gradient                           ? GradientWay::added
+                            : given[from]                                   ? GradientWay::apart
                             : same_gradient && !nodes_[from].inputs.empty() ? GradientWay::in_place
                                                                             : GradientWay::first);
       if (plan.nodes[from].needs) given[from] = true;

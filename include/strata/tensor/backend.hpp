@@ -14,7 +14,7 @@
 
 namespace strata { inline namespace STRATA_ABI {
 
-/// Where a gradient goes: written over, or added to what earlier uses of the same weight left.
+/// Where a gradient goes: written over, or added to what earlier uses of the same weight or value left.
 template <class T>
 struct Gradient {
   T* data = nullptr;
@@ -116,7 +116,8 @@ class Backend {
   // --- convolution: x [n,h,w,ci], kernel [kh,kw,ci/groups,co] ---
   virtual void conv2d(const Conv2DGeometry& g, const T* x, WeightView<T> kernel, const Epilogue<T>& epilogue,
                       T* y) = 0;
-  virtual void conv2d_backward_input(const Conv2DGeometry& g, const T* dy, WeightView<T> kernel, T* dx) = 0;
+  virtual void conv2d_backward_input(const Conv2DGeometry& g, const T* dy, WeightView<T> kernel,
+                                     Gradient<T> dx) = 0;
   virtual void conv2d_backward_kernel(const Conv2DGeometry& g, const T* x, const T* dy,
                                       Gradient<T> dkernel) = 0;
 
@@ -128,7 +129,8 @@ class Backend {
   // --- dense: x [rows,in], kernel [in,out], y [rows,out] ---
   virtual void dense(const DenseGeometry& g, const T* x, WeightView<T> kernel, const Epilogue<T>& epilogue,
                      T* y) = 0;
-  virtual void dense_backward_input(const DenseGeometry& g, const T* dy, WeightView<T> kernel, T* dx) = 0;
+  virtual void dense_backward_input(const DenseGeometry& g, const T* dy, WeightView<T> kernel,
+                                    Gradient<T> dx) = 0;
   virtual void dense_backward_kernel(const DenseGeometry& g, const T* x, const T* dy,
                                      Gradient<T> dkernel) = 0;
 

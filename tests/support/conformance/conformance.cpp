@@ -281,7 +281,7 @@ void check_packed_weights(const DevicePtr& device) {
           const Tensor<float> weight = kernel->to(where), gradient = dy.to(where);
           dx[i] = Tensor<float>::uninitialized(x.shape(), where);
           where->make_backend<float>()->conv2d_backward_input(
-              g, gradient.data(), {weight.data(), version, i ? nullptr : &packed}, dx[i].data());
+              g, gradient.data(), {weight.data(), version, i ? nullptr : &packed}, {dx[i].data()});
           dx[i] = dx[i].to(nullptr);
         }
         CHECK(distance(dx[0], dx[1]) < 1e-5);

@@ -58,13 +58,14 @@ void backward(Cases& cases, const Conv2DGeometry& g) {
   const std::int64_t x = g.batch * g.in_h * g.in_w * g.in_c, y = g.batch * g.out_h * g.out_w * g.out_c;
   const std::int64_t kernel = g.kernel_h * g.kernel_w * g.group_in() * g.out_c;
   const bool large = g.flops() > 30'000'000;
-  cases.add("conv2d_backward_input", describe(g), {cases.random(y), cases.random(kernel), cases.output(x)},
-            [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
-              backend.conv2d_backward_input(g, a[0], {a[1]}, a[2]);
-            },
-            {.large = large});
   for (const bool accumulate : {false, true}) {
     if (accumulate && large) continue;
+    cases.add("conv2d_backward_input", describe(g) + (accumulate ? ", accumulated" : ""),
+              {cases.random(y), cases.random(kernel), accumulate ? cases.random_output(x) : cases.output(x)},
+              [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+                backend.conv2d_backward_input(g, a[0], {a[1]}, {a[2], accumulate});
+              },
+              {.large = large});
     cases.add(
         "conv2d_backward_kernel", describe(g) + (accumulate ? ", accumulated" : ""),
         {cases.random(x), cases.random(y), accumulate ? cases.random_output(kernel) : cases.output(kernel)},
@@ -247,10 +248,11 @@ void dense_cases(Cases& cases) {
             [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
               backend.dense({rows, in, out}, a[0], {a[1]}, {a[2], f, false, a[3], a[4]}, a[5]);
             });
-        cases.add("dense_backward_input", description,
-                  {cases.random(rows * out), cases.random(in * out), cases.output(rows * in)},
+        cases.add("dense_backward_input", concat(description, accumulate ? ", accumulated" : ""),
+                  {cases.random(rows * out), cases.random(in * out),
+                   accumulate ? cases.random_output(rows * in) : cases.output(rows * in)},
                   [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
-                    backend.dense_backward_input({rows, in, out}, a[0], {a[1]}, a[2]);
+                    backend.dense_backward_input({rows, in, out}, a[0], {a[1]}, {a[2], accumulate});
                   });
         cases.add("dense_backward_kernel", concat(description, accumulate ? ", accumulated" : ""),
                   {cases.random(rows * in), cases.random(rows * out),

@@ -75,8 +75,9 @@ class ReferenceBackend final : public Backend<T> {
     }
   }
 
-  void conv2d_backward_input(const Conv2DGeometry& g, const T* dy, WeightView<T> kernel, T* dx) override {
-    const Access access(memory_, {dy, kernel.data, dx});
+  void conv2d_backward_input(const Conv2DGeometry& g, const T* dy, WeightView<T> kernel,
+                             Gradient<T> dx) override {
+    const Access access(memory_, {dy, kernel.data, dx.data});
     std::vector<double> image(g.in_h * g.in_w * g.in_c);  // the gradient of one sample
     for (Int n = 0; n < g.batch; ++n) {
       std::fill(image.begin(), image.end(), 0.0);
@@ -87,7 +88,7 @@ class ReferenceBackend final : public Backend<T> {
                 double(dy[(n * g.out_h * g.out_w + out) * g.out_c + co]) *
                 double(kernel.data[(tap * g.group_in() + ci) * g.out_c + co]);
       });
-      store(image, dx + n * g.in_h * g.in_w * g.in_c);
+      store(image, Gradient<T>{dx.data + n * g.in_h * g.in_w * g.in_c, dx.accumulate});
     }
   }
 
@@ -154,15 +155,16 @@ class ReferenceBackend final : public Backend<T> {
     store(result, y);
   }
 
-  void dense_backward_input(const DenseGeometry& g, const T* dy, WeightView<T> kernel, T* dx) override {
-    const Access access(memory_, {dy, kernel.data, dx});
+  void dense_backward_input(const DenseGeometry& g, const T* dy, WeightView<T> kernel,
+                            Gradient<T> dx) override {
+    const Access access(memory_, {dy, kernel.data, dx.data});
     const auto [rows, in, out] = g;
+    std::vector<double> sums(rows * in);
     for (Int r = 0; r < rows; ++r)
-      for (Int i = 0; i < in; ++i) {
-        double sum = 0;
-        for (Int o = 0; o < out; ++o) sum += double(dy[r * out + o]) * double(kernel.data[i * out + o]);
-        dx[r * in + i] = T(sum);
-      }
+      for (Int i = 0; i < in; ++i)
+        for (Int o = 0; o < out; ++o)
+          sums[r * in + i] += double(dy[r * out + o]) * double(kernel.data[i * out + o]);
+    store(sums, dx);
   }
 
   void dense_backward_kernel(const DenseGeometry& g, const T* x, const T* dy, Gradient<T> dkernel) override {
