@@ -8,6 +8,7 @@
 #include "support/gradient_check.hpp"
 
 using namespace strata;
+using strata_test::check_gradients;
 using strata_test::layer_test;
 
 namespace {
@@ -71,6 +72,16 @@ void concatenate() {
   layer_test(BasicConcatenate<double>({.axis = 2}), {{2, 1, 3}, {2, 2, 3}});
 }
 
+/// A warp has no gradient and says so; outside training, and where it draws only 0, it is the identity.
+template <class Layer>
+void random_transform(const Layer& moving, const Layer& still) {
+  layer_test(still, {{4, 5, 2}});
+  const BasicInput<double> x({.shape = {4, 5, 2}});
+  const BasicModel<double> model(x, moving(x), {});
+  check_gradients(model, {.training = false});
+  CHECK_THROWS_WITH(check_gradients(model), Catch::Contains("has no gradient"));
+}
+
 // By class, so that one which is missing shows.
 const std::map<std::string, std::function<void()>> checks{
     {"Conv2D", conv2d},
@@ -111,6 +122,19 @@ const std::map<std::string, std::function<void()>> checks{
      [] {
        layer_test(BasicZeroPadding2D<double>(), {{3, 2, 2}});
        layer_test(BasicZeroPadding2D<double>({.padding = {1, 0, 2, 3}}), {{2, 3, 1}});
+     }},
+    {"RandomFlip",
+     [] {
+       layer_test(BasicRandomFlip<double>(), {{3, 4, 2}});
+       layer_test(BasicRandomFlip<double>(FlipMode::vertical), {{4, 3, 1}});
+     }},
+    {"RandomRotation",
+     [] { random_transform(BasicRandomRotation<double>(0.2), BasicRandomRotation<double>(0.0)); }},
+    {"RandomZoom", [] { random_transform(BasicRandomZoom<double>(0.2), BasicRandomZoom<double>(0.0)); }},
+    {"RandomTranslation",
+     [] {
+       random_transform(BasicRandomTranslation<double>({.width_factor = 0.2}),
+                        BasicRandomTranslation<double>(0.0));
      }},
     {"Add", add},
     {"Concatenate", concatenate}};

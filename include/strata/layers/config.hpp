@@ -1,15 +1,28 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <strata/io/json.hpp>
 #include <strata/layers/initializers.hpp>
 #include <strata/layers/parameter.hpp>
+#include <strata/layers/range.hpp>
 #include <strata/ops/geometry.hpp>
 #include <strata/tensor/activation.hpp>
+#include <strata/tensor/pixels.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
+
+/// Keras's name of value i of an enumeration, empty behind the last: one overload makes it an option.
+constexpr std::string_view names_of(FillMode, std::size_t i) {
+  constexpr std::string_view names[] = {"nearest", "constant", "reflect", "wrap"};
+  return i < std::size(names) ? names[i] : std::string_view{};
+}
+constexpr std::string_view names_of(Interpolation, std::size_t i) {
+  constexpr std::string_view names[] = {"nearest", "bilinear"};
+  return i < std::size(names) ? names[i] : std::string_view{};
+}
 
 /// Turns options into JSON (Keras's `get_config` keys) and back. An options struct names its fields once:
 ///
@@ -30,6 +43,14 @@ class ConfigWriter {
   static Json to_json(const T& value) { return Json(value); }
   static Json to_json(const Size2D& value) { return Json::array({value.height, value.width}); }
   static Json to_json(const Shape& value) { return Json::array(value); }
+  static Json to_json(const Range& value) { return Json::array({value.lower, value.upper}); }
+  template <class T>
+  static Json to_json(const std::optional<T>& value) {
+    return value ? to_json(*value) : Json();
+  }
+  template <class Enum>
+  requires requires(Enum value) { names_of(value, 0); }
+  static Json to_json(Enum value) { return std::string(names_of(value, static_cast<std::size_t>(value))); }
   static Json to_json(Padding value) { return value == Padding::same ? "same" : "valid"; }
   template <class T>
   static Json to_json(const std::vector<T>& values) {
@@ -95,6 +116,32 @@ class ConfigReader {
     }
     require<DataError>(json.size() == 2, "expected a number or [height,width]");
     value = Size2D(json.at(std::size_t{0}).as_int(), json.at(std::size_t{1}).as_int());
+  }
+  static void from_json(const Json& json, Range& value) {
+    if (json.is_number()) {
+      value = Range(json.as<double>());
+      return;
+    }
+    require<DataError>(json.size() == 2, "expected a number or [lower,upper]");
+    value = Range(json.at(std::size_t{0}).as<double>(), json.at(std::size_t{1}).as<double>());
+  }
+  template <class T>
+  static void from_json(const Json& json, std::optional<T>& value) {
+    if (json.is_null())
+      value.reset();
+    else
+      from_json(json, value.emplace());
+  }
+  template <class Enum>
+  requires requires(Enum value) { names_of(value, 0); }
+  static void from_json(const Json& json, Enum& value) {
+    const std::string& name = json.as_string();
+    std::size_t i = 0;
+    std::string known;
+    for (; !names_of(value, i).empty() && names_of(value, i) != name; ++i)
+      known += concat(i ? ", " : "", "'", names_of(value, i), "'");
+    require<DataError>(!names_of(value, i).empty(), "expected one of ", known, ", found '", name, "'");
+    value = static_cast<Enum>(i);
   }
   static void from_json(const Json& json, Padding& value) {
     const std::string& name = json.as_string();

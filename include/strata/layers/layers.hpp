@@ -9,6 +9,7 @@
 #include <strata/layers/input.hpp>
 #include <strata/layers/merge.hpp>
 #include <strata/layers/pooling.hpp>
+#include <strata/layers/random_transforms.hpp>
 #include <strata/layers/rescaling.hpp>
 #include <strata/layers/zero_padding2d.hpp>
 
@@ -30,6 +31,10 @@
   X(BatchNormalizationImpl<T>)            \
   X(RescalingImpl<T>)                     \
   X(ZeroPadding2DImpl<T>)                 \
+  X(RandomFlipImpl<T>)                    \
+  X(RandomRotationImpl<T>)                \
+  X(RandomZoomImpl<T>)                    \
+  X(RandomTranslationImpl<T>)             \
   X(AddImpl<T>)                           \
   X(ConcatenateImpl<T>)
 

@@ -95,7 +95,7 @@ def normal(rng, *shape, scale=1.0):
 # Layers: forward, and backward for a given dy --------------------------------------------------------------------
 
 
-def layer_case(group, name, class_name, config, *shapes, training=False, inputs=None):
+def layer_case(group, name, class_name, config, *shapes, training=False, inputs=None, differentiable=True, tolerance=0.0):
     rng = random(name)
     config = {**config, "name": name}
     layer = getattr(keras.layers, class_name)(**{
@@ -105,7 +105,8 @@ def layer_case(group, name, class_name, config, *shapes, training=False, inputs=
     inputs = [round32(x) for x in inputs] if inputs else [normal(rng, *shape) for shape in shapes]
     variables = [tf.Variable(x) for x in inputs]
     argument = variables if len(variables) > 1 else variables[0]
-    options = {"training": True} if training else {}
+    # Random transforms would train unless told not to.
+    options = {"training": training} if training or class_name.startswith("Random") else {}
     layer(argument)  # builds
     for weight in layer.weights:
         scale = 1.0 / np.sqrt(np.prod(weight.shape[:-1])) if weight.name == "kernel" else 0.5
@@ -120,9 +121,10 @@ def layer_case(group, name, class_name, config, *shapes, training=False, inputs=
         y = layer(argument, **options)
     dy = normal(rng, *y.shape)
     trainable = [weight.value for weight in layer.trainable_weights]
-    gradients = tape.gradient(y, variables + trainable, output_gradients=tf.constant(dy))
+    gradients = tape.gradient(y, variables + trainable, output_gradients=tf.constant(dy, y.dtype))
     tensors |= {"y": y.numpy(), "dy": dy}
-    tensors |= {f"dx{i}": gradients[i].numpy() for i in range(len(inputs))}
+    if differentiable:
+        tensors |= {f"dx{i}": gradients[i].numpy() for i in range(len(inputs))}
     for weight, gradient in zip(layer.trainable_weights, gradients[len(inputs) :]):
         tensors[f"grads/{weight.name}"] = gradient.numpy()
     for weight in layer.non_trainable_weights:
@@ -134,7 +136,8 @@ def layer_case(group, name, class_name, config, *shapes, training=False, inputs=
             "layer": {"class_name": class_name, "config": config},
             "inputs": [f"x{i}" for i in range(len(inputs))],
             "training": training,
-        },
+        }
+        | ({"tolerance": tolerance} if tolerance else {}),
         tensors,
     )
 
@@ -241,6 +244,27 @@ def layers(group):
     layer_case(group, "rescaling_offset", "Rescaling", {"scale": 1 / 127.5, "offset": -1.0}, [3, 5, 3, 3])
     for name, padding in (("1", 1), ("2_1", [2, 1]), ("1_0_2_3", [[1, 0], [2, 3]])):
         layer_case(group, f"zero_padding2d_{name}", "ZeroPadding2D", {"padding": padding}, [3, 5, 4, 3])
+    # In training, ranges of one value leave nothing to chance. Keras's matrices and TensorFlow's places are float.
+    layer_case(group, "random_flip_inference", "RandomFlip", {}, [3, 5, 4, 3])
+    keras.config.set_floatx("float32")
+    transforms = {
+        "rotation": ("RandomRotation", {"factor": [0.1, 0.1]}),
+        "rotation_back": ("RandomRotation", {"factor": [-0.37, -0.37]}),
+        "zoom_out": ("RandomZoom", {"height_factor": [0.3, 0.3]}),
+        "zoom_in": ("RandomZoom", {"height_factor": [-0.45, -0.45], "width_factor": [-0.3, -0.3]}),
+        "translation": ("RandomTranslation", {"height_factor": [0.17, 0.17], "width_factor": [-0.23, -0.23]}),
+    }
+    for name, (class_name, config) in transforms.items():
+        options = {"training": True, "differentiable": False, "tolerance": 1e-5}
+        for shape in ([2, 7, 9, 3], [1, 6, 5, 1]):
+            layer_case(group, f"random_{name}_{text(shape)}", class_name, config, shape, **options)
+        layer_case(group, f"random_{name}_inference", class_name, config, [2, 7, 9, 3])
+        for fill_mode in ("constant", "nearest", "wrap"):
+            fill = {"fill_mode": fill_mode, "fill_value": 0.7}
+            layer_case(group, f"random_{name}_{fill_mode}", class_name, config | fill, [2, 7, 9, 3], **options)
+        nearest = {"interpolation": "nearest"}
+        layer_case(group, f"random_{name}_nearest_pixel", class_name, config | nearest, [2, 7, 9, 3], **options)
+    keras.config.set_floatx("float64")
     layer_case(group, "add_2", "Add", {}, [3, 5, 4, 3], [3, 5, 4, 3])
     layer_case(group, "add_3", "Add", {}, [1, 7], [1, 7], [1, 7])
     layer_case(group, "concatenate_2", "Concatenate", {"axis": -1}, [3, 5, 4, 3], [3, 5, 4, 8])
