@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 
 #include <strata/core/error.hpp>
+#include <strata/cpu/backend.hpp>
 #include <strata/cpu/device.hpp>
 #include <strata/cpu/dispatch.hpp>
 #include <strata/cpu/planner.hpp>
@@ -73,4 +74,31 @@ TEST_CASE("A device says what it is, and refuses what it is not") {
   CHECK_THROWS_AS(cpu::device({.threads = -1}), ConfigError);
   CHECK_THROWS_WITH(cpu::device({.instruction_set = "mmx"}),
                     Catch::Contains("available here") && Catch::Contains("found 'mmx'"));
+}
+
+TEST_CASE("What a convolution says it needs is what it takes", "[planner]") {
+  const int threads = GENERATE(1, 3);
+  Conv2DGeometry g;
+  g.batch = GENERATE(1, 5);
+  g.in_h = g.in_w = GENERATE(9, 40);
+  g.in_c = GENERATE(3, 40);
+  g.out_c = GENERATE(16, 600);
+  g.kernel_h = g.kernel_w = 3;
+  g.out_h = g.out_w = g.in_h - 2;
+  const Epilogue<float> epilogue{
+      .activation = Activation{GENERATE(Activation::Kind::relu, Activation::Kind::gelu)},
+      .max_pool_2x2 = GENERATE(false, true)};
+  const auto accuracy = GENERATE(cpu::ConvolutionAccuracy::fast, cpu::ConvolutionAccuracy::exact);
+
+  ThreadPool pool(threads);
+  cpu::Workspace workspace;
+  cpu::CpuBackend backend(pool, workspace, cpu::kernels(), {.accuracy = accuracy});
+  const Algorithm said = backend.describe_conv2d(g, epilogue);
+  const std::vector<float> x(static_cast<std::size_t>(g.batch * g.in_h * g.in_w * g.in_c)),
+      kernel(static_cast<std::size_t>(9 * g.in_c * g.out_c));
+  std::vector<float> y(static_cast<std::size_t>(g.batch * g.out_h * g.out_w * g.out_c));
+  backend.conv2d(g, x.data(), {kernel.data()}, epilogue, y.data());
+  INFO(said.name);
+  CHECK(static_cast<std::int64_t>(workspace.bytes()) == said.workspace_bytes);
+  CHECK(said.packed_bytes > 0);
 }

@@ -1,9 +1,12 @@
 #include <catch2/catch.hpp>
 
+#include <strata/applications/vgg.hpp>
+#include <strata/cpu/device.hpp>
 #include <strata/layers/layers.hpp>
 #include <strata/training/fit.hpp>
 
 #include "support/gradient_check.hpp"
+#include "support/reference/memory.hpp"
 #include "support/reference/reference.hpp"
 
 using namespace strata;
@@ -219,4 +222,141 @@ TEST_CASE("What is absorbed depends on the kind of run", "[plan]") {
   CHECK(absorbed(Model(input, ReLU()(MaxPooling2D(2)(c))), {.batch_size = 2}) ==
         Chains{{"conv2d", "max_pooling2d"}});
   CHECK(absorbed(Model(input, ReLU()(ReLU()(c))), {.batch_size = 2}) == Chains{{"conv2d", "re_lu"}});
+}
+
+namespace {
+
+Sequential convnet() {
+  return Sequential({Input({.shape = {20, 20, 3}}), RandomFlip(), Dropout(0.1),
+                     Conv2D({.filters = 8, .kernel_size = 3, .activation = relu}), BatchNormalization(),
+                     ActivationLayer(Activation::silu), MaxPooling2D(),
+                     Conv2D({.filters = 16, .kernel_size = 3, .name = "second"}), ReLU(), MaxPooling2D(),
+                     Dropout(0.5), Flatten(), Dense({.units = 10, .activation = Activation::gelu}),
+                     Dense({.units = 4}), ActivationLayer(Activation::softmax)},
+                    {.name = "convnet"});
+}
+Sequential on_frozen_base() {
+  Sequential base(
+      {Input({.shape = {20, 20, 3}}), Conv2D({.filters = 8, .kernel_size = 3, .activation = relu}),
+       MaxPooling2D(), Conv2D({.filters = 8, .kernel_size = 3, .name = "high"}), MaxPooling2D()},
+      {.name = "base"});
+  base.trainable_from("high");
+  return Sequential({base, Flatten(), Dense({.units = 4, .activation = Activation::softmax})},
+                    {.name = "transfer"});
+}
+Model residual() {
+  auto input = Input({.shape = {20, 20, 3}});
+  const Conv2D same({.filters = 3, .kernel_size = 3, .padding = Padding::same});
+  Symbol x = input;
+  for (int i = 0; i < 3; ++i) x = ReLU()(Add()({same(x), Conv2D({.filters = 3, .kernel_size = 1})(x), x}));
+  return Model(input, Dense({.units = 4, .activation = Activation::softmax})(GlobalAveragePooling2D()(x)));
+}
+
+}  // namespace
+
+TEST_CASE("A plan knows to the byte what a training step allocates", "[plan]") {
+  const int which = GENERATE(0, 1, 2);
+  Model model = which == 0 ? Model(convnet()) : which == 1 ? Model(on_frozen_base()) : residual();
+  const DevicePtr device = strata_test::reference_device({.host_accessible = false});
+  auto& counts = strata_test::memory_of(device).counts;
+  model.to(device);
+  std::int64_t weights = 0;
+  for (const auto& weight : model.weights()) weights += static_cast<std::int64_t>(weight->value().bytes());
+  model.compile({.optimizer = Adam(), .loss = CategoricalCrossentropy(), .metrics = {Accuracy()}});
+  const std::size_t before = counts.bytes, allocations = static_cast<std::size_t>(counts.allocations);
+  const ModelPlan plan = model.plan({.batch_size = 6, .training = true});
+  INFO(plan.to_string());
+  CHECK(static_cast<std::size_t>(counts.allocations) == allocations);
+  CHECK(plan.weight_bytes == weights);
+
+  const DeviceBatch<float> batch{
+      random_tensor({6, 20, 20, 3}).cast<float>().to(device), Tensor<float>({6, 4}).to(device), {}};
+  const auto now = [&] {
+    return static_cast<std::int64_t>(counts.bytes - before - batch.x.bytes() - batch.y.bytes());
+  };
+  model.trainer().train_step(model.model(), batch);
+  // Loss, its sum, the optimizer's state and the metrics' sums are doubles.
+  const std::int64_t scalars =
+      8 * static_cast<std::int64_t>(4 + Accuracy().impl().device_sums() + model.trainable_weights().size());
+  CHECK(now() == plan.activation_bytes + plan.activation_gradient_bytes + plan.gradient_bytes +
+                     plan.slot_bytes + scalars);
+  model.release_memory();
+  CHECK(now() == plan.gradient_bytes + plan.slot_bytes + scalars);
+}
+
+TEST_CASE("A plan knows to the byte what inference allocates", "[plan]") {
+  const int which = GENERATE(0, 1, 2);
+  const Model model = which == 0 ? Model(convnet()) : which == 1 ? Model(on_frozen_base()) : residual();
+  const DevicePtr device = strata_test::reference_device({.host_accessible = false});
+  auto& counts = strata_test::memory_of(device).counts;
+  Model(model).to(device);
+  const ModelPlan plan = model.plan({.batch_size = 6});
+  INFO(plan.to_string());
+  CHECK(plan.activation_gradient_bytes + plan.gradient_bytes + plan.slot_bytes == 0);
+  const Tensor<float> x = random_tensor({6, 20, 20, 3}).cast<float>();
+  Tensor<float> y({6, 4});
+  const Tensor<float> there = x.to(device);
+  const std::size_t before = counts.bytes;
+  model.model().predict(there, y);
+  CHECK(static_cast<std::int64_t>(counts.bytes - before) == plan.activation_bytes);
+}
+
+TEST_CASE("A plan counts what is multiplied", "[plan]") {
+  Model base = applications::VGG16({.include_top = false, .input_shape = {150, 150, 3}});
+  const ModelPlan plan = base.plan({.batch_size = 20});
+  CHECK(plan.at("block1_conv1").forward_flops == 2ll * 20 * 150 * 150 * 64 * 3 * 3 * 3);
+  CHECK(plan.at("block1_conv1").backward_flops == 0);
+  CHECK(plan.at("block1_conv1").parameters == 3 * 3 * 3 * 64 + 64);
+  CHECK(plan.at("block1_conv1").output_shape == Shape{20, 150, 150, 64});
+  CHECK(plan.at("block1_pool").fused_into == "block1_conv2");
+  CHECK(plan.at("block1_pool").activation_bytes == 0);
+  CHECK(plan.at("block1_conv2").activation_bytes == 4ll * 20 * 75 * 75 * 64);
+  CHECK_THROWS_AS(plan.at("block9"), ConfigError);
+
+  base.trainable_from("block5_conv2");
+  const ModelPlan training = Sequential{base, Flatten(), Dense(1)}.plan({.batch_size = 20, .training = true});
+  const auto multiplied = [&](const char* name) {
+    const LayerPlan& layer = training.at(name);
+    return std::pair(layer.forward_flops, layer.backward_flops);
+  };
+  const std::int64_t block5 = 2ll * 20 * 9 * 9 * 512 * 9 * 512;
+  CHECK(multiplied("vgg16/block5_conv1") == std::pair(block5, std::int64_t{0}));
+  CHECK(multiplied("vgg16/block5_conv2") == std::pair(block5, block5));
+  CHECK(multiplied("vgg16/block5_conv3") == std::pair(block5, 2 * block5));
+  CHECK(multiplied("dense") == std::pair<std::int64_t, std::int64_t>(2 * 20 * 8192, 4 * 20 * 8192));
+  CHECK(training.at("vgg16/block5_conv2").gradient_bytes == 4 * (9 * 512 * 512 + 512));
+  CHECK(training.at("vgg16/block5_conv1").gradient_bytes == 0);
+}
+
+TEST_CASE("A plan can be read", "[plan]") {
+  Sequential model = convnet();
+  CHECK_THAT(model.plan().to_string(), Catch::Contains("inference of batches of 32 on cpu"));
+  model.compile({.optimizer = SGD(), .loss = CategoricalCrossentropy()});
+  const std::string text = model.plan({.batch_size = 20, .training = true}).to_string();
+  CHECK_THAT(text, Catch::Contains("Plan: \"convnet\", training of batches of 20 on cpu"));
+  for (const char* part : {"second (Conv2D)", "[20,7,7,16]", "1,168", "fused into second", "Backward",
+                           "FLOPs: ", "Activations: ", "Gradients of weights: ", "Together: "})
+    CHECK_THAT(text, Catch::Contains(part));
+  CHECK_THAT(text, !Catch::Contains("Optimizer slots"));
+  CHECK_THROWS_AS(model.plan({.batch_size = 0}), ConfigError);
+  CHECK_THROWS_AS(Sequential{Dense(3)}.plan(), ConfigError);
+}
+
+TEST_CASE("The CPU says how it computes", "[plan]") {
+  const auto algorithm = [](const Layer& layer, const Shape& input, const cpu::DeviceOptions& options = {}) {
+    Sequential model{Input({.shape = input}), layer};
+    model.to(cpu::device(options));
+    const ModelPlan plan = model.plan({.batch_size = 4});
+    CHECK(plan.layers[0].workspace_bytes >= 0);
+    return plan.layers[0].algorithm;
+  };
+  const Conv2D conv({.filters = 64, .kernel_size = 3, .padding = Padding::same, .use_bias = false});
+  CHECK_THAT(algorithm(conv, {56, 56, 64}), Catch::Contains("winograd F("));
+  CHECK(algorithm(Conv2D({.filters = 64, .kernel_size = 3}), {56, 56, 64},
+                  {.accuracy = cpu::ConvolutionAccuracy::exact}) == "direct");
+  CHECK(algorithm(Conv2D({.filters = 8, .kernel_size = 3, .groups = 8}), {9, 9, 8}) == "depthwise");
+  CHECK_THAT(algorithm(Conv2D({.filters = 8, .kernel_size = 1, .groups = 2}), {9, 9, 8}),
+             Catch::Contains("direct, 2 groups"));
+  CHECK(algorithm(Dense(3), {5}) == "direct");
+  CHECK(algorithm(ReLU(), {5}).empty());
 }

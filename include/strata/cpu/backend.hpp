@@ -24,6 +24,9 @@ class CpuBackend final : public HostBackend<float> {
   void conv2d_backward_kernel(const Conv2DGeometry& g, const float* x, const float* dy,
                               Gradient<float> dkernel) override;
 
+  Algorithm describe_conv2d(const Conv2DGeometry& g, const Epilogue<float>& epilogue) const override;
+  Algorithm describe_dense(const DenseGeometry& g) const override;
+
   void pool2d(const Pool2DGeometry& g, PoolKind kind, const float* x, float* y) override;
   void pool2d_backward(const Pool2DGeometry& g, PoolKind kind, const float* x, const float* y,
                        const float* dy, float* dx) override;

@@ -46,14 +46,38 @@ STRATA_INLINE void CpuBackend::winograd(const ConvolutionPlan& plan, const Conv2
   winograd_convolution(engine, plan, g, x, weights->data(), epilogue, y);
 }
 
+/// One group as a convolution of its own.
+inline Conv2DGeometry one_group(const Conv2DGeometry& g) {
+  Conv2DGeometry one = g;
+  one.in_c = g.group_in();
+  one.out_c = g.group_out();
+  one.groups = 1;
+  return one;
+}
+
+/// Winograd pools first: what follows must be increasing and the same for the four.
+inline bool follows_pooling(const Epilogue<float>& epilogue) {
+  const Activation::Kind kind = epilogue.activation.kind;
+  return kind != Activation::Kind::softmax && !derivative_needs_input(kind) && !epilogue.scale &&
+         !epilogue.residual;
+}
+/// Images that are pooled at a time, so that their result does not leave the cache for long.
+inline std::int64_t images_at_a_time(const Conv2DGeometry& g) {
+  constexpr std::int64_t floats = std::int64_t{4} << 20;
+  const std::int64_t image = g.out_h * g.out_w * g.out_c;
+  return std::clamp<std::int64_t>(floats / std::max<std::int64_t>(1, image), 1,
+                                  std::max<std::int64_t>(1, g.batch));
+}
+/// With few rows a weight is read once or twice, which packing would only repeat.
+inline bool packs(const KernelTable& kernels, const Conv2DGeometry& g) {
+  return g.batch * g.out_h * g.out_w > 2 * kernels.max_rows || g.out_c % kernels.panel() != 0;
+}
+
 STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x, WeightView<float> kernel,
                                       const Epilogue<float>& epilogue, float* y) {
   const Activation& f = epilogue.activation;
   const bool softmax = f.kind == Activation::Kind::softmax;
-  // Winograd pools first: what follows must be increasing and the same for the four.
-  const bool increasing =
-      !softmax && !derivative_needs_input(f.kind) && !epilogue.scale && !epilogue.residual;
-  if (increasing || !epilogue.max_pool_2x2) {
+  if (!epilogue.max_pool_2x2 || follows_pooling(epilogue)) {
     const ConvolutionPlan plan = plan_convolution(g, epilogue.max_pool_2x2, kernels_, limits_);
     if (plan.tile != 0) {
       const bool relu = f.kind == Activation::Kind::relu, leaky = f.kind == Activation::Kind::leaky_relu;
@@ -68,11 +92,7 @@ STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x, W
     }
   }
   if (epilogue.max_pool_2x2) {
-    // A few images at a time, so that what is pooled does not leave the cache for long.
-    constexpr std::int64_t chunk_floats = std::int64_t{4} << 20;
-    const std::int64_t image = g.out_h * g.out_w * g.out_c;
-    const std::int64_t chunk = std::clamp<std::int64_t>(chunk_floats / std::max<std::int64_t>(1, image), 1,
-                                                        std::max<std::int64_t>(1, g.batch));
+    const std::int64_t image = g.out_h * g.out_w * g.out_c, chunk = images_at_a_time(g);
     const auto whole = workspace_.lease(chunk * image);
     Pool2DGeometry pool{chunk, g.out_h, g.out_w, g.out_c, g.out_h / 2, g.out_w / 2, 2, 2, 2, 2, 0, 0};
     Conv2DGeometry part = g;
@@ -91,9 +111,7 @@ STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x, W
   const PatchMatrix patches = patches_of(g, x);
   RightFactor b{kernel.data, patches.columns(), g.out_c, kernels_.panel(), g.out_c};
   std::shared_ptr<const Buffer> packed;
-  // With few rows a weight is read once or twice, which packing would only repeat.
-  const bool few_rows = patches.rows() <= 2 * kernels_.max_rows && g.out_c % kernels_.panel() == 0;
-  if (!few_rows) {
+  if (packs(kernels_, g)) {
     b.panel_stride = b.k * kernels_.panel();
     b.row_stride = kernels_.panel();
     const std::int64_t panels = divide_up(g.out_c, kernels_.panel());
@@ -115,6 +133,42 @@ STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x, W
                              y + row * g.out_c + column);
            });
   if (softmax) activation(f, patches.rows(), g.out_c, y, y);
+}
+
+// The decisions of `conv2d`.
+STRATA_COLD STRATA_INLINE Algorithm CpuBackend::describe_conv2d(const Conv2DGeometry& g,
+                                                                const Epilogue<float>& epilogue) const {
+  constexpr std::int64_t bytes = sizeof(float);
+  if (!epilogue.max_pool_2x2 || follows_pooling(epilogue))
+    if (const auto plan = plan_convolution(g, epilogue.max_pool_2x2, kernels_, limits_); plan.tile != 0)
+      return {concat("winograd F(", plan.tile, "x", plan.tile, ",3x3)"), plan.weight_bytes,
+              winograd_scratch({pool_, workspace_, kernels_}, plan, g) * bytes};
+  if (epilogue.max_pool_2x2) {
+    Conv2DGeometry part = g;
+    const std::int64_t images = images_at_a_time(g);
+    part.batch = g.batch % images;
+    const std::int64_t rest = part.batch ? describe_conv2d(part, {}).workspace_bytes : 0;
+    part.batch = images;
+    Algorithm out = describe_conv2d(part, {});
+    out.workspace_bytes = std::max(out.workspace_bytes, rest);
+    out.workspace_bytes += images * g.out_h * g.out_w * g.out_c * bytes;
+    return out;
+  }
+  if (g.groups > 1 && g.group_in() == 1)
+    return {"depthwise", 0, g.group_out() > 1 ? g.batch * g.in_h * g.in_w * g.out_c * bytes : 0};
+  if (g.groups > 1) {
+    const Conv2DGeometry one = one_group(g);
+    const Algorithm of_group = describe_conv2d(one, {});
+    const std::int64_t copies = g.batch * g.in_h * g.in_w * one.in_c +
+                                g.batch * g.out_h * g.out_w * one.out_c +
+                                g.kernel_h * g.kernel_w * one.in_c * one.out_c;
+    return {concat(of_group.name, ", ", g.groups, " groups"), 0,
+            of_group.packed_bytes + of_group.workspace_bytes + copies * bytes};
+  }
+  const PatchMatrix patches = patches_of(g, nullptr);
+  const std::int64_t panel = kernels_.panel();
+  return {"direct", packs(kernels_, g) ? divide_up(g.out_c, panel) * panel * patches.columns() * bytes : 0,
+          product_scratch(pool_, kernels_, patches) * bytes};
 }
 
 STRATA_INLINE void CpuBackend::conv2d_backward_input(const Conv2DGeometry& g, const float* dy,
@@ -213,6 +267,9 @@ inline Conv2DGeometry as_convolution(const DenseGeometry& dense) {
 STRATA_INLINE void CpuBackend::dense(const DenseGeometry& g, const float* x, WeightView<float> kernel,
                                      const Epilogue<float>& epilogue, float* y) {
   conv2d(as_convolution(g), x, kernel, epilogue, y);
+}
+STRATA_COLD STRATA_INLINE Algorithm CpuBackend::describe_dense(const DenseGeometry& g) const {
+  return describe_conv2d(as_convolution(g), {});
 }
 STRATA_INLINE void CpuBackend::dense_backward_input(const DenseGeometry& g, const float* dy,
                                                     WeightView<float> kernel, Gradient<float> dx) {

@@ -3,18 +3,10 @@
 #include <algorithm>
 
 #include <strata/cpu/backend.hpp>
+#include <strata/cpu/convolution.ipp>
 #include <strata/cpu/tasks.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
-
-/// One group as a convolution of its own.
-inline Conv2DGeometry one_group(const Conv2DGeometry& g) {
-  Conv2DGeometry one = g;
-  one.in_c = g.group_in();
-  one.out_c = g.group_out();
-  one.groups = 1;
-  return one;
-}
 
 /// The part of a depthwise convolution that reads one row of the image, and where it starts.
 struct DepthwiseTaps {

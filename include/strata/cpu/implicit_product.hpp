@@ -59,6 +59,9 @@ void multiply(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels
               const RightFactor& b, float* c,
               FunctionRef<void(std::int64_t, std::int64_t, std::int64_t, std::int64_t)> finish);
 
+/// Floats of scratch that `multiply` takes for a product with these patches.
+std::int64_t product_scratch(const ThreadPool& pool, const KernelTable& kernels, const PatchMatrix& patches);
+
 /// c [patches.columns(),columns] (+)= patches^T * b for b [patches.rows(),columns]: the gradient of a kernel.
 void multiply_transposed(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels,
                          const PatchMatrix& patches, const float* b, std::int64_t columns, float* c,

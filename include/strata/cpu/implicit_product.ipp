@@ -42,6 +42,21 @@ STRATA_INLINE std::int64_t PatchRows::next() {
   return step * p.channels;
 }
 
+/// Row blocks of a task: one slice of k of them stays in the second-level cache, beside that slice of one
+/// panel.
+inline std::int64_t blocks_of_task(std::int64_t block_size) {
+  constexpr std::int64_t cache_floats = 96 * 1024;
+  return std::clamp<std::int64_t>(cache_floats / block_size, 8, 16);
+}
+
+STRATA_INLINE std::int64_t product_scratch(const ThreadPool& pool, const KernelTable& kernels,
+                                           const PatchMatrix& patches) {
+  const std::int64_t padded_k = divide_up(patches.columns(), kernels.width) * kernels.width;
+  const std::int64_t block_size = choose_block_rows(kernels, patches.rows()) * padded_k;
+  return patches.run * patches.channels +
+         pool.threads() * (blocks_of_task(block_size) * block_size + padded_k);
+}
+
 STRATA_INLINE void multiply(
     ThreadPool& pool, Workspace& workspace, const KernelTable& kernels, const PatchMatrix& patches,
     const RightFactor& b, float* c,
@@ -54,17 +69,16 @@ STRATA_INLINE void multiply(
   const std::int64_t padded_k = divide_up(k, kernels.width) * kernels.width;
   const std::int64_t block_size = block_rows * padded_k;
 
-  // One slice of k of a task's row blocks stays in the second-level cache, beside that slice of one panel.
   // Columns are split only where rows alone do not make tasks enough: each part packs the rows again.
-  constexpr std::int64_t cache_floats = 96 * 1024, k_slice = 512;
-  const std::int64_t group = std::clamp<std::int64_t>(cache_floats / block_size, 8, 16);
+  constexpr std::int64_t k_slice = 512;
+  const std::int64_t group = blocks_of_task(block_size);
   const std::int64_t groups = divide_up(blocks, group);
   const std::int64_t slabs = std::min(panels, divide_up(2 * pool.threads(), groups));
   const std::int64_t slab = divide_up(panels, slabs);
 
   const std::int64_t scratch = group * block_size + padded_k;
   const std::int64_t zero_count = patches.run * patches.channels;
-  const auto memory = workspace.lease(zero_count + pool.threads() * scratch);
+  const auto memory = workspace.lease(product_scratch(pool, kernels, patches));
   float* const zeros = memory.data();
   std::fill_n(zeros, zero_count, 0.f);
 

@@ -19,6 +19,10 @@ struct WinogradEngine {
 Buffer winograd_weights(const WinogradEngine& engine, int tile, const float* taps, std::int64_t in_c,
                         std::int64_t out_c, bool flip);
 
+/// Floats of scratch that `winograd_convolution` takes.
+std::int64_t winograd_scratch(const WinogradEngine& engine, const ConvolutionPlan& plan,
+                              const Conv2DGeometry& g);
+
 /// y = f(x * kernel + bias), pooled where the epilogue says so.
 void winograd_convolution(const WinogradEngine& engine, const ConvolutionPlan& plan, const Conv2DGeometry& g,
                           const float* x, const float* weights, const OutputEpilogue& epilogue, float* y);

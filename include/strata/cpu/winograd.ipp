@@ -40,6 +40,23 @@ STRATA_INLINE Buffer winograd_weights(const WinogradEngine& engine, int tile, co
   return buffer;
 }
 
+/// Floats between the points of one transformed register block, and of its sums.
+inline std::pair<std::int64_t, std::int64_t> block_strides(const KernelTable& kernels,
+                                                           const ConvolutionPlan& plan,
+                                                           const Conv2DGeometry& g) {
+  const std::int64_t padded_in = divide_up(g.in_c, kernels.width) * kernels.width;
+  return {winograd_point_stride(kernels, plan.block_rows * padded_in),
+          winograd_point_stride(kernels, plan.block_rows * plan.slab)};
+}
+
+STRATA_INLINE std::int64_t winograd_scratch(const WinogradEngine& engine, const ConvolutionPlan& plan,
+                                            const Conv2DGeometry& g) {
+  const auto [in_stride, sum_stride] = block_strides(engine.kernels, plan, g);
+  const std::int64_t threads = engine.pool.threads();
+  // A group is all blocks where they are shared.
+  return plan.group * plan.points() * ((plan.shared ? 1 : threads) * in_stride + threads * sum_stride);
+}
+
 STRATA_INLINE void winograd_convolution(const WinogradEngine& engine, const ConvolutionPlan& plan,
                                         const Conv2DGeometry& g, const float* x, const float* weights,
                                         const OutputEpilogue& epilogue, float* y) {
@@ -48,9 +65,8 @@ STRATA_INLINE void winograd_convolution(const WinogradEngine& engine, const Conv
   const auto multiply = kernels.multiply_rows[plan.block_rows];
   const std::int64_t panel = kernels.panel(), panels = divide_up(g.out_c, panel), points = plan.points();
   const std::int64_t rows = plan.block_rows, tiles = plan.tiles(), blocks = divide_up(tiles, rows);
-  const std::int64_t padded_in = divide_up(g.in_c, kernels.width) * kernels.width;
-  const std::int64_t in_stride = winograd_point_stride(kernels, rows * padded_in);
-  const std::int64_t sum_stride = winograd_point_stride(kernels, rows * plan.slab);
+  const std::int64_t in_stride = block_strides(kernels, plan, g).first,
+                     sum_stride = block_strides(kernels, plan, g).second;
   const std::int64_t weight_stride = winograd_point_stride(kernels, panels * g.in_c * panel);
   const ImagePlane in_plane = plane_of(plan, g.batch, g.in_h, g.in_w, g.in_c);
   const std::int64_t shrink = epilogue.max_pool ? 2 : 1;
@@ -97,8 +113,8 @@ STRATA_INLINE void winograd_convolution(const WinogradEngine& engine, const Conv
   };
 
   const std::int64_t block_in = points * in_stride, block_sums = points * sum_stride;
+  const auto memory = engine.workspace.lease(winograd_scratch(engine, plan, g));
   if (plan.shared) {
-    const auto memory = engine.workspace.lease(blocks * (block_in + engine.pool.threads() * block_sums));
     float* const sums = memory.data() + blocks * block_in;
     engine.pool.run(
         blocks, [&](std::int64_t block, int) { transform_block(block, memory.data() + block * block_in); });
@@ -108,7 +124,6 @@ STRATA_INLINE void winograd_convolution(const WinogradEngine& engine, const Conv
     return;
   }
   const std::int64_t scratch = plan.group * (block_in + block_sums);
-  const auto memory = engine.workspace.lease(engine.pool.threads() * scratch);
   engine.pool.run(divide_up(blocks, plan.group), [&](std::int64_t task, int worker) {
     float* const transformed = memory.data() + worker * scratch;
     const std::int64_t first = task * plan.group, count = std::min(plan.group, blocks - first);

@@ -60,6 +60,9 @@ class BatchNormalizationImpl final
                                           dx[0].data(), gamma_ ? context.gradient(*gamma_) : Gradient<T>{},
                                           beta_ ? context.gradient(*beta_) : Gradient<T>{});
   }
+  LayerCost cost(Shapes, const BasicContext<T>& context) const override {
+    return {.saved = uses_batch(context) ? 2 * mean_->shape().size() : 0};
+  }
   bool absorb(const BasicLayerImpl<T>& next, Epilogue<T>& epilogue) const override {
     return next.is_activation() && next.append_to(epilogue);
   }

@@ -11,6 +11,18 @@
 
 namespace strata { inline namespace STRATA_ABI {
 
+namespace detail {
+/// The smallest of the free buffers that is large enough, unless it is more than twice too large and would
+/// only be missing elsewhere.
+template <class Buffers, class Capacity>
+auto best_fit(Buffers& free, std::int64_t size, Capacity capacity) {
+  auto best = free.end();
+  for (auto it = free.begin(); it != free.end(); ++it)
+    if (capacity(*it) >= size && (best == free.end() || capacity(*it) < capacity(*best))) best = it;
+  return best == free.end() || capacity(*best) > 2 * size + 1024 ? free.end() : best;
+}
+}  // namespace detail
+
 /// Buffers that come and go during a run and are kept for the next one.
 template <class T>
 class BufferPool {
@@ -23,18 +35,12 @@ class BufferPool {
     std::erase_if(free_, [this](const Free& free) { return free.last_run + few <= run_; });
     ++run_;
   }
-  /// A tensor of `shape` with unspecified values: the smallest free one that is large enough, else a new one.
-  /// Throws DeviceError when there is no memory left.
+  /// A tensor of `shape` with unspecified values: a free one that fits, else a new one. Throws DeviceError
+  /// when there is no memory left.
   Tensor<T> take(const Shape& shape) {
-    const std::int64_t size = shape.size();
-    auto best = free_.end();
-    for (auto it = free_.begin(); it != free_.end(); ++it)
-      if (it->tensor.capacity() >= size &&
-          (best == free_.end() || it->tensor.capacity() < best->tensor.capacity()))
-        best = it;
-    // A buffer more than twice too large would only be missing elsewhere.
-    if (best == free_.end() || best->tensor.capacity() > 2 * size + 1024)
-      return Tensor<T>::uninitialized(shape, device_);
+    const auto best =
+        detail::best_fit(free_, shape.size(), [](const Free& free) { return free.tensor.capacity(); });
+    if (best == free_.end()) return Tensor<T>::uninitialized(shape, device_);
     Tensor<T> out = std::move(best->tensor);
     free_.erase(best);
     out.reinterpret(shape);

@@ -77,6 +77,11 @@ class Conv2DImpl final : public LayerBase<Conv2DImpl<T>, T, Conv2DOptions> {
       backend.conv2d_backward_input(g, dy.data(), kernel_->view(),
                                     {dx[0].data(), context.adds_input_gradient()});
   }
+  LayerCost cost(Shapes x, const BasicContext<T>& context) const override {
+    const Conv2DGeometry g = geometry(x[0]);
+    return {.flops = g.flops(),
+            .algorithm = context.backend().describe_conv2d(g, context.epilogue(final_activation()))};
+  }
   Activation final_activation() const override { return this->options().activation; }
   bool adds_input_gradient() const override { return true; }
   bool absorb(const BasicLayerImpl<T>& next, Epilogue<T>& epilogue) const override {

@@ -67,6 +67,10 @@ class DenseImpl final : public LayerBase<DenseImpl<T>, T, DenseOptions> {
       backend.dense_backward_input(g, dy.data(), kernel_->view(),
                                    {dx[0].data(), context.adds_input_gradient()});
   }
+  LayerCost cost(Shapes x, const BasicContext<T>& context) const override {
+    const DenseGeometry g = geometry(x[0]);
+    return {.flops = g.flops(), .algorithm = context.backend().describe_dense(g)};
+  }
   Activation final_activation() const override { return this->options().activation; }
   bool adds_input_gradient() const override { return true; }
   bool absorb(const BasicLayerImpl<T>& next, Epilogue<T>& epilogue) const override {

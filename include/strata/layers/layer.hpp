@@ -24,6 +24,16 @@ template <class T>
 using InputGradients = std::span<const TensorView<T>>;
 using Shapes = std::span<const Shape>;
 
+/// What a call of `forward` costs, for `model.plan`.
+struct LayerCost {
+  /// 2 x multiply-adds of convolutions and dense products, which the gradient of the input and that of the
+  /// weights cost again, each.
+  std::int64_t flops = 0;
+  std::int64_t saved = 0;    ///< elements that it keeps in `context.saved`
+  std::int64_t scratch = 0;  ///< elements that it has from `context.scratch` at a time
+  Algorithm algorithm = {};
+};
+
 /// Where and how the weights of a layer come to life.
 struct BuildOptions {
   std::uint64_t seed = 0;
@@ -73,6 +83,10 @@ class BasicLayerImpl {
 
   /// `backward` of one input can add to its gradient instead of writing it: `context.adds_input_gradient()`.
   virtual bool adds_input_gradient() const { return false; }
+  /// What `forward` would cost with this context and inputs of these shapes, here with the batch axis.
+  virtual LayerCost cost(Shapes inputs, const Context& context) const {
+    return (void)inputs, (void)context, LayerCost{};
+  }
 
   /// The output is the input under another shape: nothing to compute, nothing to copy.
   virtual bool passes_through(bool training) const { return (void)training, false; }

@@ -59,6 +59,13 @@ class BasicParameter {
   mutable PackedWeights packed_;
 };
 
+/// Elements that make whole cache lines: where gradients lie one behind the other, each begins with one.
+template <class T>
+constexpr std::int64_t whole_lines(std::int64_t size) {
+  constexpr std::int64_t line = 64 / sizeof(T);
+  return (size + line - 1) / line * line;
+}
+
 template <class T>
 using ParameterPtr = std::shared_ptr<BasicParameter<T>>;
 

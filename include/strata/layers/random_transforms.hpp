@@ -33,6 +33,9 @@ class RandomTransform : public LayerBase<Derived, T, Options> {
                          "wanted, in front of it");
     apply(dy, dx[0], context);
   }
+  LayerCost cost(Shapes x, const BasicContext<T>& context) const override {
+    return {.scratch = passes_through(context.training()) ? 0 : x[0][0] * warp_elements};
+  }
 
  protected:
   using LayerBase<Derived, T, Options>::LayerBase;
@@ -48,6 +51,9 @@ class RandomTransform : public LayerBase<Derived, T, Options> {
   }
 
  private:
+  static_assert(sizeof(PixelWarp) % sizeof(T) == 0);
+  static constexpr std::int64_t warp_elements = sizeof(PixelWarp) / sizeof(T);
+
   const Derived& derived() const { return static_cast<const Derived&>(*this); }
 
   STRATA_COLD void apply(TensorView<const T> x, TensorView<T> y, BasicContext<T>& context) const {
@@ -64,8 +70,7 @@ class RandomTransform : public LayerBase<Derived, T, Options> {
             return range.lower + part * (range.upper - range.lower);
           },
           g.height, g.width));
-    static_assert(sizeof(PixelWarp) % sizeof(T) == 0);
-    const auto memory = context.scratch({g.batch * static_cast<std::int64_t>(sizeof(PixelWarp) / sizeof(T))});
+    const auto memory = context.scratch({g.batch * warp_elements});
     backend.upload(memory.data(), warps.data(), warps.size() * sizeof(PixelWarp));
     backend.warp(g, derived().sampling(), reinterpret_cast<const PixelWarp*>(memory.data()), x.data(),
                  y.data());

@@ -44,6 +44,9 @@ class Graph {
   /// How a run of this kind goes now.
   GraphPlan plan(const RunMode& mode) const;
 
+  /// What a call of node number `node` costs in such a run; `context` is any of the device.
+  LayerCost cost(int node, const GraphPlan& plan, const Context& context) const;
+
   /// Computes all outputs. Results that no backward pass needs give their memory to later ones.
   void forward(std::span<const View> x, std::span<const Output> y, Context& context) const;
   /// Backward pass of the last `forward` with this context, for one output: `dy` is d(loss)/d(y), taken
@@ -64,6 +67,7 @@ class Graph {
   void through_activation(int node, Output dy, State& state, Backend<T>& backend) const;
   State& prepare(std::span<const View> x, Context& context) const;
   bool holds(const GraphPlan& plan, const RunMode& mode) const;  // as long as no layer is frozen or unfrozen
+  Epilogue<T> absorbed(const NodePlan& plan) const;  // what a node absorbed, with the pointers of now
   void evaluate(int node, std::span<const View> x, std::span<const Output> y, State& state) const;
   int input_number(int node) const { return number_in(inputs_, node); }
   int output_number(int node) const { return number_in(outputs_, node); }

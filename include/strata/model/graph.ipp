@@ -235,9 +235,7 @@ STRATA_COLD void Graph<T>::evaluate(int number, std::span<const View> x, std::sp
   const Output out = k < 0 ? Output(s.buffers[w]) : y[static_cast<std::size_t>(k)];
   if (p.apart) take(s.linear[i]);
   Context& context = *s.contexts[i];
-  context.absorbed_ = {};
-  for (const int absorbed : p.absorbs)
-    nodes_[static_cast<std::size_t>(absorbed)].layer->append_to(context.absorbed_);
+  context.absorbed_ = absorbed(p);
   node.layer->forward(in, p.apart ? Output(s.linear[i]) : out, context);
   if (p.apart) {
     const std::int64_t channels = out.shape().back();

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <strata/model/graph.hpp>
+#include <strata/model/model_plan.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
 
@@ -192,6 +193,9 @@ class BasicNetwork : public BasicLayer<T> {
   /// Keras's table of layers, output shapes and parameters.
   std::string summary_text() const;
   void summary() const;
+  /// What a run will cost, layer by layer: FLOPs, memory, algorithms; `.to_string()` is a table. Allocates
+  /// nothing on the device. Throws ConfigError while the input shape is not known.
+  ModelPlan plan(const PlanOptions& options = {}) const { return detail::plan_model(model(), options); }
 
   /// Results for inputs [n,...], computed `batch_size` at a time. Safe to call from several threads at once.
   Tensor<T> predict(const Tensor<T>& x, std::int64_t batch_size = 32) const;
@@ -205,4 +209,5 @@ using Network = BasicNetwork<float>;
 
 #if STRATA_HEADER_ONLY
 #include <strata/model/model.ipp>
+#include <strata/model/model_plan.ipp>
 #endif

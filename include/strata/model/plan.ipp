@@ -107,9 +107,33 @@ STRATA_COLD bool Graph<T>::holds(const GraphPlan& plan, const RunMode& mode) con
   return true;
 }
 
+template <class T>
+STRATA_COLD Epilogue<T> Graph<T>::absorbed(const NodePlan& plan) const {
+  Epilogue<T> epilogue;
+  for (const int node : plan.absorbs) nodes_[static_cast<std::size_t>(node)].layer->append_to(epilogue);
+  return epilogue;
+}
+
+template <class T>
+STRATA_COLD LayerCost Graph<T>::cost(int node, const GraphPlan& plan, const Context& context) const {
+  const auto i = static_cast<std::size_t>(node);
+  Context own;
+  own.run_ = context.run_;
+  own.mode_ = plan.nodes[i].mode;
+  own.absorbed_ = absorbed(plan.nodes[i]);
+  std::vector<Shape> shapes;
+  for (const int input : nodes_[i].inputs)
+    shapes.push_back(plan.nodes[static_cast<std::size_t>(input)].shape);
+  return nodes_[i].layer->cost(shapes, own);
+}
+
 #if !STRATA_HEADER_ONLY
 template GraphPlan Graph<float>::plan(const RunMode&) const;
 template GraphPlan Graph<double>::plan(const RunMode&) const;
+template LayerCost Graph<float>::cost(int, const GraphPlan&, const Context&) const;
+template LayerCost Graph<double>::cost(int, const GraphPlan&, const Context&) const;
+template Epilogue<float> Graph<float>::absorbed(const NodePlan&) const;
+template Epilogue<double> Graph<double>::absorbed(const NodePlan&) const;
 template bool Graph<float>::holds(const GraphPlan&, const RunMode&) const;
 template bool Graph<double>::holds(const GraphPlan&, const RunMode&) const;
 #endif

@@ -9,21 +9,25 @@
 
 namespace strata { inline namespace STRATA_ABI { namespace detail {
 
-STRATA_COLD inline std::string with_commas(std::int64_t number) {
+STRATA_COLD STRATA_INLINE std::string with_commas(std::int64_t number) {
   std::string digits = std::to_string(number);
   for (std::ptrdiff_t at = std::ssize(digits) - 3; at > 0; at -= 3)
     digits.insert(static_cast<std::size_t>(at), ",");
   return digits;
 }
 
-STRATA_COLD inline std::string with_size(std::int64_t numbers, std::size_t scalar) {
-  double bytes = static_cast<double>(numbers) * static_cast<double>(scalar);
-  const char* units[] = {"B", "KB", "MB", "GB", "TB"};
-  int unit = 0;
-  for (; bytes >= 1024 && unit < 4; ++unit) bytes /= 1024;
+STRATA_COLD STRATA_INLINE std::string with_unit(double number, double base,
+                                                std::initializer_list<const char*> units) {
+  const char* const* unit = units.begin();
+  for (; number >= base && unit + 1 != units.end(); ++unit) number /= base;
   char text[64];
-  std::snprintf(text, sizeof text, " (%.2f %s)", bytes, units[unit]);
-  return with_commas(numbers) + text;
+  std::snprintf(text, sizeof text, "%.2f %s", number, *unit);
+  return text;
+}
+
+STRATA_COLD inline std::string with_size(std::int64_t numbers, std::size_t scalar) {
+  const double bytes = static_cast<double>(numbers) * static_cast<double>(scalar);
+  return concat(with_commas(numbers), " (", with_unit(bytes, 1024, {"B", "KB", "MB", "GB", "TB"}), ")");
 }
 
 template <class T>

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
 #include <strata/core/random.hpp>
 #include <strata/tensor/activation.hpp>
@@ -30,6 +31,13 @@ struct Epilogue {
   bool max_pool_2x2 = false;  ///< convolution only: 2x2 max-pooling with stride 2, incomplete windows dropped
   const T* scale = nullptr;   ///< per output channel, or null
   const T* residual = nullptr;  ///< of the result's shape (before pooling), or null
+};
+
+/// How a backend computes a product, for people to see.
+struct Algorithm {
+  std::string name;                  ///< "winograd F(6x6,3x3)"; empty where it does not say
+  std::int64_t packed_bytes = 0;     ///< what it derives from the weight and keeps beside it
+  std::int64_t workspace_bytes = 0;  ///< scratch, of all threads together
 };
 
 enum class PoolKind { max, average };
@@ -120,6 +128,10 @@ class Backend {
                                      Gradient<T> dx) = 0;
   virtual void conv2d_backward_kernel(const Conv2DGeometry& g, const T* x, const T* dy,
                                       Gradient<T> dkernel) = 0;
+  /// What `conv2d` will do.
+  virtual Algorithm describe_conv2d(const Conv2DGeometry& g, const Epilogue<T>& epilogue) const {
+    return (void)g, (void)epilogue, Algorithm{};
+  }
 
   // --- pooling; the gradient of a maximum goes to its first occurrence in the window ---
   virtual void pool2d(const Pool2DGeometry& g, PoolKind kind, const T* x, T* y) = 0;
@@ -133,6 +145,8 @@ class Backend {
                                     Gradient<T> dx) = 0;
   virtual void dense_backward_kernel(const DenseGeometry& g, const T* x, const T* dy,
                                      Gradient<T> dkernel) = 0;
+  /// What `dense` will do.
+  virtual Algorithm describe_dense(const DenseGeometry& g) const { return (void)g, Algorithm{}; }
 
   // --- elementwise and data movement ---
   /// Sums of the columns of dy [rows,channels].

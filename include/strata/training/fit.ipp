@@ -148,6 +148,16 @@ template <class T>
 STRATA_COLD Optimizer& BasicModel<T>::optimizer() const {
   return trainer().optimizer();
 }
+template <class T>
+STRATA_COLD ModelPlan BasicModel<T>::plan(const PlanOptions& options) const {
+  if (!compiled()) return BasicNetwork<T>::plan(options);
+  this->model().require_built();
+  detail::TrainingPlan training{
+      .linear_output = trainer().loss().impl().takes_logits_of(this->model().final_activation()),
+      .metrics = trainer().figures().size() > 1};
+  for (int slot = 0; slot < 3; ++slot) training.slots += optimizer().uses_slot(slot);
+  return detail::plan_model(this->model(), options, training);
+}
 
 template <class T>
 STRATA_COLD History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> options) {

@@ -39,6 +39,9 @@ class BasicModel : public BasicNetwork<T> {
   /// Results for one pass over a dataset, in its order.
   Tensor<T> predict(const Dataset& data) const;
 
+  /// As of any network, with the optimizer's memory where the model is compiled.
+  ModelPlan plan(const PlanOptions& options = {}) const;
+
   // For what these take and give include strata/training/fit.hpp.
   void compile(BasicCompileOptions<T> options);
   History fit(const Dataset& data, BasicFitOptions<T> options);

@@ -83,10 +83,9 @@ STRATA_COLD void Trainer<T>::plan(ModelImpl<T>& model, bool training) {
   const DevicePtr& device = model.device();
   std::vector<Trained> trained;
   std::int64_t size = 0;
-  constexpr std::int64_t line = 64 / sizeof(T);
   for (const auto& parameter : parameters) {
     trained.push_back({parameter, size, false});
-    size += (parameter->shape().size() + line - 1) / line * line;
+    size += whole_lines<T>(parameter->shape().size());
   }
   Tensor<T> gradients({size}, device);
   Tensor<double> fresh({scalars}, device);
