@@ -89,9 +89,8 @@ class BackendLoss final : public BasicLossImpl<T> {
   }
   bool on_device() const override { return true; }
   bool takes_logits_of(const Activation& activation) const override {
-    if (spec_.from_logits || spec_.kind == LossKind::mean_squared_error) return false;
-    return activation ==
-           (spec_.kind == LossKind::binary_crossentropy ? Activation::sigmoid : Activation::softmax);
+    return spec_.kind != LossKind::mean_squared_error &&
+           (activation == Activation::sigmoid || activation == Activation::softmax);
   }
   bool accepts(const Shape& prediction, const Shape& target) const override {
     if (spec_.kind != LossKind::sparse_categorical_crossentropy)
@@ -124,9 +123,9 @@ struct SparseCrossentropyOptions {
 };
 struct MeanSquaredErrorOptions {};
 
-/// One of Keras's losses, `BinaryCrossentropy({.from_logits = true})`. Behind a sigmoid (softmax for the
-/// categorical ones) as the model's last activation the loss is computed from the logits, as Keras does, and
-/// so stays exact.
+/// One of Keras's losses, `BinaryCrossentropy({.from_logits = true})`. Behind a sigmoid or softmax as the
+/// model's last activation a crossentropy is computed from the logits, and so stays exact. As in Keras it
+/// is so whichever of the two it was: the categorical ones behind a sigmoid are those of a softmax.
 template <class T, LossKind kind, class Options>
 class NamedLoss : public BasicLoss<T> {
  public:

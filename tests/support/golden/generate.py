@@ -555,6 +555,7 @@ def training(group):
     nesterov = ("SGD", {"learning_rate": 0.05, "momentum": 0.9, "nesterov": True})
     sgd = ("SGD", {"learning_rate": 1e-4})
     binary, sparse = ("BinaryCrossentropy", {}), ("SparseCategoricalCrossentropy", {})
+    small = [("Flatten", {"name": "flatten"})]
     cases = {
         "binary_rmsprop": (model(sigmoid), rmsprop, binary, 1),
         "sparse_adam": (model(softmax), adam, sparse, 1),
@@ -565,9 +566,17 @@ def training(group):
         "binary_saturated": (model(sigmoid), sgd, binary, 60),
         "sparse_saturated": (model(softmax), sgd, sparse, 60),
     }
+    # Whichever of the two activations it was, and even where the loss expects logits.
+    for activation in ("sigmoid", "softmax"):
+        head = small + [("Dense", {"units": 4, "activation": activation, "name": "dense2"})]
+        for kind in ("Binary", "Categorical", "SparseCategorical"):
+            for from_logits in (False, True):
+                name = f"{kind.lower()}_of_{activation}" + ("_from_logits" if from_logits else "")
+                cases[name] = (head, sgd, (f"{kind}Crossentropy", {"from_logits": from_logits}), 20)
     for name, (description, optimizer, loss, head_scale) in cases.items():
         rng = random(name)
-        network = keras.Sequential([keras.Input([9, 11, 3])])
+        shape = [2, 1, 3] if description[0] in small else [9, 11, 3]
+        network = keras.Sequential([keras.Input(shape)])
         for class_name, config in description:
             config = {**config}
             if "kernel_regularizer" in config:
@@ -586,9 +595,11 @@ def training(group):
             loss=getattr(keras.losses, loss[0])(**loss[1]),
             jit_compile=False,
         )
-        x = normal(rng, 10, 6, 9, 11, 3)
+        x = normal(rng, 10, 6, *shape)
         classes = rng.integers(0, 2 if loss is binary else 4, size=[10, 6])
         y = classes[:, :, None].astype("float64") if loss is binary else classes.astype("int32")
+        if shape[0] == 2 and "Sparse" not in loss[0]:
+            y = np.eye(4)[classes]
         values = []
         for step in range(10):
             network.reset_metrics()  # train_on_batch returns a running mean
@@ -599,7 +610,7 @@ def training(group):
         group.add(
             {
                 "name": name,
-                "input_shape": [9, 11, 3],
+                "input_shape": shape,
                 "layers": [{"class_name": kind, "config": config} for kind, config in description],
                 "optimizer": {"class_name": optimizer[0], "config": optimizer[1]},
                 "loss": {"class_name": loss[0], "config": loss[1]},
