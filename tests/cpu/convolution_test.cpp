@@ -8,6 +8,7 @@
 #include <strata/core/error.hpp>
 #include <strata/cpu/device.hpp>
 #include <strata/cpu/dispatch.hpp>
+#include <strata/cpu/implicit_product.hpp>
 #include <strata/cpu/planner.hpp>
 #include <strata/tensor/backend.hpp>
 
@@ -210,4 +211,48 @@ TEST_CASE("A weight serves convolutions of different tiles, in either direction"
     used->erase(std::unique(used->begin(), used->end()), used->end());
     CHECK(used->size() > 1);
   }
+}
+
+TEST_CASE("A part of the columns of wide patches takes its own taps alone") {
+  // One row of 1000 taps on images of 5 pixels, two channels each: only near taps are inside.
+  const std::vector<float> zeros(2000);
+  for (const std::int64_t width : {5, 1000}) {  // all taps outside in part, or a run inside as a whole
+    std::vector<float> wide(static_cast<std::size_t>(2 * width), 1.f);
+    cpu::PatchMatrix patches{wide.data(), 1, 1, width, 2, 1, 1, 1, 1, {}, 1000};
+    for (std::int64_t tap = 0; tap < 1000; ++tap) patches.taps.push_back({0, tap});
+    cpu::PatchRows walk(patches, 0, zeros.data(), 129, 193);
+    const std::int64_t length = walk.next();
+    CHECK(walk.begin() <= 129);
+    CHECK(walk.begin() + length * static_cast<std::int64_t>(walk.pieces().size()) >= 193);
+    CHECK(walk.pieces().size() <= 33);
+    CHECK(walk.pieces()[0] == (width == 5 ? zeros.data() : wide.data()));
+  }
+}
+
+TEST_CASE("A kernel wider than the image has the gradient of its definition") {
+  const Conv2DGeometry g{.batch = 2,
+                         .in_h = 3,
+                         .in_w = 5,
+                         .in_c = 3,
+                         .kernel_h = 2,
+                         .kernel_w = 401,
+                         .out_c = 4,
+                         .stride_h = 1,
+                         .stride_w = 1,
+                         .dilation_h = 1,
+                         .dilation_w = 1,
+                         .pad_top = 0,
+                         .pad_left = 200,
+                         .out_h = 3,
+                         .out_w = 5,
+                         .groups = 1};
+  const auto x = random_values(g.batch * g.in_h * g.in_w * g.in_c, 1);
+  const auto dy = random_values(g.batch * g.out_h * g.out_w * g.out_c, 3);
+  std::vector<float> found(2 * 401 * 3 * 4);
+  std::vector<double> expected(found.size());
+  default_device()->make_backend<float>()->conv2d_backward_kernel(g, x.data(), dy.data(), {found.data()});
+  for_products(g, [&](std::size_t i, std::size_t k, std::size_t o) {
+    expected[k] += static_cast<double>(x[i]) * static_cast<double>(dy[o]);
+  });
+  CHECK(relative_error(found, expected) < 1e-6);
 }

@@ -63,6 +63,8 @@ void batch_normalization() {
 void add() {
   layer_test(BasicAdd<double>(), {{3, 2}, {3, 2}});
   layer_test(BasicAdd<double>(), {{4}, {4}, {4}});
+  layer_test(BasicAdd<double>(), {{3, 2, 4}, {3, 1, 1}, {4}});
+  layer_test(BasicAdd<double>(), {{1, 2, 1}, {3, 1, 2}});
 }
 
 void concatenate() {

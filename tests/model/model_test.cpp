@@ -151,7 +151,8 @@ TEST_CASE("Graphs that cannot be computed are refused when they are made") {
   CHECK_THROWS_WITH(Model({.inputs = {a, b}, .outputs = {Dense(1)(a)}}),
                     Contains("input 1 leads to no output"));
   CHECK_THROWS_WITH(Add({.name = "sum"})({a, b}),
-                    Contains("[add] layer 'sum': expected inputs of one shape, found [3] and [4]"));
+                    Contains("[add] layer 'sum': expected inputs of one shape, or extents of 1 where they "
+                             "differ, found [3] and [4]"));
   CHECK_THROWS_WITH(
       Conv2D({.filters = 1, .kernel_size = 3, .name = "c"})(a),
       Contains("[conv2d] layer 'c': expected images of shape [height,width,channels], found [3]"));

@@ -28,20 +28,26 @@ struct PatchMatrix {
   std::int64_t columns() const { return static_cast<std::int64_t>(taps.size()) * channels; }
 };
 
-/// Walks over the rows of a patch matrix.
+/// Walks over the rows of a patch matrix, or over some of their columns alone.
 class PatchRows {
  public:
   /// `zeros`: run * channels of them, read where a tap lies outside the image.
-  PatchRows(const PatchMatrix& patches, std::int64_t row, const float* zeros);
+  PatchRows(const PatchMatrix& patches, std::int64_t row, const float* zeros)
+      : PatchRows(patches, row, zeros, 0, patches.columns()) {}
+  PatchRows(const PatchMatrix& patches, std::int64_t row, const float* zeros, std::int64_t first_column,
+            std::int64_t last_column);
 
-  /// The current row as pieces of equal length, one behind the other. Moves on to the next row.
+  /// The columns of the current row as pieces of equal length, one behind the other, from column `begin()`
+  /// on: the first and the last piece may reach beyond. Moves on to the next row.
   std::int64_t next();
+  std::int64_t begin() const { return begin_; }
   const std::vector<const float*>& pieces() const { return pieces_; }
 
  private:
   const PatchMatrix& patches_;
   const float* zeros_;
   std::int64_t image_, y_, x_;
+  std::int64_t first_tap_, last_tap_, begin_ = 0;
   std::vector<const float*> pieces_;
 };
 

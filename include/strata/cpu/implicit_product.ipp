@@ -11,12 +11,15 @@ namespace strata { inline namespace STRATA_ABI { namespace cpu {
 inline constexpr std::int64_t max_panel = 32, max_block_rows = 16;  // of any instruction set
 inline constexpr std::int64_t wanted_tasks = 16;                    // enough to balance a few threads
 
-STRATA_INLINE PatchRows::PatchRows(const PatchMatrix& patches, std::int64_t row, const float* zeros)
+STRATA_INLINE PatchRows::PatchRows(const PatchMatrix& patches, std::int64_t row, const float* zeros,
+                                   std::int64_t first_column, std::int64_t last_column)
     : patches_(patches),
       zeros_(zeros),
       image_(row / (patches.grid_h * patches.grid_w)),
       y_(row / patches.grid_w % patches.grid_h),
-      x_(row % patches.grid_w) {}
+      x_(row % patches.grid_w),
+      first_tap_(first_column / patches.channels),
+      last_tap_(divide_up(last_column, patches.channels)) {}
 
 STRATA_INLINE std::int64_t PatchRows::next() {
   const PatchMatrix& p = patches_;
@@ -27,8 +30,11 @@ STRATA_INLINE std::int64_t PatchRows::next() {
   const std::int64_t left = x + p.taps[0].x;
   const bool whole = left >= 0 && left + p.run <= p.source_w;
   const std::int64_t step = whole ? p.run : 1;
-  for (std::size_t t = 0; t < p.taps.size(); t += static_cast<std::size_t>(step)) {
-    const std::int64_t sy = y + p.taps[t].y, sx = x + p.taps[t].x;
+  const std::int64_t first = whole ? first_tap_ / p.run * p.run : first_tap_;
+  begin_ = first * p.channels;
+  for (std::int64_t t = first; t < last_tap_; t += step) {
+    const auto& tap = p.taps[static_cast<std::size_t>(t)];
+    const std::int64_t sy = y + tap.y, sx = x + tap.x;
     const bool inside = sy >= 0 && sy < p.source_h && sx >= 0 && sx < p.source_w;
     pieces_.push_back(inside ? base + (sy * p.source_w + sx) * p.channels : zeros_);
   }
@@ -168,12 +174,14 @@ STRATA_INLINE void multiply_transposed(ThreadPool& pool, Workspace& workspace, c
     const std::int64_t row_end = std::min(rows, (split + 1) * slices_per_split * slice);
     for (std::int64_t r0 = split * slices_per_split * slice; r0 < row_end; r0 += slice) {
       const std::int64_t count = std::min(slice, row_end - r0);
-      PatchRows walk(patches, r0, zeros);
+      PatchRows walk(patches, r0, zeros, first, last);
       for (std::int64_t r = 0; r < count; ++r) {
         const std::int64_t length = walk.next();
         for (std::int64_t column = first; column < last;) {
-          const std::int64_t skip = column % length, run = std::min(length - skip, last - column);
-          const float* from = walk.pieces()[static_cast<std::size_t>(column / length)] + skip;
+          const std::int64_t skip = (column - walk.begin()) % length,
+                             run = std::min(length - skip, last - column);
+          const float* from =
+              walk.pieces()[static_cast<std::size_t>((column - walk.begin()) / length)] + skip;
           std::copy_n(from, run, left + r * strip + column - first);
           column += run;
         }

@@ -140,10 +140,10 @@ void elementwise_cases(Cases& cases) {
   for (const std::int64_t rows : {0, 1, 3, 257})
     for (const std::int64_t columns : {1, 3, 8, 17, 64})
       for (const auto& [more_in, more_out] :
-           {std::pair<std::int64_t, std::int64_t>{0, 0}, {0, 5}, {3, 0}, {7, 16}}) {
+           {std::pair<std::int64_t, std::int64_t>{0, 0}, {0, 5}, {3, 0}, {7, 16}, {-columns, 0}}) {
         const std::int64_t from = columns + more_in, to = columns + more_out;
         cases.add("copy_block", concat("[", rows, ",", columns, "], strides ", from, " to ", to),
-                  {cases.random(rows * from), cases.random_output(rows * to)},
+                  {cases.random(from ? rows * from : columns), cases.random_output(rows * to)},
                   [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
                     backend.copy_block(rows, columns, a[0], from, a[1], to);
                   });

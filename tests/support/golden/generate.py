@@ -267,6 +267,11 @@ def layers(group):
     keras.config.set_floatx("float64")
     layer_case(group, "add_2", "Add", {}, [3, 5, 4, 3], [3, 5, 4, 3])
     layer_case(group, "add_3", "Add", {}, [1, 7], [1, 7], [1, 7])
+    for shapes in ([[3, 5, 4, 3], [3, 1, 1, 3]], [[2, 1, 4, 1], [2, 3, 1, 2], [2, 2]], [[3, 4], [3, 5, 1], [3, 1]],
+                   [[2, 6, 5, 3], [2, 6, 5, 1]]):
+        layer_case(group, "add_" + "_".join(map(text, shapes)), "Add", {}, *shapes)
+    for axis, shapes in ((1, [[2, 3, 4, 2], [2, 1, 4, 2]]), (2, [[2, 3, 1, 2], [2, 3, 4, 2]]), (-2, [[2, 3, 2], [2, 5, 2]])):
+        layer_case(group, f"concatenate_axis{axis}", "Concatenate", {"axis": axis}, *shapes)
     layer_case(group, "concatenate_2", "Concatenate", {"axis": -1}, [3, 5, 4, 3], [3, 5, 4, 8])
     layer_case(group, "concatenate_3", "Concatenate", {"axis": -1}, [1, 7], [1, 1], [1, 4])
 
