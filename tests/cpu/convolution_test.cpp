@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include <strata/core/error.hpp>
@@ -234,18 +236,12 @@ TEST_CASE("A kernel wider than the image has the gradient of its definition") {
                          .in_h = 3,
                          .in_w = 5,
                          .in_c = 3,
-                         .kernel_h = 2,
-                         .kernel_w = 401,
-                         .out_c = 4,
-                         .stride_h = 1,
-                         .stride_w = 1,
-                         .dilation_h = 1,
-                         .dilation_w = 1,
-                         .pad_top = 0,
-                         .pad_left = 200,
                          .out_h = 3,
                          .out_w = 5,
-                         .groups = 1};
+                         .out_c = 4,
+                         .kernel_h = 2,
+                         .kernel_w = 401,
+                         .pad_left = 200};
   const auto x = random_values(g.batch * g.in_h * g.in_w * g.in_c, 1);
   const auto dy = random_values(g.batch * g.out_h * g.out_w * g.out_c, 3);
   std::vector<float> found(2 * 401 * 3 * 4);
@@ -255,4 +251,38 @@ TEST_CASE("A kernel wider than the image has the gradient of its definition") {
     expected[k] += static_cast<double>(x[i]) * static_cast<double>(dy[o]);
   });
   CHECK(relative_error(found, expected) < 1e-6);
+}
+
+TEST_CASE("A NaN or a huge number stays within its windows where the accuracy is exact") {
+  const Conv2DGeometry g = geometry_of({2, 24, 24, 16, 32, 3, 3, 1, 1, 1, 1});
+  auto x = random_values(g.batch * g.in_h * g.in_w * g.in_c, 1);
+  const auto kernel = random_values(3 * 3 * g.in_c * g.out_c, 2);
+  const DevicePtr device = cpu::device({.threads = 2, .accuracy = cpu::ConvolutionAccuracy::exact});
+  const auto backend = device->make_backend<float>();
+  // dy [2,24,24,16] of a convolution with 32 input channels has x's size, and the kernel that of both.
+  const Conv2DGeometry back = geometry_of({2, 24, 24, 32, 16, 3, 3, 1, 1, 1, 1});
+  const auto run = [&](bool backward) {
+    std::vector<float> y(static_cast<std::size_t>(g.batch * 24 * 24 * 32));
+    if (backward)
+      backend->conv2d_backward_input(back, x.data(), {kernel.data()}, {y.data()});
+    else
+      backend->conv2d(g, x.data(), {kernel.data()}, {}, y.data());
+    return y;
+  };
+  for (const auto& [value, backward] : {std::pair{NAN, false}, {NAN, true}, {3e38f, false}, {3e38f, true}}) {
+    const auto before = run(backward);
+    const float kept = std::exchange(x[static_cast<std::size_t>((7 * 24 + 9) * g.in_c + 3)], value);
+    const auto after = run(backward);
+    x[static_cast<std::size_t>((7 * 24 + 9) * g.in_c + 3)] = kept;
+    int near = 0, far = 0;
+    for (std::int64_t i = 0; i < std::ssize(after); ++i) {
+      const std::int64_t row = i / g.out_c / 24, column = i / g.out_c % 24;
+      const bool window =
+          std::abs(row - 7) <= 1 && std::abs(column - 9) <= 1;  // rows count through the batch
+      const auto at = static_cast<std::size_t>(i);
+      (window ? near : far) += std::memcmp(&after[at], &before[at], sizeof(float)) != 0;
+    }
+    CHECK(near == 9 * 32);
+    CHECK(far == 0);
+  }
 }

@@ -162,7 +162,8 @@ class Backend {
   virtual void affine(std::int64_t count, T scale, T offset, const T* x, T* y) = 0;
   /// y += alpha * x.
   virtual void axpy(std::int64_t count, T alpha, const T* x, T* y) = 0;
-  /// Copies a [rows,columns] block between matrices whose rows are `x_stride` and `y_stride` elements apart.
+  /// Copies a [rows,columns] block between matrices whose rows are `x_stride` and `y_stride` elements apart;
+  /// with an x_stride of 0 one row is repeated.
   virtual void copy_block(std::int64_t rows, std::int64_t columns, const T* x, std::int64_t x_stride, T* y,
                           std::int64_t y_stride) = 0;
   virtual void pad2d(const Pad2DGeometry& g, const T* x, T* y) = 0;
