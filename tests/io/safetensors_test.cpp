@@ -145,6 +145,9 @@ TEST_CASE("safetensors with a lying header", "[io][safetensors]") {
                         2),
             "twice"},
            {with_header(R"({"__metadata__":{"a":1}})", 0), "expected a string"},
+           {with_header(R"({"__metadata__":{"a":"1","a":"2"}})", 0), "twice"},
+           {with_header(R"({"__metadata__":{"a":"1"},"__metadata__":{"a":"1"}})", 0), "twice"},
+           {with_header(tensor("F32", ("[" + std::string(5000, ' ') + "1]").c_str(), "[0,4]"), 4), "bytes"},
        }) {
     CAPTURE(c.bytes);
     directory.write("bad.safetensors", c.bytes);

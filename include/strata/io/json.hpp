@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <strata/core/error.hpp>
+#include <strata/core/function_ref.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
 
@@ -68,6 +69,11 @@ class Json {
   /// Parses one value, strictly: UTF-8 only, no comments, no trailing text, no repeated keys, at most 128
   /// levels. Throws DataError as "[json] config.json:3:14: expected ...", columns counted in bytes.
   static Json parse(std::string_view text, std::string_view source = "text");
+
+  /// Visits the members of an object that would be too large as a Json: each value as its text, which is JSON
+  /// but for keys given twice. Throws what `parse` throws, and what `visit` throws.
+  static void for_members(std::string_view text, std::string_view source,
+                          FunctionRef<void(std::string key, std::string_view value)> visit);
 
   /// JSON text; with `indent` > 0 one member per line. Doubles are the shortest that read back equal. Throws
   /// DataError for NaN, infinities and strings that are not UTF-8.

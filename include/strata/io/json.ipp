@@ -22,6 +22,25 @@ class Json::Parser {
     return out;
   }
 
+  void members(FunctionRef<void(std::string, std::string_view)> visit) {
+    keep_ = false;
+    skip_space();
+    if (peek() != '{') fail("an object");
+    ++at_;
+    if (!take('}')) {
+      do {
+        std::string name = key();
+        skip_space();
+        const std::size_t begin = at_;
+        value(1);
+        visit(std::move(name), text_.substr(begin, at_ - begin));
+      } while (take(','));
+      if (!take('}')) fail("',' or '}'");
+    }
+    skip_space();
+    if (at_ < text_.size()) fail("the end of the text");
+  }
+
  private:
   static constexpr int max_depth = 128;
 
@@ -88,11 +107,9 @@ class Json::Parser {
     Object members;
     if (!take('}')) {
       do {
-        skip_space();
-        if (peek() != '"') fail("a key in quotes");
-        std::string key = string();
-        if (!take(':')) fail("':'");
-        members.emplace_back(std::move(key), value(depth + 1));
+        std::string name = key();
+        Json item = value(depth + 1);
+        if (keep_) members.emplace_back(std::move(name), std::move(item));
       } while (take(','));
       if (!take('}')) fail("',' or '}'");
     }
@@ -105,12 +122,22 @@ class Json::Parser {
     return Json(std::move(members));
   }
 
+  std::string key() {
+    skip_space();
+    if (peek() != '"') fail("a key in quotes");
+    std::string out = string();
+    if (!take(':')) fail("':'");
+    return out;
+  }
+
   Json array(int depth) {
     ++at_;
     Array items;
     if (!take(']')) {
-      do items.push_back(value(depth + 1));
-      while (take(','));
+      do {
+        Json item = value(depth + 1);
+        if (keep_) items.push_back(std::move(item));
+      } while (take(','));
       if (!take(']')) fail("',' or ']'");
     }
     return Json(std::move(items));
@@ -223,6 +250,7 @@ class Json::Parser {
 
   std::string_view text_, source_;
   std::size_t at_ = 0;
+  bool keep_ = true;  // what objects and arrays hold
 };
 
 class Json::Writer {
@@ -321,6 +349,11 @@ STRATA_COLD STRATA_INLINE Json Json::object(std::initializer_list<Member> member
 
 STRATA_COLD STRATA_INLINE Json Json::parse(std::string_view text, std::string_view source) {
   return Parser(text, source).document();
+}
+
+STRATA_COLD STRATA_INLINE void Json::for_members(std::string_view text, std::string_view source,
+                                                 FunctionRef<void(std::string, std::string_view)> visit) {
+  Parser(text, source).members(visit);
 }
 
 STRATA_COLD STRATA_INLINE std::string Json::dump(int indent) const {

@@ -14,6 +14,7 @@ namespace detail {
 inline constexpr std::string_view safetensors_dtypes[] = {"BOOL", "U8",   "I32", "I64",
                                                           "F16",  "BF16", "F32", "F64"};
 inline constexpr std::uint64_t max_safetensors_header = 100'000'000;  // the limit of the reference reader
+inline constexpr std::size_t max_safetensors_entry = 4096;            // eight axes take some 300 bytes
 
 STRATA_COLD STRATA_INLINE DType safetensors_dtype(std::string_view name) {
   const auto found = std::find(std::begin(safetensors_dtypes), std::end(safetensors_dtypes), name);
@@ -91,19 +92,23 @@ STRATA_COLD STRATA_INLINE SafetensorsFile::SafetensorsFile(const std::string& pa
   file_.read(sizeof header_size, header.data(), header.size());
   require<DataError>(header.starts_with('{'), where, "the header does not start with '{'");
 
-  const Json json = Json::parse(header, concat("header of ", path));
   const std::uint64_t data_begin = sizeof header_size + header_size, data_size = after - header_size;
-  for (const auto& [name, entry] : json.as_object()) {
+  // Entry by entry: a header may have 100 MB, and a Json takes many times the memory of its text.
+  const std::string source = concat("header of ", path);
+  const auto add_text = [&](std::string key, std::string_view text) {
+    const Json value = Json::parse(text, source);
+    require<DataError>(metadata_.emplace(key, value.as_string()).second, "'", key, "' is given twice");
+  };
+  Json::for_members(header, source, [&](std::string name, std::string_view entry) {
     try {
-      if (name == "__metadata__") {
-        for (const auto& [key, text] : entry.as_object()) metadata_[key] = text.as_string();
-      } else {
-        tensors_.push_back(detail::safetensors_info(name, entry, data_begin, data_size));
-      }
+      if (name == "__metadata__") return Json::for_members(entry, source, add_text);
+      require<DataError>(entry.size() <= detail::max_safetensors_entry,
+                         "expected dtype, shape and data_offsets, found ", entry.size(), " bytes");
+      tensors_.push_back(detail::safetensors_info(name, Json::parse(entry, source), data_begin, data_size));
     } catch (const DataError& error) {
       throw DataError(concat(where, "tensor '", name, "': ", error.what()));
     }
-  }
+  });
 
   std::stable_sort(tensors_.begin(), tensors_.end(), [](const auto& a, const auto& b) {
     return std::pair(a.offset, a.bytes) < std::pair(b.offset, b.bytes);
@@ -114,15 +119,16 @@ STRATA_COLD STRATA_INLINE SafetensorsFile::SafetensorsFile(const std::string& pa
                        tensor.offset - data_begin, ", expected ", expected - data_begin,
                        " (tensors overlap or leave a hole)");
     expected += tensor.bytes;
-    index_.emplace(tensor.name, index_.size());
+    require<DataError>(index_.emplace(tensor.name, index_.size()).second, where, "tensor '", tensor.name,
+                       "' is given twice");
   }
   require<DataError>(expected == file_.size(), where, "the tensors end ", file_.size() - expected,
                      " bytes before the file does");
   const auto found = metadata_.find(std::string(detail::checksums_key));
   if (found == metadata_.end()) return;
-  const Json checksums = Json::parse(found->second, path);
-  for (const auto& [name, crc] : checksums.as_object())
-    checksums_.emplace(name, static_cast<std::uint32_t>(crc.as_int()));
+  Json::for_members(found->second, path, [&](std::string name, std::string_view crc) {
+    checksums_.emplace(std::move(name), static_cast<std::uint32_t>(Json::parse(crc, path).as_int()));
+  });
   const auto texts = checksums_.find("__metadata__");
   require<DataError>(texts == checksums_.end() || texts->second == detail::checksum_of(metadata_), where,
                      "the metadata is damaged: it does not have its checksum");
