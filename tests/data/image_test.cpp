@@ -171,3 +171,40 @@ TEST_CASE("photographs decode whole", "[data][image][real]") {
   }
   CHECK(count > 0);
 }
+
+TEST_CASE("Transparent pixels of a GIF have Pillow's colours, or TensorFlow's black", "[data][image]") {
+  // A 2x2 frame of the colours 0, 1, 2, 3 at (1,1) of 4x3 pixels; number 1 is transparent, 2 the background.
+  const auto gif = [](std::string_view control) {
+    return std::string("GIF89a\4\0\3\0\xF1\2\0\x0A\x14\x1E\x28\x32\x3C\x46\x50\x5A\x64\x6E\x78", 25) +
+           std::string(control) + std::string("\x2C\1\0\1\0\2\0\2\0\0\2\4\4\x43\x71\5\0;", 18);
+  };
+  const auto red = [](const Tensor<std::uint8_t>& picture) {
+    std::vector<int> out;
+    for (std::int64_t i = 0; i < picture.size(); i += picture.shape().back())
+      out.push_back(picture.data()[i]);
+    return out;
+  };
+  const std::string clear = gif(std::string_view("\x21\xF9\4\1\0\0\1\0", 8)), opaque = gif("");
+  CHECK(red(decode(clear)) == std::vector<int>{40, 40, 40, 40, 40, 10, 40, 40, 40, 70, 100, 40});
+  CHECK(red(decode(opaque)) == std::vector<int>{10, 10, 10, 10, 10, 10, 40, 10, 10, 70, 100, 10});
+  CHECK(red(decode(clear, ColorMode::grayscale)) ==
+        std::vector<int>{48, 48, 48, 48, 48, 18, 48, 48, 48, 78, 108, 48});
+  const auto rgba = decode(clear, ColorMode::rgba);
+  for (std::int64_t i = 0; i < 12; ++i)
+    CHECK(static_cast<int>(rgba.data()[4 * i + 3]) == (i == 5 || i == 9 || i == 10 ? 255 : 0));
+  const auto tensorflow = decode_image({reinterpret_cast<const std::uint8_t*>(clear.data()), clear.size()},
+                                       "gif", ColorMode::rgb, ImageDecoder::tensorflow);
+  CHECK(red(tensorflow) == std::vector<int>{0, 0, 0, 0, 0, 10, 0, 0, 0, 70, 100, 0});
+}
+
+TEST_CASE("Grey pictures are cut down to whole numbers in TensorFlow", "[data][image]") {
+  // tf.io.decode_image(channels=1) of a PNG gives 124, 1, 149 and 7, Pillow 124, 2, 150 and 7.
+  const std::string bytes =
+      encode_png(Tensor<std::uint8_t>({1, 4, 3}, {200, 100, 50, 1, 2, 3, 0, 255, 0, 7, 7, 7}));
+  const auto grey = [&](ImageDecoder decoder) {
+    return decode_image({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, "png",
+                        ColorMode::grayscale, decoder);
+  };
+  CHECK(grey(ImageDecoder::tensorflow) == Tensor<std::uint8_t>({1, 4, 1}, {124, 1, 149, 7}));
+  CHECK(grey(ImageDecoder::pillow) == Tensor<std::uint8_t>({1, 4, 1}, {124, 2, 150, 7}));
+}

@@ -264,7 +264,8 @@ class DirectorySource : public BatchSource {
 
 template <class T>
 STRATA_COLD Tensor<T> load_picture(const std::string& file, const PictureOptions& picture) {
-  const Tensor<std::uint8_t> pixels = read_image(file, picture.color_mode);
+  const Tensor<std::uint8_t> pixels = read_image(
+      file, picture.color_mode, std::same_as<T, float> ? ImageDecoder::tensorflow : ImageDecoder::pillow);
   if constexpr (std::same_as<T, float>)
     return resize_tf(pixels, picture.height, picture.width, picture.interpolation, false,
                      picture.aspect_ratio);

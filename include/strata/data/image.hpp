@@ -16,17 +16,25 @@ constexpr std::int64_t channels_of(ColorMode mode) {
   return mode == ColorMode::rgb ? 3 : mode == ColorMode::rgba ? 4 : 1;
 }
 
+/// Whose pixels a decoded picture has where the two differ: Pillow's (load_img, ImageDataGenerator) or those
+/// of tf.io.decode_image (image_dataset_from_directory).
+enum class ImageDecoder { pillow, tensorflow };
+
 /// A JPEG, PNG, BMP or GIF (first frame) as [height,width,channels].
 ///
 /// The content decides the format, never the name. As in Keras the EXIF orientation is ignored. Alpha is
-/// dropped, not blended, for rgb and grayscale; grayscale is ITU-R 601 luma as Pillow rounds it; 16-bit
-/// channels keep their high byte. Throws DataError naming `name` for anything else, for damaged or truncated
-/// data, and for more than 89,478,485 pixels (Pillow's limit against decompression bombs).
+/// dropped, not blended, for rgb and grayscale; grayscale is ITU-R 601 luma as Pillow rounds it, or, as
+/// TensorFlow has it, cut down to whole numbers and a JPEG's own; transparent pixels of a GIF have their
+/// colour, in TensorFlow black; 16-bit channels keep their high byte. Throws DataError naming `name` for
+/// anything else, for damaged or truncated data, and for more than 89,478,485 pixels (Pillow's limit against
+/// decompression bombs).
 Tensor<std::uint8_t> decode_image(std::span<const std::uint8_t> bytes, std::string_view name = "image",
-                                  ColorMode mode = ColorMode::rgb);
+                                  ColorMode mode = ColorMode::rgb,
+                                  ImageDecoder decoder = ImageDecoder::pillow);
 
 /// decode_image of a file.
-Tensor<std::uint8_t> read_image(const std::string& path, ColorMode mode = ColorMode::rgb);
+Tensor<std::uint8_t> read_image(const std::string& path, ColorMode mode = ColorMode::rgb,
+                                ImageDecoder decoder = ImageDecoder::pillow);
 
 /// Throws DataError naming the file unless it can be read and begins like an image of a known format. Looks
 /// at its first bytes only.

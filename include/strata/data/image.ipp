@@ -1,7 +1,9 @@
 #pragma once
 
 #include <array>
+#include <cstring>
 #include <memory>
+#include <string>
 
 #include <strata/data/image.hpp>
 #include <strata/data/stb.ipp>
@@ -107,20 +109,44 @@ inline void check_bmp(const ImageReader& file, std::string_view name) {
   file.take(pixels, static_cast<std::uint64_t>((rows - 1) * row + last));
 }
 
-inline void check_gif(const ImageReader& file) {
+/// The first picture of a GIF; what is not given is 0.
+struct GifFrame {
+  std::int64_t left = 0, top = 0, width = 0, height = 0;
+  std::size_t flags = 0;      ///< place of the byte that says whether a colour is transparent
+  std::uint32_t colour = 0;   ///< which one; it, or number 0, also fills what the frame leaves free
+  std::size_t palette = 0;    ///< place of the colour table
+  std::uint32_t colours = 0;  ///< in it
+};
+
+/// Throws where the first picture is not complete.
+inline GifFrame check_gif(const ImageReader& file) {
+  GifFrame frame;
   const auto color_table = [](std::uint32_t flags) { return flags & 0x80 ? 6u << (flags & 7) : 0u; };
   const auto sub_blocks = [&](std::uint64_t at) {
     while (const std::uint32_t length = file.little(at, 1)) at += length + 1;
     return at + 1;
   };
   std::uint64_t at = 13 + color_table(file.little(10, 1));
+  frame.palette = 13;
+  frame.colours = color_table(file.little(10, 1)) / 3;
   for (;;) {
     const std::uint32_t kind = file.little(at, 1);
     if (kind == 0x2C) {  // the first picture: its data must be complete
+      const auto extent = [&](int i) {
+        return std::int64_t{file.little(at + 1 + 2 * static_cast<std::uint64_t>(i), 2)};
+      };
+      frame.left = extent(0), frame.top = extent(1), frame.width = extent(2), frame.height = extent(3);
+      if (const std::uint32_t own = color_table(file.little(at + 9, 1)))
+        frame.palette = static_cast<std::size_t>(at + 10), frame.colours = own / 3;
       sub_blocks(at + 11 + color_table(file.little(at + 9, 1)));
-      return;
+      return frame;
     }
-    if (kind != 0x21) return;  // stb's error says more
+    if (kind != 0x21) return frame;  // stb's error says more
+    if (file.little(at + 1, 1) == 0xF9 && file.little(at + 2, 1) >= 4) {
+      const bool transparent = file.little(at + 3, 1) & 1;
+      frame.flags = transparent ? static_cast<std::size_t>(at + 3) : 0;
+      frame.colour = transparent ? file.little(at + 6, 1) : 0;
+    }
     at = sub_blocks(at + 2);
   }
 }
@@ -161,26 +187,29 @@ inline void check_complete(std::string_view bytes, std::string_view name) {
     case ImageFormat::bmp:
       return check_bmp(file, name);
     case ImageFormat::gif:
-      return check_gif(file);
+      check_gif(file);
+      return;
     default:
       return;
   }
 }
 
 /// Pixels of `from` channels (1 grey, 2 grey and alpha, 3, 4) as pixels of `to` channels (1, 3, 4).
-inline void convert_channels(const std::uint8_t* in, int from, std::uint8_t* out, int to,
-                             std::int64_t pixels) {
+inline void convert_channels(const std::uint8_t* in, int from, std::uint8_t* out, int to, std::int64_t pixels,
+                             ImageDecoder decoder) {
+  // ITU-R 601 luma in fixed point: Pillow's, and libpng's, which drops the fraction.
+  const bool pillow = decoder == ImageDecoder::pillow;
+  const std::uint32_t red = pillow ? 19595 : 2 * 9797, green = pillow ? 38470 : 2 * 19234,
+                      blue = 65536 - red - green, half = pillow ? 0x8000 : 0;
   if (from == to) {
     std::copy_n(in, pixels * to, out);
     return;
   }
   for (std::int64_t i = 0; i < pixels; ++i, in += from, out += to) {
     if (to == 1) {
-      // Pillow's ITU-R 601 luma in 16-bit fixed point.
-      out[0] =
-          from < 3
-              ? in[0]
-              : static_cast<std::uint8_t>((in[0] * 19595u + in[1] * 38470u + in[2] * 7471u + 0x8000u) >> 16);
+      out[0] = from < 3
+                   ? in[0]
+                   : static_cast<std::uint8_t>((in[0] * red + in[1] * green + in[2] * blue + half) >> 16);
       continue;
     }
     for (int c = 0; c < 3; ++c) out[c] = in[from < 3 ? 0 : c];
@@ -203,19 +232,68 @@ inline void append_encoded(void* to, void* data, int size) {
 
 }  // namespace detail
 
+namespace detail {
+
+using StbPixels = std::unique_ptr<stb::stbi_uc, void (*)(void*)>;
+
+/// Decodes pixels whose count the header has given; `channels` says how many stb gives, `wanted` (0: the
+/// file's) how many it should.
+inline StbPixels stb_decode(std::string_view bytes, std::string_view name, std::int64_t pixels, int wanted,
+                            int& channels) {
+  int width = 0, height = 0;
+  StbPixels decoded(
+      stb::stbi_load_from_memory(reinterpret_cast<const stb::stbi_uc*>(bytes.data()),
+                                 static_cast<int>(bytes.size()), &width, &height, &channels, wanted),
+      ::free);
+  const char* reason = stb::stbi_failure_reason();
+  require<DataError>(decoded && std::int64_t{width} * height == pixels, "[image] '", name,
+                     "' is damaged or truncated (", reason ? reason : "no reason given", ")");
+  if (wanted) channels = wanted;
+  return decoded;
+}
+
+/// [height,width,4]. stb leaves transparent pixels out and fills with the background, which neither Pillow
+/// nor TensorFlow looks at.
+inline StbPixels decode_gif(std::string bytes, std::string_view name, std::int64_t height, std::int64_t width,
+                            ImageDecoder decoder) {
+  const GifFrame frame = check_gif(ImageReader(bytes, name));
+  int channels = 0;
+  bytes[11] = 0;  // no background
+  if (decoder == ImageDecoder::tensorflow) return stb_decode(bytes, name, height * width, 4, channels);
+  StbPixels cut(nullptr, ::free);
+  if (frame.flags) {
+    cut = stb_decode(bytes, name, height * width, 4, channels);
+    bytes[frame.flags] = static_cast<char>(bytes[frame.flags] & ~1);
+  }
+  StbPixels out = stb_decode(bytes, name, height * width, 4, channels);
+  std::uint8_t fill[4] = {0, 0, 0, 255};
+  if (frame.colour < frame.colours) std::memcpy(fill, bytes.data() + frame.palette + 3 * frame.colour, 3);
+  for (std::int64_t y = 0; y < height; ++y)
+    for (std::int64_t x = 0; x < width; ++x) {
+      std::uint8_t* pixel = out.get() + 4 * (y * width + x);
+      const bool inside =
+          y >= frame.top && y < frame.top + frame.height && x >= frame.left && x < frame.left + frame.width;
+      if (!inside) std::memcpy(pixel, fill, 4);
+      if (cut) pixel[3] = cut.get()[4 * (y * width + x) + 3];
+    }
+  return out;
+}
+
+}  // namespace detail
+
 STRATA_INLINE Tensor<std::uint8_t> decode_image(std::span<const std::uint8_t> bytes, std::string_view name,
-                                                ColorMode mode) {
+                                                ColorMode mode, ImageDecoder decoder) {
   namespace stb = detail::stb;
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   detail::require_image_format(text, name);
   require<DataError>(bytes.size() <= (std::size_t{1} << 30), "[image] '", name, "' is larger than 1 GiB");
   detail::check_complete(text, name);
 
-  const int length = static_cast<int>(bytes.size());
   int width = 0, height = 0, channels = 0;
   // The header alone first: the picture's size bounds what decoding may allocate.
   stb::allocation_limit = std::size_t{1} << 20;
-  const int known = stb::stbi_info_from_memory(bytes.data(), length, &width, &height, &channels);
+  const int known =
+      stb::stbi_info_from_memory(bytes.data(), static_cast<int>(bytes.size()), &width, &height, &channels);
   require<DataError>(known && width > 0 && height > 0, "[image] '", name,
                      "' is damaged or truncated: its header cannot be read");
   detail::require_pixel_count(width, height, name);
@@ -223,21 +301,25 @@ STRATA_INLINE Tensor<std::uint8_t> decode_image(std::span<const std::uint8_t> by
   stb::allocation_limit =
       (std::size_t{1} << 20) + 2 * bytes.size() +
       32 * (static_cast<std::size_t>(width) + 16) * (static_cast<std::size_t>(height) + 16);
-  const std::unique_ptr<stb::stbi_uc, void (*)(void*)> decoded(
-      stb::stbi_load_from_memory(bytes.data(), length, &width, &height, &channels, 0), ::free);
-  const char* reason = stb::stbi_failure_reason();
-  require<DataError>(decoded && std::int64_t{width} * height == pixels, "[image] '", name,
-                     "' is damaged or truncated (", reason ? reason : "no reason given", ")");
+  const detail::ImageFormat format = detail::image_format(text);
+  const bool luma = decoder == ImageDecoder::tensorflow && mode == ColorMode::grayscale;
+  if (format == detail::ImageFormat::gif) channels = 4;
+  const auto decoded =
+      format == detail::ImageFormat::gif
+          ? detail::decode_gif(std::string(text), name, height, width, decoder)
+          : detail::stb_decode(text, name, pixels, luma && format == detail::ImageFormat::jpeg ? 1 : 0,
+                               channels);
 
   const std::int64_t wanted = channels_of(mode);
   Tensor<std::uint8_t> out = Tensor<std::uint8_t>::uninitialized({height, width, wanted});
-  detail::convert_channels(decoded.get(), channels, out.data(), static_cast<int>(wanted), pixels);
+  detail::convert_channels(decoded.get(), channels, out.data(), static_cast<int>(wanted), pixels, decoder);
   return out;
 }
 
-STRATA_INLINE Tensor<std::uint8_t> read_image(const std::string& path, ColorMode mode) {
+STRATA_INLINE Tensor<std::uint8_t> read_image(const std::string& path, ColorMode mode, ImageDecoder decoder) {
   const std::string bytes = read_file(path);
-  return decode_image({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, path, mode);
+  return decode_image({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, path, mode,
+                      decoder);
 }
 
 STRATA_INLINE void check_image_file(const std::string& path) {

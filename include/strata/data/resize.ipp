@@ -300,19 +300,24 @@ inline ResizeAxis<float> tf_bicubic_axis(std::int64_t begin, std::int64_t in, st
   return axis;
 }
 
+/// Overlaps, not divided by the scale yet: TensorFlow does that at the end.
 inline ResizeAxis<float> tf_area_axis(std::int64_t begin, std::int64_t in, std::int64_t out) {
   const float scale = static_cast<float>(in) / static_cast<float>(out);
-  ResizeAxis<float> axis(out, static_cast<std::int64_t>(std::ceil(scale)) + 1);
+  ResizeAxis<float> axis(out, static_cast<std::int64_t>(std::ceil(scale)) + 2);
+  std::fill(axis.weight.begin(), axis.weight.end(), 0.f);
   for (std::int64_t i = 0; i < out; ++i) {
     const float from = static_cast<float>(i) * scale, to = static_cast<float>(i + 1) * scale;
     const std::int64_t low = std::min(static_cast<std::int64_t>(from), in - 1);
-    const std::int64_t high =
-        std::clamp(static_cast<std::int64_t>(std::ceil(to)), low + 1, std::min(in, low + axis.span));
-    for (std::int64_t k = low; k < high; ++k)
-      axis.weight[i * axis.span + k - low] =
-          (std::min(static_cast<float>(k + 1), to) - std::max(static_cast<float>(k), from)) / scale;
+    const std::int64_t high = std::clamp(static_cast<std::int64_t>(std::ceil(to)), low + 1, low + axis.span);
+    for (std::int64_t k = low; k < high; ++k) {
+      const auto left = static_cast<float>(k), right = static_cast<float>(k + 1);
+      const float overlap =
+          left < from ? (right > to ? scale : right - from) : (right > to ? to - left : 1.f);
+      // Behind the border, where rounding leads, the last pixel counts again.
+      axis.weight[i * axis.span + std::min(k, in - 1) - low] += overlap;
+    }
     axis.first[i] = begin + low;
-    axis.count[i] = high - low;
+    axis.count[i] = std::min(high, in) - low;
   }
   return axis;
 }
@@ -407,6 +412,22 @@ void tf_resize(TensorView<const T> in, const CropBox& box, std::int64_t height, 
   const ResizeAxis<float> rows = tf_axis(interpolation, antialias, box.top, box.height, height);
   const ResizeAxis<float> columns = tf_axis(interpolation, antialias, box.left, box.width, width);
   std::vector<float> sums(static_cast<std::size_t>(line));
+  if (interpolation == TfInterpolation::area) {  // columns first
+    const float share = 1 / (static_cast<float>(box.height) / static_cast<float>(height) *
+                             (static_cast<float>(box.width) / static_cast<float>(width)));
+    std::vector<float> part(static_cast<std::size_t>(width * channels));
+    for (std::int64_t y = 0; y < height; ++y) {
+      float* to = out + y * stride;
+      std::fill_n(to, part.size(), 0.f);
+      for (std::int64_t k = 0; k < rows.count[y]; ++k) {
+        std::copy_n(in.data() + (rows.first[y] + k) * line, line, sums.data());
+        resize_row(sums.data(), channels, columns, part.data());
+        for (std::size_t i = 0; i < part.size(); ++i) to[i] += part[i] * rows.weights(y)[k];
+      }
+      for (std::size_t i = 0; i < part.size(); ++i) to[i] *= share;
+    }
+    return;
+  }
   for (std::int64_t y = 0; y < height; ++y) {
     resize_lines(in.data() + rows.first[y] * line, line, rows.count[y], rows.weights(y), sums.data());
     resize_row(sums.data(), channels, columns, out + y * stride);

@@ -529,6 +529,8 @@ def resize_tensorflow(group):
         for interpolation in ("area", "lanczos3", "lanczos5", "gaussian", "mitchellcubic"):
             resize("smooth", pictures()["smooth"], size, interpolation)
             resize("smooth", pictures()["smooth"], size, interpolation, antialias=True)
+    for size in ([7, 9], [13, 6], [60, 46], [70, 3]):
+        resize("large", pictures()["large"], size, "area")
 
 
 # Ten training steps of a small convnet ----------------------------------------------------------------------------
