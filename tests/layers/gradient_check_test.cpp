@@ -138,6 +138,15 @@ const std::map<std::string, std::function<void()>> checks{
        random_transform(BasicRandomTranslation<double>({.width_factor = 0.2}),
                         BasicRandomTranslation<double>(0.0));
      }},
+    {"RandomContrast",
+     [] {
+       layer_test(BasicRandomContrast<double>({.factor = {0.4, 0.8}, .value_range = {-0.8, 0.9}}),
+                  {{4, 3, 2}});
+     }},
+    {"RandomBrightness",
+     [] {
+       layer_test(BasicRandomBrightness<double>({.factor = 0.3, .value_range = {-0.8, 0.9}}), {{4, 3, 2}});
+     }},
     {"Add", add},
     {"Concatenate", concatenate}};
 

@@ -54,6 +54,10 @@ class CpuBackend final : public HostBackend<float> {
                    const PixelWarp* warps, const std::uint8_t* x, float* y) override;
   void warp(const PixelGeometry& g, const PixelSampling& sampling, const PixelWarp* warps, const float* x,
             float* y) override;
+  void adjust_pixels(const PixelGeometry& g, const PixelAdjustment* adjustments, const float* x,
+                     float* y) override;
+  void adjust_pixels_backward(const PixelGeometry& g, const PixelAdjustment* adjustments, const float* x,
+                              const float* dy, float* dx) override;
   void dropout(std::int64_t count, double rate, const RandomStream& random, const float* x,
                float* y) override;
 
@@ -97,6 +101,10 @@ class CpuBackend final : public HostBackend<float> {
   template <class X>
   void warp_pictures(const PixelGeometry& g, const PixelScaling* scaling, const PixelSampling& sampling,
                      const PixelWarp* warps, const X* x, float* y);
+
+  /// By channel, what is added to contrast * x: (1 - contrast) * mean + brightness.
+  std::vector<float> adjustment_offsets(const PixelGeometry& g, double contrast, double brightness,
+                                        const float* x);
 
   /// Sum of part(begin, count) over parts of a fixed size, each computed by one thread.
   double sum_parts(std::int64_t count, FunctionRef<double(std::int64_t, std::int64_t)> part);

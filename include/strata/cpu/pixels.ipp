@@ -78,4 +78,54 @@ STRATA_INLINE void CpuBackend::warp(const PixelGeometry& g, const PixelSampling&
   warp_pictures(g, nullptr, sampling, warps, x, y);
 }
 
+STRATA_INLINE std::vector<float> CpuBackend::adjustment_offsets(const PixelGeometry& g, double contrast,
+                                                                double brightness, const float* x) {
+  std::vector<double> sums(static_cast<std::size_t>(g.channels));
+  const std::int64_t pixels = g.height * g.width;
+  if (contrast != 1) kernels_.column_sums(pixels, g.channels, x, sums.data());
+  std::vector<float> out;
+  for (const double sum : sums)
+    out.push_back(static_cast<float>((1 - contrast) * sum / static_cast<double>(pixels) + brightness));
+  return out;
+}
+
+STRATA_INLINE void CpuBackend::adjust_pixels(const PixelGeometry& g, const PixelAdjustment* adjustments,
+                                             const float* x, float* y) {
+  const std::int64_t size = g.height * g.width * g.channels;
+  pool_.for_range(size ? g.batch : 0, 1, [&](std::int64_t n, std::int64_t) {
+    const PixelAdjustment& a = adjustments[n];
+    const auto offsets = adjustment_offsets(g, a.contrast, a.brightness, x + n * size);
+    const float contrast = static_cast<float>(a.contrast);
+    const float least = static_cast<float>(a.least), greatest = static_cast<float>(a.greatest);
+    const float* const offset = offsets.data();
+    for (std::int64_t i = n * size; i < (n + 1) * size; i += g.channels)
+      for (std::int64_t c = 0; c < g.channels; ++c) {
+        const float v = contrast * x[i + c] + offset[c];
+        y[i + c] = v < least ? least : v > greatest ? greatest : v;
+      }
+  });
+}
+
+STRATA_INLINE void CpuBackend::adjust_pixels_backward(const PixelGeometry& g,
+                                                      const PixelAdjustment* adjustments, const float* x,
+                                                      const float* dy, float* dx) {
+  const std::int64_t size = g.height * g.width * g.channels;
+  pool_.for_range(size ? g.batch : 0, 1, [&](std::int64_t n, std::int64_t) {
+    const PixelAdjustment& a = adjustments[n];
+    const float contrast = static_cast<float>(a.contrast);
+    const float least = static_cast<float>(a.least), greatest = static_cast<float>(a.greatest);
+    const auto offsets = adjustment_offsets(g, a.contrast, a.brightness, x + n * size);
+    for (std::int64_t i = n * size; i < (n + 1) * size; i += g.channels)
+      for (std::int64_t c = 0; c < g.channels; ++c) {
+        const float v = contrast * x[i + c] + offsets[static_cast<std::size_t>(c)];
+        dx[i + c] = v < least || v > greatest ? 0 : dy[i + c];
+      }
+    // Contrast is its own transpose.
+    const auto means = adjustment_offsets(g, a.contrast, 0, dx + n * size);
+    for (std::int64_t i = n * size; i < (n + 1) * size; i += g.channels)
+      for (std::int64_t c = 0; c < g.channels; ++c)
+        dx[i + c] = contrast * dx[i + c] + means[static_cast<std::size_t>(c)];
+  });
+}
+
 }}}  // namespace strata::STRATA_ABI::cpu

@@ -110,6 +110,29 @@ class EigenBackend final : public HostBackend<T> {
             T* y) override {
     eigen::warp(pool_, g, sampling, warps, x, y);
   }
+  void adjust_pixels(const PixelGeometry& g, const PixelAdjustment* adjustments, const T* x, T* y) override {
+    const Index pixels = g.height * g.width, size = pixels * g.channels;
+    for (Index n = 0; size && n < g.batch; ++n) {
+      const PixelAdjustment& a = adjustments[n];
+      Out(y + n * size, pixels, g.channels) =
+          adjusted<T>(a.contrast, a.brightness, In(x + n * size, pixels, g.channels))
+              .max(T(a.least))
+              .min(T(a.greatest));
+    }
+  }
+  void adjust_pixels_backward(const PixelGeometry& g, const PixelAdjustment* adjustments, const T* x,
+                              const T* dy, T* dx) override {
+    const Index pixels = g.height * g.width, size = pixels * g.channels;
+    for (Index n = 0; size && n < g.batch; ++n) {
+      const PixelAdjustment& a = adjustments[n];
+      const Array<T> y = adjusted<T>(a.contrast, a.brightness, In(x + n * size, pixels, g.channels));
+      const Array<T> passed =
+          (y < T(a.least) || y > T(a.greatest)).select(T(0), In(dy + n * size, pixels, g.channels));
+      // Contrast is its own transpose.
+      Out(dx + n * size, pixels, g.channels) =
+          adjusted<T>(a.contrast, 0, In(passed.data(), pixels, g.channels));
+    }
+  }
   void dropout(Index count, double rate, const RandomStream& random, const T* x, T* y) override {
     const auto kept = [&](Index i) { return double(random.uniform(static_cast<std::uint64_t>(i))) >= rate; };
     Out(y, 1, count) = Row<bool>::NullaryExpr(count, kept).select(In(x, 1, count) / T(1 - rate), T(0));

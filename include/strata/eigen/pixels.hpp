@@ -99,4 +99,11 @@ void warp(ThreadPool& pool, const PixelGeometry& g, const PixelSampling& samplin
   });
 }
 
+/// contrast * (x - mean) + mean + brightness of a picture [height * width, channels].
+template <class T>
+Array<T> adjusted(double contrast, double brightness, ArrayMap<const T> x) {
+  const Row<T> mean = (x.template cast<double>().colwise().mean()).template cast<T>();
+  return (T(contrast) * x).rowwise() + (T(1 - contrast) * mean + T(brightness));
+}
+
 }}}  // namespace strata::STRATA_ABI::eigen

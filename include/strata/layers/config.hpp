@@ -117,13 +117,15 @@ class ConfigReader {
     require<DataError>(json.size() == 2, "expected a number or [height,width]");
     value = Size2D(json.at(std::size_t{0}).as_int(), json.at(std::size_t{1}).as_int());
   }
-  static void from_json(const Json& json, Range& value) {
+  template <class R>
+  requires std::is_base_of_v<Range, R>
+  static void from_json(const Json& json, R& value) {
     if (json.is_number()) {
-      value = Range(json.as<double>());
+      value = R(json.as<double>());
       return;
     }
     require<DataError>(json.size() == 2, "expected a number or [lower,upper]");
-    value = Range(json.at(std::size_t{0}).as<double>(), json.at(std::size_t{1}).as<double>());
+    value = R(json.at(std::size_t{0}).as<double>(), json.at(std::size_t{1}).as<double>());
   }
   template <class T>
   static void from_json(const Json& json, std::optional<T>& value) {

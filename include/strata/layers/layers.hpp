@@ -9,6 +9,7 @@
 #include <strata/layers/input.hpp>
 #include <strata/layers/merge.hpp>
 #include <strata/layers/pooling.hpp>
+#include <strata/layers/random_colors.hpp>
 #include <strata/layers/random_transforms.hpp>
 #include <strata/layers/rescaling.hpp>
 #include <strata/layers/zero_padding2d.hpp>
@@ -35,6 +36,8 @@
   X(RandomRotationImpl<T>)                \
   X(RandomZoomImpl<T>)                    \
   X(RandomTranslationImpl<T>)             \
+  X(RandomContrastImpl<T>)                \
+  X(RandomBrightnessImpl<T>)              \
   X(AddImpl<T>)                           \
   X(ConcatenateImpl<T>)
 

@@ -2,78 +2,42 @@
 
 #include <cmath>
 #include <numbers>
-#include <vector>
 
-#include <strata/layers/layer.hpp>
+#include <strata/layers/random_layer.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
 
-/// What random transforms have in common: in training each picture is warped by parameters of its own, a
-/// function of the model's seed, the layer's path, the step and the picture's place in the batch; else
-/// pictures pass through. Shapes: [batch,h,w,c], kept. `Derived` has `warp(draw, height, width)`, where
-/// draw(k, range) is parameter k of the picture, and `sampling()`.
-///
-/// There is no gradient through a warp, except a flip: `backward` throws ConfigError.
+/// Random warps: `parameters` are a PixelWarp, read by `sampling()`. There is no gradient through a warp,
+/// except a flip: `backward` throws ConfigError.
 template <class Derived, class T, class Options>
-class RandomTransform : public LayerBase<Derived, T, Options> {
+class RandomTransform : public RandomLayer<Derived, T, Options, PixelWarp> {
  public:
-  Shape output_shape(Shapes inputs) const override {
-    ops::detail::require_images(this->who(), this->single(inputs));
-    return inputs[0];
-  }
-  bool passes_through(bool training) const override { return !training || derived().is_identity(); }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
-    apply(x[0], y, context);
+    warp(x[0], y, context);
   }
   void backward(Inputs<T>, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
                 BasicContext<T>& context) const override {
     if (!dx[0]) return;
-    require<ConfigError>(Derived::differentiable || passes_through(context.training()), this->who(),
+    require<ConfigError>(Derived::differentiable || this->passes_through(context.training()), this->who(),
                          "has no gradient; expected no layer that trains, and no input whose gradient is "
                          "wanted, in front of it");
-    apply(dy, dx[0], context);
-  }
-  LayerCost cost(Shapes x, const BasicContext<T>& context) const override {
-    return {.scratch = passes_through(context.training()) ? 0 : x[0][0] * warp_elements};
+    warp(dy, dx[0], context);
   }
 
  protected:
-  using LayerBase<Derived, T, Options>::LayerBase;
+  using RandomLayer<Derived, T, Options, PixelWarp>::RandomLayer;
   static constexpr bool differentiable = false;
 
   PixelSampling sampling() const {
     const Options& o = this->options();
     return {o.fill_mode, static_cast<float>(o.fill_value), o.interpolation, EdgeRule::tensorflow};
   }
-  void require_within(const char* option, const Range& range, double least, double greatest) const {
-    require<ConfigError>(range.lower >= least && range.upper <= greatest, this->who(), "expected a ", option,
-                         " in [", least, ", ", greatest, "], found [", range.lower, ", ", range.upper, "]");
-  }
 
  private:
-  static_assert(sizeof(PixelWarp) % sizeof(T) == 0);
-  static constexpr std::int64_t warp_elements = sizeof(PixelWarp) / sizeof(T);
-
-  const Derived& derived() const { return static_cast<const Derived&>(*this); }
-
-  STRATA_COLD void apply(TensorView<const T> x, TensorView<T> y, BasicContext<T>& context) const {
-    Backend<T>& backend = context.backend();
-    if (passes_through(context.training())) return backend.affine(x.size(), 1, 0, x.data(), y.data());
-    if (x.size() == 0) return;
-    const PixelGeometry g{x.shape()[0], x.shape()[1], x.shape()[2], x.shape()[3]};
-    const RandomStream random = context.random();
-    std::vector<PixelWarp> warps;
-    for (std::int64_t n = 0; n < g.batch; ++n)
-      warps.push_back(derived().warp(
-          [&](int k, const Range& range) {
-            const double part = random.uniform_double(static_cast<std::uint64_t>(2 * n + k));
-            return range.lower + part * (range.upper - range.lower);
-          },
-          g.height, g.width));
-    const auto memory = context.scratch({g.batch * warp_elements});
-    backend.upload(memory.data(), warps.data(), warps.size() * sizeof(PixelWarp));
-    backend.warp(g, derived().sampling(), reinterpret_cast<const PixelWarp*>(memory.data()), x.data(),
-                 y.data());
+  void warp(TensorView<const T> x, TensorView<T> y, BasicContext<T>& context) const {
+    this->run(x, y, context, [&](const PixelGeometry& g, const PixelWarp* warps) {
+      context.backend().warp(g, this->derived().sampling(), warps, x.data(), y.data());
+    });
   }
 };
 
@@ -106,7 +70,7 @@ class RandomFlipImpl final : public RandomTransform<RandomFlipImpl<T>, T, Random
   bool is_identity() const { return false; }
   PixelSampling sampling() const { return {.interpolation = Interpolation::nearest}; }
   template <class Draw>
-  PixelWarp warp(Draw draw, std::int64_t, std::int64_t) const {
+  PixelWarp parameters(Draw draw, std::int64_t, std::int64_t) const {
     const bool flip = draw(0, Range(0, 1)) <= 0.5;
     return {.flip_horizontal = flip && this->options().mode != FlipMode::vertical,
             .flip_vertical = flip && this->options().mode != FlipMode::horizontal};
@@ -141,7 +105,7 @@ class RandomRotationImpl final : public RandomTransform<RandomRotationImpl<T>, T
 
   bool is_identity() const { return this->options().factor == Range(0); }
   template <class Draw>
-  PixelWarp warp(Draw draw, std::int64_t height, std::int64_t width) const {
+  PixelWarp parameters(Draw draw, std::int64_t height, std::int64_t width) const {
     const double angle = 2 * std::numbers::pi * draw(0, this->options().factor);
     const double cos = std::cos(angle), sin = std::sin(angle);
     const double row = 0.5 * static_cast<double>(height - 1), column = 0.5 * static_cast<double>(width - 1);
@@ -151,8 +115,8 @@ class RandomRotationImpl final : public RandomTransform<RandomRotationImpl<T>, T
 };
 
 struct RandomZoomOptions {
-  Range height_factor = 0;                           ///< by how much more, or less, of the picture is seen
-  std::optional<Range> width_factor = std::nullopt;  ///< none: that drawn for the height
+  Range height_factor = 0;          ///< by how much more, or less, of the picture is seen
+  OptionalRange width_factor = {};  ///< none: that drawn for the height
   FillMode fill_mode = FillMode::reflect;
   Interpolation interpolation = Interpolation::bilinear;
   double fill_value = 0;  ///< of FillMode::constant
@@ -184,7 +148,7 @@ class RandomZoomImpl final : public RandomTransform<RandomZoomImpl<T>, T, Random
 
   bool is_identity() const { return this->options().height_factor == Range(0) && width_factor() == Range(0); }
   template <class Draw>
-  PixelWarp warp(Draw draw, std::int64_t height, std::int64_t width) const {
+  PixelWarp parameters(Draw draw, std::int64_t height, std::int64_t width) const {
     const double down = 1 + draw(0, this->options().height_factor);
     const double across = this->options().width_factor ? 1 + draw(1, width_factor()) : down;
     return {.matrix = {down, 0, 0.5 * static_cast<double>(height - 1) * (1 - down),  //
@@ -228,7 +192,7 @@ class RandomTranslationImpl final
     return this->options().height_factor == Range(0) && this->options().width_factor == Range(0);
   }
   template <class Draw>
-  PixelWarp warp(Draw draw, std::int64_t height, std::int64_t width) const {
+  PixelWarp parameters(Draw draw, std::int64_t height, std::int64_t width) const {
     return {.matrix = {1, 0, -draw(0, this->options().height_factor) * static_cast<double>(height),  //
                        0, 1, -draw(1, this->options().width_factor) * static_cast<double>(width)}};
   }

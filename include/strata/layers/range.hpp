@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include <strata/core/config.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
@@ -12,6 +14,12 @@ struct Range {
   constexpr Range(double v) : Range(-v, v) {}
   constexpr Range(double a, double b) : lower(a < b ? a : b), upper(a < b ? b : a) {}
   friend constexpr bool operator==(const Range&, const Range&) = default;
+};
+
+/// One, or none.
+struct OptionalRange : std::optional<Range> {
+  using std::optional<Range>::optional;
+  constexpr OptionalRange(double a, double b) : std::optional<Range>(Range(a, b)) {}
 };
 
 }}  // namespace strata::STRATA_ABI

@@ -175,6 +175,12 @@ class Backend {
   /// The same for values that are no bytes, unscaled, with any number of channels.
   virtual void warp(const PixelGeometry& g, const PixelSampling& sampling, const PixelWarp* warps, const T* x,
                     T* y) = 0;
+  /// Each picture by its own adjustment (`adjustments` [batch], in device memory).
+  virtual void adjust_pixels(const PixelGeometry& g, const PixelAdjustment* adjustments, const T* x,
+                             T* y) = 0;
+  /// Where y is clipped, dy does not count; dx may be dy.
+  virtual void adjust_pixels_backward(const PixelGeometry& g, const PixelAdjustment* adjustments, const T* x,
+                                      const T* dy, T* dx) = 0;
   /// Inverted dropout: y[i] = random.uniform(i) >= rate ? x[i] / (1 - rate) : 0. Its backward pass is the
   /// same call. y may be x.
   virtual void dropout(std::int64_t count, double rate, const RandomStream& random, const T* x, T* y) = 0;

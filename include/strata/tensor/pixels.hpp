@@ -54,4 +54,11 @@ struct PixelWarp {
   float brightness = 1;
 };
 
+/// Contrast and brightness of one picture: contrast * (x - mean) + mean + brightness, clipped, with the mean
+/// of the picture's channel.
+struct PixelAdjustment {
+  double contrast = 1, brightness = 0;
+  double least = 0, greatest = 255;
+};
+
 }}  // namespace strata::STRATA_ABI

@@ -35,6 +35,32 @@ void add(Cases& cases, const std::string& description, const PixelGeometry& g, c
               {.warps = warps});
 }
 
+void add_adjustments(Cases& cases, std::int64_t height, std::int64_t width, std::int64_t channels) {
+  const std::vector<PixelAdjustment> adjustments{
+      {},
+      {.contrast = 1.3},
+      {.contrast = 0.4, .greatest = 120.5},
+      {.brightness = -40.5},
+      {.contrast = 1.6, .brightness = 20, .least = -1000, .greatest = 1000},
+      {.contrast = 0}};
+  Operand bytes{.bytes = true};  // of the structs
+  const auto* const begin = reinterpret_cast<const unsigned char*>(adjustments.data());
+  bytes.values.assign(begin, begin + adjustments.size() * sizeof(PixelAdjustment));
+  const PixelGeometry g{static_cast<std::int64_t>(adjustments.size()), height, width, channels};
+  const std::int64_t count = g.batch * height * width * channels;
+  const std::string picture = concat("[", g.batch, ",", height, ",", width, ",", channels, "]");
+  cases.add("adjust_pixels", picture, {bytes, cases.random(count, -10, 270), cases.output(count)},
+            [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+              backend.adjust_pixels(g, reinterpret_cast<const PixelAdjustment*>(a.bytes(0)), a[1], a[2]);
+            });
+  cases.add("adjust_pixels_backward", picture,
+            {bytes, cases.random(count, -10, 270), cases.random(count), cases.output(count)},
+            [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+              backend.adjust_pixels_backward(g, reinterpret_cast<const PixelAdjustment*>(a.bytes(0)), a[1],
+                                             a[2], a[3]);
+            });
+}
+
 }  // namespace
 
 void pixel_cases(Cases& cases) {
@@ -87,6 +113,15 @@ void pixel_cases(Cases& cases) {
         if (fill_mode != FillMode::reflect && fill_mode != FillMode::wrap)  // these have no place there
           add(cases, description + ", beyond all bounds", {1, 4, 5, 3}, scalings[0], sampling, beyond);
       }
+  for (const auto& [height, width, channels] :
+       {std::tuple{std::int64_t{12}, std::int64_t{9}, std::int64_t{3}},
+        {7, 16, 1},
+        {5, 6, 4},
+        {1, 1, 3},
+        {6, 5, 17},
+        {150, 20, 3},
+        {0, 4, 3}})
+    add_adjustments(cases, height, width, channels);
   add(cases, "of nothing", {0, 4, 5, 3}, scalings[0], {}, warps);
 }
 

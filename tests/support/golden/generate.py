@@ -105,9 +105,11 @@ def layer_case(group, name, class_name, config, *shapes, training=False, inputs=
     inputs = [round32(x) for x in inputs] if inputs else [normal(rng, *shape) for shape in shapes]
     variables = [tf.Variable(x) for x in inputs]
     argument = variables if len(variables) > 1 else variables[0]
-    # Random transforms would train unless told not to.
-    options = {"training": training} if training or class_name.startswith("Random") else {}
-    layer(argument)  # builds
+    options = {"training": True} if training else {}
+    call = layer
+    if class_name.startswith("Random"):  # these would train unless told not to, and add to variables in place
+        options, call = {"training": training}, lambda x, **options: layer(tf.identity(x), **options)
+    call(argument)  # builds
     for weight in layer.weights:
         scale = 1.0 / np.sqrt(np.prod(weight.shape[:-1])) if weight.name == "kernel" else 0.5
         value = normal(rng, *weight.shape, scale=scale)
@@ -118,7 +120,7 @@ def layer_case(group, name, class_name, config, *shapes, training=False, inputs=
     tensors |= {f"weights/{weight.name}": weight.numpy() for weight in layer.weights}
     before = {weight.name: weight.numpy() for weight in layer.non_trainable_weights}
     with tf.GradientTape() as tape:
-        y = layer(argument, **options)
+        y = call(argument, **options)
     dy = normal(rng, *y.shape)
     trainable = [weight.value for weight in layer.trainable_weights]
     gradients = tape.gradient(y, variables + trainable, output_gradients=tf.constant(dy, y.dtype))
@@ -265,6 +267,18 @@ def layers(group):
         nearest = {"interpolation": "nearest"}
         layer_case(group, f"random_{name}_nearest_pixel", class_name, config | nearest, [2, 7, 9, 3], **options)
     keras.config.set_floatx("float64")
+    colors = {
+        "contrast": ("RandomContrast", {"factor": [-0.3, 0.3], "value_range": [-1.5, 1.2]}),
+        "brightness": ("RandomBrightness", {"factor": [0.1, 0.1], "value_range": [-1.5, 1.2]}),
+        "darkness": ("RandomBrightness", {"factor": [-0.25, -0.25], "value_range": [-1.5, 1.2]}),
+    }
+    for name, (class_name, config) in colors.items():
+        for shape in ([2, 5, 4, 3], [1, 3, 3, 1]):
+            layer_case(group, f"random_{name}_{text(shape)}", class_name, config, shape, training=True)
+        layer_case(group, f"random_{name}_inference", class_name, config, [2, 5, 4, 3])
+        pixels = [random(name).integers(0, 256, size=[2, 4, 5, 3])]
+        config = {"factor": config["factor"]}
+        layer_case(group, f"random_{name}_pixels", class_name, config, training=True, inputs=pixels)
     layer_case(group, "add_2", "Add", {}, [3, 5, 4, 3], [3, 5, 4, 3])
     layer_case(group, "add_3", "Add", {}, [1, 7], [1, 7], [1, 7])
     for shapes in ([[3, 5, 4, 3], [3, 1, 1, 3]], [[2, 1, 4, 1], [2, 3, 1, 2], [2, 2]], [[3, 4], [3, 5, 1], [3, 1]],

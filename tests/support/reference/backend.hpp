@@ -284,6 +284,26 @@ class ReferenceBackend final : public Backend<T> {
     store(warped(g, sampling, warps, x), y);
   }
 
+  void adjust_pixels(const PixelGeometry& g, const PixelAdjustment* adjustments, const T* x, T* y) override {
+    const Access access(memory_, {adjustments, x, y});
+    std::vector<double> values = adjusted(g, adjustments, x, true);
+    const Int size = g.height * g.width * g.channels;
+    for (Int i = 0; i < Int(values.size()); ++i)
+      values[i] = std::clamp(values[i], adjustments[i / size].least, adjustments[i / size].greatest);
+    store(values, y);
+  }
+
+  void adjust_pixels_backward(const PixelGeometry& g, const PixelAdjustment* adjustments, const T* x,
+                              const T* dy, T* dx) override {
+    const Access access(memory_, {adjustments, x, dy, dx});
+    const std::vector<double> y = adjusted(g, adjustments, x, true);
+    std::vector<double> passed(dy, dy + y.size());
+    const Int size = g.height * g.width * g.channels;
+    for (Int i = 0; i < Int(y.size()); ++i)
+      if (y[i] < adjustments[i / size].least || y[i] > adjustments[i / size].greatest) passed[i] = 0;
+    store(adjusted(g, adjustments, passed.data(), false), dx);  // contrast is its own transpose
+  }
+
   void dropout(Int count, double rate, const RandomStream& random, const T* x, T* y) override {
     const Access access(memory_, {x, y});
     for (Int i = 0; i < count; ++i) {
@@ -543,6 +563,22 @@ class ReferenceBackend final : public Backend<T> {
           const double whole = std::floor(std::clamp(double(float(out[i])), 0.0, 255.0));
           out[i] = alpha ? whole : std::floor(std::clamp(double(warp.brightness * float(whole)), 0.0, 255.0));
         }
+    }
+    return out;
+  }
+
+  template <class X>
+  static std::vector<double> adjusted(const PixelGeometry& g, const PixelAdjustment* adjustments, const X* x,
+                                      bool brightness) {
+    const Int pixels = g.height * g.width;
+    std::vector<double> out;
+    for (Int n = 0; n < g.batch; ++n, x += pixels * g.channels) {
+      const auto sums = column_sums(pixels, g.channels, [&](Int i, Int) { return double(x[i]); });
+      for (Int i = 0; i < pixels * g.channels; ++i) {
+        const double mean = sums[i % g.channels] / double(pixels);
+        out.push_back(adjustments[n].contrast * (x[i] - mean) + mean +
+                      (brightness ? adjustments[n].brightness : 0));
+      }
     }
     return out;
   }
