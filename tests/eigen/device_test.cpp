@@ -162,7 +162,7 @@ TEST_CASE("Layer by layer, Eigen computes what the CPU does") {
   const Data<float> data;
   const DeviceComparison found = compare_devices(network<float>(), data.x, eigen::device(), cpu::device());
   INFO(found.text());
-  CHECK(found.layers.size() == 8);
+  CHECK(found.layers.size() == 7);  // batch normalization does the work of the activation behind it
   CHECK(found.worst().largest() < 1e-5);
   const DeviceComparison in_double =
       compare_devices(network<double>(), Data<double>().x, eigen::device(), strata_test::reference_device());
