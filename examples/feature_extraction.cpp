@@ -8,15 +8,11 @@
 #include <strata/io/progress.hpp>
 #include <strata/strata.hpp>
 
-#include "common/run_directory.hpp"
-#include "common/sample_pictures.hpp"
 #include "common/training.hpp"
 
 using namespace strata;
 
 namespace {
-
-constexpr const char* subsets[] = {"train", "validation", "test"};
 
 /// The base's result for every picture, batch by batch into NAME_features.npy and NAME_labels.npy.
 void extract_features(const Model& base, const Dataset& pictures, const std::string& subset,
@@ -43,37 +39,26 @@ void feature_extraction(int argc, char** argv) {
                         options.flags());
   if (!flags.parse(argc, argv)) return flags.print_help();
 
-  examples::RunDirectory run(options.run_dir);
+  examples::RunDirectory run(options.run_dir, options.overwrite);
   const DevicePtr device = options.make_device();
   std::printf("Strata " STRATA_VERSION ", feature extraction on %s\n", device->description().c_str());
 
-  const bool drawn = options.data.empty();
-  if (drawn) {
-    options.data = run.file("pictures");
-    sample_pictures::write(options.data);
-    std::printf("\nNo --data was given: the pictures are drawn, balloons and kites, into %s\n",
-                options.data.c_str());
-    if (!flags.given("--input-size")) options.input_size = 64;  // they are small, and so is the wait
-  }
-  std::vector<DirectoryDataset> pictures;
-  for (const char* subset : subsets) pictures.push_back(examples::pictures(options, subset));
-  const auto classes = pictures[0].class_names();
-  for (std::size_t i = 0; i < 3; ++i)
-    require<DataError>(pictures[i].class_names() == classes, "[feature_extraction] the class folders of '",
-                       options.data, "/", subsets[i], "' are not those of train/");
-  std::printf("\n%s and %s: %lld pictures to train, %lld to validate, %lld to test\n", classes[0].c_str(),
-              classes[1].c_str(), static_cast<long long>(pictures[0].samples()),
-              static_cast<long long>(pictures[1].samples()), static_cast<long long>(pictures[2].samples()));
+  const bool drawn = examples::draw_pictures(options, run);
+  if (drawn && !flags.given("--input-size")) options.input_size = 64;  // they are small, and so is the wait
+  const examples::Subsets pictures = examples::open_subsets(
+      options, [&](const std::string& subset) { return examples::pictures(options, subset); });
 
   const Model base = examples::make_base(options, device);
   // The values of random features are tiny.
   if (drawn && options.weights == "random" && !flags.given("--learning-rate")) options.learning_rate = 3e-3;
-  run.write_config(options.json());
+  run.write_config(flags.json());
   std::printf("\nThe base, weights: %s\n", options.weights.c_str());
   base.summary();
-  for (std::size_t i = 0; i < 3; ++i)
-    run.phase(concat("features_", subsets[i]), pictures[i].samples(),
-              [&] { extract_features(base, pictures[i], subsets[i], run); });
+  for (const auto& [subset, data] :
+       {std::pair{"train", &pictures.train}, std::pair{"validation", &pictures.validation},
+        std::pair{"test", &pictures.test}})
+    run.phase(concat("features_", subset), data->samples(),
+              [&, subset = subset, data = data] { extract_features(base, *data, subset, run); });
 
   const auto features = [&](const std::string& subset, bool shuffle) {
     return dataset_from_npy(run.file(subset + "_features.npy"), run.file(subset + "_labels.npy"),
@@ -89,30 +74,10 @@ void feature_extraction(int argc, char** argv) {
                       .metrics = {Accuracy()}});
   std::printf("\nThe classifier\n");
   classifier.summary();
-  std::printf("RMSprop with learning rate %g, batches of %lld, %lld epochs\n", options.learning_rate,
-              static_cast<long long>(options.batch_size), static_cast<long long>(options.epochs));
-
-  History history;
-  run.phase("training", pictures[0].samples() * options.epochs, [&] {
-    history = classifier.fit(features("train", true), {.epochs = static_cast<int>(options.epochs),
-                                                       .validation_data = features("validation", false),
-                                                       .callbacks = {TerminateOnNaN({.raise_error = true})},
-                                                       .verbose = examples::verbosity()});
-  });
-  Logs validation, test;
-  run.phase("evaluation", pictures[1].samples() + pictures[2].samples(), [&] {
-    validation = classifier.evaluate(features("validation", false));
-    test = classifier.evaluate(features("test", false));
-  });
-
-  save_model(classifier, run.file("model.safetensors"));
-  run.write_history(history);
-  run.write_curves(history);
-  run.write_metrics(history.at(history.size() - 1), validation, test, pictures[2].samples());
-  std::printf(
-      "\nIn %s: curves.svg, metrics.json, history.csv, config.json, the features (*.npy) and\nthe trained "
-      "classifier (model.safetensors)\n",
-      options.run_dir.c_str());
+  examples::train(classifier,
+                  {features("train", true), features("validation", false), features("test", false)}, options,
+                  run, examples::Keep::last);
+  std::printf("The features are there, too (*.npy)\n");
 }
 
 }  // namespace

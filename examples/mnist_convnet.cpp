@@ -8,7 +8,6 @@
 #include <strata/data/mnist.hpp>
 #include <strata/strata.hpp>
 
-#include "common/run_directory.hpp"
 #include "common/training.hpp"
 
 using namespace strata;
@@ -49,16 +48,13 @@ void mnist_convnet(int argc, char** argv) {
   options.epochs = 5;
   options.batch_size = 64;
   options.learning_rate = 1e-3;
-  std::vector<examples::Flag> shared = options.flags(), chosen;
+  auto shared = examples::without(options.flags(), {"--weights", "--base", "--preprocess", "--input-size"});
   for (examples::Flag& flag : shared) {
     if (flag.name == "--data") flag.help = "the four official files of MNIST, gzipped or not (needed)";
     if (flag.name == "--learning-rate") flag.help = "of RMSprop";
     if (flag.name == "--limit") flag.help = "only the first N training and test pictures; 0: all";
-    const auto is = [&](const char* name) { return flag.name == name; };
-    const char* others[] = {"--weights", "--base", "--preprocess", "--input-size"};
-    if (std::none_of(std::begin(others), std::end(others), is)) chosen.push_back(flag);
   }
-  examples::Flags flags("mnist_convnet", "Trains a small convolutional network on MNIST's digits.", chosen);
+  examples::Flags flags("mnist_convnet", "Trains a small convolutional network on MNIST's digits.", shared);
   if (!flags.parse(argc, argv)) return flags.print_help();
   if (options.data.empty())
     throw examples::UsageError(
@@ -76,16 +72,12 @@ void mnist_convnet(int argc, char** argv) {
   require<DataError>(held > 0, "[mnist_convnet] expected at least 10 training pictures, found ",
                      count(train));
 
-  examples::RunDirectory run(options.run_dir);
+  examples::RunDirectory run(options.run_dir, options.overwrite);
   const DevicePtr device = options.make_device();
   std::printf("Strata " STRATA_VERSION ", MNIST on %s\n", device->description().c_str());
   std::printf("%lld digits to train, %lld to validate, %lld to test\n", static_cast<long long>(trained),
               static_cast<long long>(held), static_cast<long long>(count(test)));
-  Json config = Json::object();
-  for (const char* name : {"data", "epochs", "batch_size", "learning_rate", "seed", "threads", "device",
-                           "limit", "run_dir", "version"})
-    config[name] = options.json().at(name);
-  run.write_config(config);
+  run.write_config(flags.json());
 
   Model model = network(options.seed);
   model.to(device);
@@ -94,29 +86,10 @@ void mnist_convnet(int argc, char** argv) {
                  .loss = SparseCategoricalCrossentropy(),
                  .metrics = {Accuracy()}});
 
-  const Dataset validation_data = digits(train, trained, trained + held, options);
-  History history;
-  run.phase("training", trained * options.epochs, [&] {
-    history = model.fit(digits(train, 0, trained, options, true),
-                        {.epochs = static_cast<int>(options.epochs),
-                         .validation_data = validation_data,
-                         .callbacks = {TerminateOnNaN({.raise_error = true})},
-                         .verbose = examples::verbosity()});
-  });
-  Logs validation, tested;
-  run.phase("evaluation", held + count(test), [&] {
-    validation = model.evaluate(validation_data);
-    tested = model.evaluate(digits(test, 0, count(test), options));
-  });
-
-  save_model(model, run.file("model.safetensors"));
-  run.write_history(history);
-  run.write_curves(history);
-  run.write_metrics(history.at(history.size() - 1), validation, tested, count(test));
-  std::printf(
-      "\nIn %s: curves.svg, metrics.json, history.csv, config.json and the trained "
-      "model\n(model.safetensors)\n",
-      options.run_dir.c_str());
+  examples::train(model,
+                  {digits(train, 0, trained, options, true), digits(train, trained, trained + held, options),
+                   digits(test, 0, count(test), options)},
+                  options, run, examples::Keep::last);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include <strata/core/error.hpp>
+#include <strata/io/json.hpp>
 
 namespace examples {
 
@@ -24,16 +26,24 @@ class UsageError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// One flag with a value. What the variable holds before parsing is the default that --help shows.
+/// One flag with a value; a switch (bool) alone means yes. What the variable holds before parsing is the
+/// default that --help shows.
 struct Flag {
   std::string name;        ///< "--epochs"
   std::string value = {};  ///< what --help calls its value, "N"
   std::string help = {};
-  std::variant<std::string*, std::int64_t*, std::uint64_t*, double*> variable = {};
+  std::variant<std::string*, std::int64_t*, std::uint64_t*, double*, bool*> variable = {};
   double least = std::numeric_limits<double>::lowest(), most = std::numeric_limits<double>::max();
   std::vector<std::string> choices = {};  ///< texts allowed; none: any
   bool given = false;
 };
+
+/// The flags without those of these names.
+inline std::vector<Flag> without(std::vector<Flag> flags, const std::vector<std::string_view>& names) {
+  for (const std::string_view name : names)
+    std::erase_if(flags, [&](const Flag& flag) { return flag.name == name; });
+  return flags;
+}
 
 class Flags {
  public:
@@ -48,21 +58,41 @@ class Flags {
       if (word == "--help" || word == "-h") return false;
       const std::size_t equals = word.find('=');
       Flag& flag = find(word.substr(0, equals));
-      if (equals == word.npos && i + 1 == argc) throw UsageError(flag.name + " needs a value");
-      set(flag, equals == word.npos ? argv[++i] : word.substr(equals + 1));
+      const bool alone = equals == word.npos, is_switch = std::holds_alternative<bool*>(flag.variable);
+      if (alone && !is_switch && i + 1 == argc) throw UsageError(flag.name + " needs a value");
+      set(flag, !alone ? word.substr(equals + 1) : is_switch ? "yes" : argv[++i]);
     }
     return true;
   }
 
   bool given(std::string_view name) { return find(name).given; }
 
+  /// The values by name, "batch_size"; whole numbers that a JSON number cannot hold as text.
+  strata::Json json() const {
+    strata::Json out = strata::Json::object();
+    for (const Flag& flag : flags_) {
+      std::string name = flag.name.substr(2);
+      std::replace(name.begin(), name.end(), '-', '_');
+      std::visit(
+          [&](const auto* variable) {
+            if constexpr (std::is_same_v<decltype(variable), const std::uint64_t*>)
+              out[name] = strata::concat(*variable);
+            else
+              out[name] = *variable;
+          },
+          flag.variable);
+    }
+    return out;
+  }
+
   void print_help() const {
     std::printf("%s\n\nusage: bash examples/run %s [FLAGS]\n\n", purpose_.c_str(), program_.c_str());
     for (const Flag& flag : flags_) {
       std::string value = flag.value;
       for (const std::string& choice : flag.choices) value += (value.empty() ? "" : "|") + choice;
-      const std::string standard = text(flag);
-      std::printf("  %-28s %s%s\n", (flag.name + " " + value).c_str(), flag.help.c_str(),
+      const bool is_switch = std::holds_alternative<bool*>(flag.variable);
+      const std::string standard = text(flag), head = flag.name + (is_switch ? "[=yes|no]" : " " + value);
+      std::printf("  %-28s %s%s\n", head.c_str(), flag.help.c_str(),
                   standard.empty() ? "" : (" (default " + standard + ")").c_str());
     }
     std::printf("  %-28s this text\n", "--help");
@@ -88,7 +118,13 @@ class Flags {
     }
     if (!allowed.empty())
       throw UsageError(strata::concat(flag.name, " takes ", allowed, ", found '", text, "'"));
+    if (text.empty()) throw UsageError(flag.name + " takes a value, found ''");
     variable = text;
+  }
+  static void assign(const Flag& flag, std::string_view text, bool& variable) {
+    variable = text == "yes";
+    if (!variable && text != "no")
+      throw UsageError(strata::concat(flag.name, " takes yes or no, found '", text, "'"));
   }
   template <class Number>
   static void assign(const Flag& flag, std::string_view text, Number& variable) {
@@ -108,6 +144,7 @@ class Flags {
     variable = number;
   }
   static std::string text(const Flag& flag) {
+    if (const auto* on = std::get_if<bool*>(&flag.variable)) return **on ? "yes" : "no";
     return std::visit([](const auto* variable) { return strata::concat(*variable); }, flag.variable);
   }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <fstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +17,8 @@
 #include <strata/io/json.hpp>
 #include <strata/io/svg.hpp>
 #include <strata/training/history.hpp>
+
+#include "flags.hpp"
 
 namespace examples {
 
@@ -37,11 +40,28 @@ inline std::int64_t peak_memory_bytes() {
 /// A folder with the results of one run; its files look the same for every training example.
 class RunDirectory {
  public:
-  explicit RunDirectory(std::string path) : path_(std::move(path)) { strata::make_directories(path_); }
+  /// Throws UsageError where a run lies there already, unless it may be overwritten: then it goes.
+  explicit RunDirectory(std::string path, bool overwrite = false) : path_(std::move(path)) {
+    strata::make_directories(path_);
+    const bool holds_run = std::ifstream(file("config.json")).is_open();
+    if (holds_run && !overwrite)
+      throw UsageError("'" + path_ +
+                       "' holds a run already; --run-dir names another folder, --overwrite replaces it");
+    for (const char* name : {"config.json", "history.csv", "metrics.json", "curves.svg", "model.safetensors",
+                             "best.safetensors"})
+      if (holds_run) std::remove(file(name).c_str());
+  }
 
   std::string file(const std::string& name) const { return path_ + "/" + name; }
+  /// The same for ModelCheckpoint, to which braces mean something.
+  std::string pattern(const std::string& name) const {
+    std::string out;
+    for (const char c : file(name)) out.append(c == '{' || c == '}' ? 2 : 1, c);
+    return out;
+  }
 
-  void write_config(const strata::Json& config) const {
+  void write_config(strata::Json config) const {
+    config["version"] = STRATA_VERSION;
     strata::write_file_atomically(file("config.json"), config.dump(2) + "\n");
   }
 

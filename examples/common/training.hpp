@@ -12,14 +12,19 @@
 #include <strata/cpu/device.hpp>
 #include <strata/data/directory.hpp>
 #include <strata/training/fit.hpp>
+#include <strata/training/logging.hpp>
+#include <strata/training/monitoring.hpp>
+#include <strata/training/saving.hpp>
 
 #if STRATA_EXAMPLES_EIGEN
 #include <strata/eigen/device.hpp>
 #endif
 
 #include "flags.hpp"
+#include "run_directory.hpp"
+#include "sample_pictures.hpp"
 
-/// What every training example has: its flags, the pretrained base and the pictures.
+/// What every training example has: its flags, the pretrained base, the pictures and the training itself.
 namespace examples {
 
 struct TrainingOptions {
@@ -27,6 +32,7 @@ struct TrainingOptions {
   std::int64_t input_size = 150, epochs = 30, batch_size = 20, threads = 0, limit = 0;
   double learning_rate = 2e-5;
   std::uint64_t seed = 0;
+  bool overwrite = false;
 
   std::vector<Flag> flags() {
     return {
@@ -58,24 +64,8 @@ struct TrainingOptions {
          .variable = &device,
          .choices = {"cpu", "eigen"}},
         {"--limit", "N", "only the first N pictures of each class; 0: all", &limit, 0},
-        {"--run-dir", "DIR", "where the results go", &run_dir}};
-  }
-
-  strata::Json json() const {
-    return strata::Json::object({{"data", data},
-                                 {"weights", weights},
-                                 {"base", base},
-                                 {"preprocess", preprocess},
-                                 {"input_size", input_size},
-                                 {"epochs", epochs},
-                                 {"batch_size", batch_size},
-                                 {"learning_rate", learning_rate},
-                                 {"seed", strata::concat(seed)},  // 64 bits: more than a JSON number holds
-                                 {"threads", threads},
-                                 {"device", device},
-                                 {"limit", limit},
-                                 {"run_dir", run_dir},
-                                 {"version", STRATA_VERSION}});
+        {"--run-dir", "DIR", "where the results go, a folder for each run", &run_dir},
+        {.name = "--overwrite", .help = "replaces a run that lies there", .variable = &overwrite}};
   }
 
   strata::PixelScaling scaling() const {
@@ -134,9 +124,93 @@ inline strata::DirectoryDataset pictures(const TrainingOptions& options, const s
                             .limit = options.limit});
 }
 
+struct Subsets {
+  strata::Dataset train, validation, test;
+};
+
+/// Draws pictures into the run's folder where --data names none; whether it did.
+inline bool draw_pictures(TrainingOptions& options, const RunDirectory& run) {
+  if (!options.data.empty()) return false;
+  options.data = run.file("pictures");
+  sample_pictures::write(options.data);
+  std::printf("\nNo --data was given: the pictures are drawn, balloons and kites, into %s\n",
+              options.data.c_str());
+  return true;
+}
+
+/// The three folders of --data as `open(subset)` reads them. Tells how many pictures there are; throws
+/// DataError where their classes are not the same.
+template <class Open>
+Subsets open_subsets(const TrainingOptions& options, Open open) {
+  const Subsets data{open("train"), open("validation"), open("test")};
+  const auto classes = data.train.class_names();
+  for (const auto& [subset, name] :
+       {std::pair{&data.validation, "validation"}, std::pair{&data.test, "test"}})
+    strata::require<strata::DataError>(subset->class_names() == classes, "[examples] the class folders of '",
+                                       options.data, "/", name, "' are not those of train/");
+  std::printf("\n%s and %s: %lld pictures to train, %lld to validate, %lld to test\n", classes[0].c_str(),
+              classes[1].c_str(), static_cast<long long>(data.train.samples()),
+              static_cast<long long>(data.validation.samples()), static_cast<long long>(data.test.samples()));
+  return data;
+}
+/// As the base wants them; the training pictures shuffled.
+inline Subsets open_subsets(const TrainingOptions& options) {
+  return open_subsets(
+      options, [&](const std::string& subset) { return pictures(options, subset, subset == "train"); });
+}
+
 /// A progress bar on a terminal, a line per epoch elsewhere.
 inline int verbosity() {
   return isatty(STDERR_FILENO) ? 1 : 2;
+}
+
+/// Which models a run keeps, and which of them is evaluated at its end.
+enum class Keep {
+  last,            ///< model.safetensors, at the end
+  best_and_last,   ///< best.safetensors (validation loss) and model.safetensors, after every epoch
+  best_evaluated,  ///< the same, and the best is evaluated
+};
+
+/// Trains a compiled model, evaluates it and leaves all of a run in its folder, numbers before weights:
+/// history.csv after every epoch, then the models that are kept; metrics.json and curves.svg.
+inline void train(strata::Model model, const Subsets& data, const TrainingOptions& options, RunDirectory& run,
+                  Keep keep = Keep::best_and_last) {
+  std::printf("RMSprop with learning rate %g, batches of %lld, %lld epochs\n", options.learning_rate,
+              static_cast<long long>(options.batch_size), static_cast<long long>(options.epochs));
+  strata::History history;
+  std::vector<strata::Callback> callbacks{
+      strata::TerminateOnNaN({.raise_error = true}),
+      strata::LambdaCallback({.on_epoch_end = [&](strata::FitState&, int epoch, strata::Logs& logs) {
+        history.add(epoch, logs);
+        run.write_history(history);
+        run.write_curves(history);
+      }})};
+  if (keep != Keep::last) {
+    callbacks.push_back(
+        strata::ModelCheckpoint({.filepath = run.pattern("best.safetensors"), .save_best_only = true}));
+    callbacks.push_back(strata::ModelCheckpoint({.filepath = run.pattern("model.safetensors")}));
+  }
+  run.phase("training", data.train.samples() * options.epochs, [&] {
+    model.fit(data.train, {.epochs = static_cast<int>(options.epochs),
+                           .validation_data = data.validation,
+                           .callbacks = callbacks,
+                           .verbose = verbosity()});
+  });
+  if (keep == Keep::best_evaluated)
+    strata::load_weights(model, strata::SafetensorsFile(run.file("best.safetensors")),
+                         {.prefix = "weights/"});
+  strata::Logs validation, test;
+  run.phase("evaluation", data.validation.samples() + data.test.samples(), [&] {
+    validation = model.evaluate(data.validation);
+    test = model.evaluate(data.test);
+  });
+  run.write_metrics(history.at(history.size() - 1), validation, test, data.test.samples());
+  if (keep == Keep::last) strata::save_model(model, run.file("model.safetensors"));
+  std::printf("\nIn %s: curves.svg, metrics.json, history.csv, config.json and the trained model\n%s\n",
+              options.run_dir.c_str(),
+              keep == Keep::last
+                  ? "(model.safetensors)"
+                  : "(best.safetensors, of the least validation loss, and model.safetensors, the last)");
 }
 
 }  // namespace examples

@@ -32,6 +32,20 @@ TEST_CASE("flags set what they name and nothing else") {
   CHECK(flags.given("--epochs"));
   CHECK_FALSE(flags.given("--batch-size"));
   CHECK_FALSE(parse(flags, {"--help"}));
+
+  // A switch takes no word of its own.
+  CHECK_FALSE(options.overwrite);
+  CHECK(parse(flags, {"--overwrite", "--epochs", "8"}));
+  CHECK((options.overwrite && options.epochs == 8));
+  CHECK(parse(flags, {"--overwrite=no"}));
+  CHECK_FALSE(options.overwrite);
+  CHECK_THROWS_WITH(parse(flags, {"--overwrite=1"}), Catch::Contains("yes or no, found '1'"));
+
+  const strata::Json json = flags.json();
+  CHECK(json.get<std::int64_t>("batch_size") == 20);
+  CHECK(json.get<std::string>("seed") == "18446744073709551615");
+  CHECK_FALSE(json.get<bool>("overwrite"));
+  CHECK(without(options.flags(), {"--base", "--seed"}).size() == options.flags().size() - 2);
 }
 
 TEST_CASE("a wrong command line is told apart") {
@@ -46,6 +60,8 @@ TEST_CASE("a wrong command line is told apart") {
   wrong({"picture.jpg"}, "unknown flag 'picture.jpg'");
   wrong({"--epochs"}, "--epochs needs a value");
   wrong({"--epochs", "0"}, "at least 1");
+  wrong({"--data", ""}, "--data takes a value, found ''");
+  wrong({"--run-dir="}, "--run-dir takes a value, found ''");
   wrong({"--epochs", "3x"}, "found '3x'");
   wrong({"--epochs", ""}, "found ''");
   wrong({"--epochs", "99999999999999999999"}, "a whole number");
@@ -106,6 +122,19 @@ TEST_CASE("a run directory holds what was measured") {
   CHECK(metrics.at("phases").at("training").get<double>("seconds") >= 0);
   CHECK(metrics.at("phases").at("training").get<double>("images_per_second") > 0);
   CHECK(metrics.get<std::int64_t>("peak_memory_bytes") > 1000000);
+}
+
+TEST_CASE("a run directory holds one run") {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "run";
+  RunDirectory(path).write_config(strata::Json::object());
+  directory.write("run/best.safetensors", "weights");
+  CHECK_THROWS_AS(RunDirectory(path), UsageError);
+  CHECK_THROWS_WITH(RunDirectory(path), Catch::Contains("--overwrite"));
+  const RunDirectory again(path, true);
+  CHECK_THROWS_AS(strata::read_file(again.file("best.safetensors")), strata::DataError);
+  CHECK_NOTHROW(RunDirectory(path));
+  CHECK(RunDirectory(directory / "{run}").pattern("x") == directory / "{{run}}/x");
 }
 
 TEST_CASE("drawn pictures are two classes that the examples can read") {
