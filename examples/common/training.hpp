@@ -16,16 +16,14 @@
 #include <strata/training/monitoring.hpp>
 #include <strata/training/saving.hpp>
 
-#if STRATA_EXAMPLES_EIGEN
-#include <strata/eigen/device.hpp>
-#endif
-
 #include "flags.hpp"
 #include "run_directory.hpp"
 #include "sample_pictures.hpp"
 
 /// What every training example has: its flags, the pretrained base, the pictures and the training itself.
 namespace examples {
+
+strata::DevicePtr eigen_device(int threads);  // where STRATA_EXAMPLES_EIGEN is set
 
 struct TrainingOptions {
   std::string data, weights, base = "vgg16", preprocess = "rescale", device = "cpu", run_dir;
@@ -77,7 +75,7 @@ struct TrainingOptions {
     const int count = static_cast<int>(threads);
     if (device == "cpu") return strata::cpu::device({.threads = count});
 #if STRATA_EXAMPLES_EIGEN
-    return strata::eigen::device({.threads = count});
+    return eigen_device(count);
 #else
     throw UsageError("--device eigen needs Eigen 3.4 when the examples are built (Debian: libeigen3-dev)");
 #endif

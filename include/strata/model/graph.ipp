@@ -238,9 +238,8 @@ STRATA_COLD void Graph<T>::evaluate(int number, std::span<const View> x, std::sp
   context.absorbed_ = absorbed(p);
   node.layer->forward(in, p.apart ? Output(s.linear[i]) : out, context);
   if (p.apart) {
-    const std::int64_t channels = out.shape().back();
-    context.backend().activation(node.layer->final_activation(), channels ? out.size() / channels : 0,
-                                 channels, s.linear[i].data(), out.data());
+    context.backend().activation(node.layer->final_activation(), out.shape().rows(), out.shape().back(),
+                                 s.linear[i].data(), out.data());
   }
   if (auto* observer = context.run().observer) observer->after_forward(context.name_, *node.layer, out);
   s.values[i] = out;
@@ -345,8 +344,7 @@ STRATA_COLD void Graph<T>::through_activation(int number, Output dy, State& s, B
   const View y = s.values[i];
   const View x =
       node.layer->is_activation() ? s.values[static_cast<std::size_t>(node.inputs[0])] : View(s.linear[i]);
-  const std::int64_t channels = y.shape().back();
-  backend.activation_backward(f, channels ? y.size() / channels : 0, channels, x.data(), y.data(), dy.data(),
+  backend.activation_backward(f, y.shape().rows(), y.shape().back(), x.data(), y.data(), dy.data(),
                               dy.data());
   s.pool->give(std::exchange(s.linear[i], {}));
 }
