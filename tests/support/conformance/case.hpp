@@ -23,8 +23,9 @@ struct Operand {
 template <class T>
 struct Arguments {
   const std::vector<void*>& pointers;
-  const strata::PixelWarp* warps;  ///< the case's, on the device; null where it has none
-  double* sums;                    ///< 16 doubles on the device, 0 before and compared like an output after
+  const strata::PixelWarp* warps;              ///< the case's, on the device; null where it has none
+  const strata::PixelAdjustment* adjustments;  ///< likewise
+  double* sums;  ///< 16 doubles on the device, 0 before and compared like an output after
 
   T* operator[](std::size_t i) const { return static_cast<T*>(pointers[i]); }
   const std::uint8_t* bytes(std::size_t i) const { return static_cast<const std::uint8_t*>(pointers[i]); }
@@ -36,6 +37,7 @@ struct Case {
   std::string description{};
   std::vector<Operand> operands{};
   std::vector<strata::PixelWarp> warps{};
+  std::vector<strata::PixelAdjustment> adjustments{};
   std::function<void(strata::Backend<float>&, const Arguments<float>&)> run_float{};
   std::function<void(strata::Backend<double>&, const Arguments<double>&)> run_double{};
 

@@ -45,6 +45,14 @@ std::vector<T> poisoned(const Operand& operand, std::int64_t shift) {
   return out;
 }
 
+/// The structs on the device, aligned as a tensor is.
+template <class Struct>
+Tensor<std::uint8_t> bytes_of(const std::vector<Struct>& structs, const DevicePtr& device) {
+  Tensor<std::uint8_t> out(Shape{static_cast<std::int64_t>(structs.size() * sizeof(Struct))});
+  if (!out.empty()) std::memcpy(out.data(), structs.data(), out.bytes());
+  return out.to(device);
+}
+
 /// Runs the case; `shift` moves the operands off their alignment by so many elements.
 template <class T>
 Outcome<T> run(const Case& c, const DevicePtr& device, std::int64_t shift = 0) {
@@ -66,10 +74,9 @@ Outcome<T> run(const Case& c, const DevicePtr& device, std::int64_t shift = 0) {
                                              : static_cast<void*>(memory[i].data() + margin + shift));
   Outcome<T> out;
   Tensor<double> sums({16}, device);
-  Tensor<std::uint8_t> warps(Shape{static_cast<std::int64_t>(c.warps.size() * sizeof(PixelWarp))});
-  if (!warps.empty()) std::memcpy(warps.data(), c.warps.data(), warps.bytes());
-  warps = warps.to(device);
-  const Arguments<T> arguments{pointers, reinterpret_cast<const PixelWarp*>(warps.data()), sums.data()};
+  const Tensor<std::uint8_t> warps = bytes_of(c.warps, device), adjustments = bytes_of(c.adjustments, device);
+  const Arguments<T> arguments{pointers, reinterpret_cast<const PixelWarp*>(warps.data()),
+                               reinterpret_cast<const PixelAdjustment*>(adjustments.data()), sums.data()};
   const auto backend = device->make_backend<T>();
   if constexpr (std::is_same_v<T, float>)
     c.run_float(*backend, arguments);

@@ -43,22 +43,20 @@ void add_adjustments(Cases& cases, std::int64_t height, std::int64_t width, std:
       {.brightness = -40.5},
       {.contrast = 1.6, .brightness = 20, .least = -1000, .greatest = 1000},
       {.contrast = 0}};
-  Operand bytes{.bytes = true};  // of the structs
-  const auto* const begin = reinterpret_cast<const unsigned char*>(adjustments.data());
-  bytes.values.assign(begin, begin + adjustments.size() * sizeof(PixelAdjustment));
   const PixelGeometry g{static_cast<std::int64_t>(adjustments.size()), height, width, channels};
   const std::int64_t count = g.batch * height * width * channels;
   const std::string picture = concat("[", g.batch, ",", height, ",", width, ",", channels, "]");
-  cases.add("adjust_pixels", picture, {bytes, cases.random(count, -10, 270), cases.output(count)},
+  cases.add("adjust_pixels", picture, {cases.random(count, -10, 270), cases.output(count)},
             [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
-              backend.adjust_pixels(g, reinterpret_cast<const PixelAdjustment*>(a.bytes(0)), a[1], a[2]);
-            });
+              backend.adjust_pixels(g, a.adjustments, a[0], a[1]);
+            },
+            {.adjustments = adjustments});
   cases.add("adjust_pixels_backward", picture,
-            {bytes, cases.random(count, -10, 270), cases.random(count), cases.output(count)},
+            {cases.random(count, -10, 270), cases.random(count), cases.output(count)},
             [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
-              backend.adjust_pixels_backward(g, reinterpret_cast<const PixelAdjustment*>(a.bytes(0)), a[1],
-                                             a[2], a[3]);
-            });
+              backend.adjust_pixels_backward(g, a.adjustments, a[0], a[1], a[2]);
+            },
+            {.adjustments = adjustments});
 }
 
 }  // namespace
