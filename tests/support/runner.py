@@ -208,28 +208,30 @@ def step_structure():
 
 
 def step_headers():
-    """Every header compiles alone, header-only and compiled, with every compiler at hand."""
-    strict = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
-    compilers = {"g++": ["g++", *strict], "g++, compiled": ["g++", *strict, "-DSTRATA_COMPILED"]}
-    # What clang sees differently is code, and all of it is in these.
-    whole = {"clang++": ["clang++", *strict], "clang++, AVX2": ["clang++", *strict, "-mavx2", "-mfma"],
+    """Every header compiles alone, its definitions with it; all of them header-only with every compiler at hand."""
+    strict = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror"]
+    compiled = {"g++": ["g++", *strict, "-DSTRATA_COMPILED"]}
+    whole = {"g++": ["g++", *strict, "-Wsign-conversion"], "clang++": ["clang++", *strict],
+             "clang++, AVX2": ["clang++", *strict, "-mavx2", "-mfma"],
              "clang++, AVX-512": ["clang++", *strict, "-march=skylake-avx512"]}
+    whole = {name: command for name, command in whole.items() if has(command[0])}
     sources, eigen_sources = [], []
     for header in sorted(glob.glob("**/*.hpp", root_dir="include", recursive=True)):
-        path = f"build/headers/{header}.cpp"
-        # Twice, so that a missing include guard shows.
-        write_changed(path, f"#include <{header}>\n#include <{header}>\n")
+        path, definitions = f"build/headers/{header}.cpp", header.replace(".hpp", ".ipp")
+        # Twice, so that a missing include guard shows. Definitions meet only declarations: what they use, they include.
+        write_changed(path, f"#include <{header}>\n#include <{header}>\n" +
+                      f"#include <{definitions}>\n" * os.path.exists(f"include/{definitions}"))
         (eigen_sources if header.startswith("strata/eigen") else sources).append((header, path))
-    compile_all("headers", sources, compilers)
-    if has("clang++"):
-        compile_all("headers as a whole", [source for source in sources if source[0] == "strata/strata.hpp"], whole)
+    compile_all("headers", sources, compiled)
+    write_changed("build/headers/whole.cpp", "#include <strata/strata.hpp>\n")
+    compile_all("headers as a whole", [("strata/strata.hpp", "build/headers/whole.cpp")], whole)
     # Only these get Eigen's folder: nothing else may need it.
     if os.path.isdir(EIGEN):
-        compile_all("headers with Eigen", eigen_sources,
-                    {"g++, compiled": [*compilers["g++, compiled"], "-isystem", EIGEN]})
-        compile_all("headers with Eigen", [source for source in eigen_sources if source[0] == "strata/eigen.hpp"],
-                    {name: [*command, "-isystem", EIGEN] for name, command in {**compilers, **whole}.items()
-                     if name in ("g++", "clang++") and has(command[0])})
+        eigen = ["-isystem", EIGEN]
+        compile_all("headers with Eigen", eigen_sources, {"g++": [*compiled["g++"], *eigen]})
+        compile_all("headers with Eigen as a whole",
+                    [source for source in eigen_sources if source[0] == "strata/eigen.hpp"],
+                    {name: [*command, *eigen] for name, command in whole.items() if "AVX" not in name})
     else:
         totals.skips.append(f"headers with Eigen: {EIGEN} is missing")
 

@@ -212,11 +212,13 @@ STRATA_INLINE void CpuBackend::conv2d_backward_input(const Conv2DGeometry& g, co
             packed_weight(kernel, packing_key(Packing::backward_input, phase_y * g.stride_w + phase_x), [&] {
               Buffer buffer(panels * k * panel);
               pool_.run(panels, [&](std::int64_t p, int) {
-                for (std::size_t t = 0; t < kernel_taps.size(); ++t)
-                  kernels_.pack_panels_transposed(
-                      g.out_c, std::min(panel, g.in_c - p * panel),
-                      kernel.data + (kernel_taps[t] * g.in_c + p * panel) * g.out_c, g.out_c,
-                      buffer.data() + (p * k + static_cast<std::int64_t>(t) * g.out_c) * panel, k * panel);
+                float* to = buffer.data() + p * k * panel;
+                for (const std::int64_t tap : kernel_taps) {
+                  kernels_.pack_panels_transposed(g.out_c, std::min(panel, g.in_c - p * panel),
+                                                  kernel.data + (tap * g.in_c + p * panel) * g.out_c, g.out_c,
+                                                  to, k * panel);
+                  to += g.out_c * panel;
+                }
               });
               return buffer;
             });

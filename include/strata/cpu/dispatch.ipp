@@ -18,8 +18,8 @@ STRATA_INLINE std::span<const KernelTable* const> available_kernels() {
   static const std::size_t unsupported = [] {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
-      return 0;
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 1 : 2;
+      return 0u;
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 1u : 2u;
   }();
   return std::span(tables).subspan(unsupported);
 #else

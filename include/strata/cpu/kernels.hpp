@@ -1,5 +1,7 @@
 #pragma once
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-conversion"  // g++ means array bounds of type int
 #include <strata/cpu/depthwise_kernels.hpp>
 #include <strata/cpu/elementwise_kernels.hpp>
 #include <strata/cpu/kernel_table.hpp>
@@ -10,6 +12,7 @@
 #include <strata/cpu/pooling_kernels.hpp>
 #include <strata/cpu/reduction_kernels.hpp>
 #include <strata/cpu/winograd_kernels.hpp>
+#pragma GCC diagnostic pop
 
 #define STRATA_STRING_OF(name) #name
 #define STRATA_STRING(name) STRATA_STRING_OF(name)

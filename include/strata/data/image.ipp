@@ -46,7 +46,7 @@ class ImageReader {
   std::uint32_t little(std::uint64_t offset, int count) const {
     const std::string_view from = take(offset, static_cast<std::uint64_t>(count));
     std::uint32_t value = 0;
-    for (int i = count; i-- > 0;) value = value << 8 | static_cast<unsigned char>(from[i]);
+    for (auto c = from.rbegin(); c != from.rend(); ++c) value = value << 8 | static_cast<unsigned char>(*c);
     return value;
   }
   std::uint32_t big(std::uint64_t offset) const {
@@ -99,8 +99,10 @@ inline void check_png(const ImageReader& file, std::string_view name) {
 inline void check_bmp(const ImageReader& file, std::string_view name) {
   const std::uint64_t pixels = file.little(10, 4), header = file.little(14, 4);
   const bool core = header == 12;
-  const std::int64_t width = core ? file.little(18, 2) : static_cast<std::int32_t>(file.little(18, 4));
-  const std::int64_t height = core ? file.little(20, 2) : static_cast<std::int32_t>(file.little(22, 4));
+  const std::int64_t width =
+      core ? std::int64_t{file.little(18, 2)} : static_cast<std::int32_t>(file.little(18, 4));
+  const std::int64_t height =
+      core ? std::int64_t{file.little(20, 2)} : static_cast<std::int32_t>(file.little(22, 4));
   const std::int64_t bits = file.little(core ? 24 : 28, 2);
   if (width <= 0 || height == 0 || bits > 32) return;  // stb's error says more
   const std::int64_t rows = height < 0 ? -height : height;

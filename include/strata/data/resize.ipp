@@ -11,21 +11,30 @@
 namespace strata { inline namespace STRATA_ABI {
 namespace detail {
 
-/// For each output position along one axis the input positions it reads, first[i] to first[i] + count[i], and
-/// their weights, weight[i * span] and on.
+/// For each output position along one axis the input positions that it reads, `first` to `first + count`, and
+/// their weights.
 template <class W>
-struct ResizeAxis {
-  std::int64_t span = 1;
-  std::vector<std::int64_t> first, count;
-  std::vector<W> weight;
+class ResizeAxis {
+ public:
+  struct Taps {
+    std::int64_t first = 0, count = 1;
+  };
 
   ResizeAxis(std::int64_t out, std::int64_t max_taps)
       : span(max_taps),
-        first(static_cast<std::size_t>(out)),
-        count(static_cast<std::size_t>(out), 1),
-        weight(static_cast<std::size_t>(out * max_taps), W{1}) {}
-  std::int64_t size() const { return static_cast<std::int64_t>(first.size()); }
-  const W* weights(std::int64_t i) const { return weight.data() + i * span; }
+        taps_(static_cast<std::size_t>(out)),
+        weights_(static_cast<std::size_t>(out * max_taps), W{1}) {}
+  std::int64_t size() const { return static_cast<std::int64_t>(taps_.size()); }
+  const Taps& operator[](std::int64_t i) const { return taps_.data()[i]; }
+  Taps& operator[](std::int64_t i) { return taps_.data()[i]; }
+  const W* weights(std::int64_t i) const { return weights_.data() + i * span; }
+  W* weights(std::int64_t i) { return weights_.data() + i * span; }
+
+  const std::int64_t span;  ///< weights per position
+
+ private:
+  std::vector<Taps> taps_;
+  std::vector<W> weights_;
 };
 
 /// A window [top, top + height) x [left, left + width) of a picture.
@@ -52,11 +61,11 @@ template <int C, class In, class W, class Out>
 void resize_row(const In* in, std::int64_t channels, const ResizeAxis<W>& axis, Out* out) {
   if constexpr (C > 0) {
     for (std::int64_t x = 0; x < axis.size(); ++x, out += C) {
-      const In* pixel = in + axis.first[x] * C;
+      const In* pixel = in + axis[x].first * C;
       const W* weight = axis.weights(x);
-      W sum[C];
+      W sum[std::size_t{C}];
       std::fill_n(sum, C, sum_start<W>);
-      for (std::int64_t k = axis.count[x]; k > 0; --k, pixel += C, ++weight)
+      for (std::int64_t k = axis[x].count; k > 0; --k, pixel += C, ++weight)
         for (int c = 0; c < C; ++c) sum[c] += static_cast<W>(pixel[c]) * *weight;
       for (int c = 0; c < C; ++c) finish_sum(sum[c], out[c]);
     }
@@ -64,8 +73,8 @@ void resize_row(const In* in, std::int64_t channels, const ResizeAxis<W>& axis, 
     for (std::int64_t x = 0; x < axis.size(); ++x, out += channels)
       for (std::int64_t c = 0; c < channels; ++c) {
         W sum = sum_start<W>;
-        for (std::int64_t k = 0; k < axis.count[x]; ++k)
-          sum += static_cast<W>(in[(axis.first[x] + k) * channels + c]) * axis.weights(x)[k];
+        for (std::int64_t k = 0; k < axis[x].count; ++k)
+          sum += static_cast<W>(in[(axis[x].first + k) * channels + c]) * axis.weights(x)[k];
         finish_sum(sum, out[c]);
       }
   }
@@ -161,7 +170,8 @@ inline PillowAxis pillow_axis(PillowFilter filter, std::int64_t in, std::int64_t
                filter_scale = std::max(scale, 1.0);
   const double support = pillow_support(filter) * filter_scale, inverse = 1.0 / filter_scale;
   PillowAxis axis(out, static_cast<std::int64_t>(std::ceil(support)) * 2 + 1);
-  std::vector<double> weights(static_cast<std::size_t>(axis.span));
+  std::vector<double> buffer(static_cast<std::size_t>(axis.span));
+  double* const weights = buffer.data();
   for (std::int64_t i = 0; i < out; ++i) {
     const double center = static_cast<double>(begin) + (static_cast<double>(i) + 0.5) * scale;
     const std::int64_t first = std::max<std::int64_t>(0, static_cast<std::int64_t>(center - support + 0.5));
@@ -171,11 +181,10 @@ inline PillowAxis pillow_axis(PillowFilter filter, std::int64_t in, std::int64_t
       sum += weights[k - first] = pillow_weight(filter, (static_cast<double>(k) - center + 0.5) * inverse);
     for (std::int64_t k = 0; k < last - first; ++k) {
       const double weight = sum != 0 ? weights[k] / sum : weights[k];
-      axis.weight[i * axis.span + k] =
-          static_cast<std::int32_t>((weight < 0 ? -0.5 : 0.5) + weight * (1 << pillow_bits));
+      axis.weights(i)[k] = static_cast<std::int32_t>((weight < 0 ? -0.5 : 0.5) + weight * (1 << pillow_bits));
     }
-    axis.first[i] = first;
-    axis.count[i] = last - first;
+    axis[i].first = first;
+    axis[i].count = last - first;
   }
   return axis;
 }
@@ -197,7 +206,7 @@ inline Tensor<std::uint8_t> pillow_vertical(TensorView<const std::uint8_t> in, c
   const std::int64_t line = in.shape()[1] * in.shape()[2];
   Tensor<std::uint8_t> out = Tensor<std::uint8_t>::uninitialized({rows.size(), in.shape()[1], in.shape()[2]});
   for (std::int64_t y = 0; y < rows.size(); ++y)
-    resize_lines(in.data() + (rows.first[y] - first) * line, line, rows.count[y], rows.weights(y),
+    resize_lines(in.data() + (rows[y].first - first) * line, line, rows[y].count, rows.weights(y),
                  out.data() + y * line);
   return out;
 }
@@ -215,7 +224,7 @@ inline Tensor<std::uint8_t> pillow_filter(TensorView<const std::uint8_t> in, con
   // it shrinks the picture by much more.
   if (height < in_height && in_height - height > 2 * (in_width - width))
     return pillow_horizontal(pillow_vertical(in, rows, 0), columns, 0, height);
-  const std::int64_t first = rows.first.front(), last = rows.first.back() + rows.count.back();
+  const std::int64_t first = rows[0].first, last = rows[height - 1].first + rows[height - 1].count;
   return pillow_vertical(pillow_horizontal(in, columns, first, last), rows, first);
 }
 
@@ -266,10 +275,10 @@ inline ResizeAxis<float> tf_bilinear_axis(std::int64_t begin, std::int64_t in, s
     const float at = (static_cast<float>(i) + 0.5f) * scale - 0.5f, below = std::floor(at);
     const std::int64_t low = std::max<std::int64_t>(static_cast<std::int64_t>(below), 0);
     const std::int64_t high = std::min(static_cast<std::int64_t>(std::ceil(at)), in - 1);
-    axis.first[i] = begin + low;
-    axis.count[i] = high > low ? 2 : 1;
-    axis.weight[i * 2 + 1] = at - below;
-    axis.weight[i * 2] = high > low ? 1 - (at - below) : 1;
+    axis[i].first = begin + low;
+    axis[i].count = high > low ? 2 : 1;
+    axis.weights(i)[1] = at - below;
+    axis.weights(i)[0] = high > low ? 1 - (at - below) : 1;
   }
   return axis;
 }
@@ -291,11 +300,10 @@ inline ResizeAxis<float> tf_bicubic_axis(std::int64_t begin, std::int64_t in, st
     const std::int64_t low = std::max<std::int64_t>(start, 0), high = std::min(start + 4, in);
     float sum = 0;
     for (std::int64_t k = low; k < high; ++k)
-      sum += axis.weight[i * 4 + k - low] =
-          tf_cubic_weight(std::abs(step + static_cast<float>(start + 1 - k)));
-    for (std::int64_t k = 0; k < high - low; ++k) axis.weight[i * 4 + k] /= sum;
-    axis.first[i] = begin + low;
-    axis.count[i] = high - low;
+      sum += axis.weights(i)[k - low] = tf_cubic_weight(std::abs(step + static_cast<float>(start + 1 - k)));
+    for (std::int64_t k = 0; k < high - low; ++k) axis.weights(i)[k] /= sum;
+    axis[i].first = begin + low;
+    axis[i].count = high - low;
   }
   return axis;
 }
@@ -304,7 +312,7 @@ inline ResizeAxis<float> tf_bicubic_axis(std::int64_t begin, std::int64_t in, st
 inline ResizeAxis<float> tf_area_axis(std::int64_t begin, std::int64_t in, std::int64_t out) {
   const float scale = static_cast<float>(in) / static_cast<float>(out);
   ResizeAxis<float> axis(out, static_cast<std::int64_t>(std::ceil(scale)) + 2);
-  std::fill(axis.weight.begin(), axis.weight.end(), 0.f);
+  std::fill_n(axis.weights(0), out * axis.span, 0.f);
   for (std::int64_t i = 0; i < out; ++i) {
     const float from = static_cast<float>(i) * scale, to = static_cast<float>(i + 1) * scale;
     const std::int64_t low = std::min(static_cast<std::int64_t>(from), in - 1);
@@ -314,10 +322,10 @@ inline ResizeAxis<float> tf_area_axis(std::int64_t begin, std::int64_t in, std::
       const float overlap =
           left < from ? (right > to ? scale : right - from) : (right > to ? to - left : 1.f);
       // Behind the border, where rounding leads, the last pixel counts again.
-      axis.weight[i * axis.span + std::min(k, in - 1) - low] += overlap;
+      axis.weights(i)[std::min(k, in - 1) - low] += overlap;
     }
-    axis.first[i] = begin + low;
-    axis.count[i] = std::min(high, in) - low;
+    axis[i].first = begin + low;
+    axis[i].count = std::min(high, in) - low;
   }
   return axis;
 }
@@ -368,14 +376,14 @@ inline ResizeAxis<float> tf_kernel_axis(const TfKernel& kernel, bool antialias, 
     const std::int64_t high = std::min(
         std::clamp<std::int64_t>(static_cast<std::int64_t>(std::floor(at + reach - 0.5f)), 0, in - 1) + 1,
         low + axis.span);
-    float* weight = axis.weight.data() + i * axis.span;
+    float* weight = axis.weights(i);
     float sum = 0;
     for (std::int64_t k = low; k < high; ++k)
       sum += weight[k - low] = kernel.weight(std::abs((static_cast<float>(k) + 0.5f - at) / kernel_scale));
     if (std::abs(sum) >= 1000 * std::numeric_limits<float>::min())
       for (std::int64_t k = 0; k < high - low; ++k) weight[k] *= 1 / sum;
-    axis.first[i] = begin + low;
-    axis.count[i] = high - low;
+    axis[i].first = begin + low;
+    axis[i].count = high - low;
   }
   return axis;
 }
@@ -391,8 +399,10 @@ inline ResizeAxis<float> tf_axis(TfInterpolation interpolation, bool antialias, 
 inline std::vector<std::int64_t> tf_nearest(std::int64_t begin, std::int64_t in, std::int64_t out) {
   const float scale = static_cast<float>(in) / static_cast<float>(out);
   std::vector<std::int64_t> index(static_cast<std::size_t>(out));
-  for (std::int64_t i = 0; i < out; ++i)
-    index[i] = begin + std::min(static_cast<std::int64_t>((static_cast<float>(i) + 0.5f) * scale), in - 1);
+  for (float at = 0.5f; std::int64_t & i : index) {
+    i = begin + std::min(static_cast<std::int64_t>(at * scale), in - 1);
+    at += 1;
+  }
   return index;
 }
 
@@ -402,10 +412,11 @@ void tf_resize(TensorView<const T> in, const CropBox& box, std::int64_t height, 
                float* out, std::int64_t stride, TfInterpolation interpolation, bool antialias) {
   const std::int64_t in_width = in.shape()[1], channels = in.shape()[2], line = in_width * channels;
   if (interpolation == TfInterpolation::nearest) {
-    const std::vector<std::int64_t> rows = tf_nearest(box.top, box.height, height);
     const std::vector<std::int64_t> columns = tf_nearest(box.left, box.width, width);
-    for (std::int64_t y = 0; y < height; ++y)
-      pick_row(in.data() + rows[y] * line, channels, columns, out + y * stride);
+    for (const std::int64_t y : tf_nearest(box.top, box.height, height)) {
+      pick_row(in.data() + y * line, channels, columns, out);
+      out += stride;
+    }
     return;
   }
   // Rows first, as TensorFlow: the loop over a whole line vectorises.
@@ -419,8 +430,8 @@ void tf_resize(TensorView<const T> in, const CropBox& box, std::int64_t height, 
     for (std::int64_t y = 0; y < height; ++y) {
       float* to = out + y * stride;
       std::fill_n(to, part.size(), 0.f);
-      for (std::int64_t k = 0; k < rows.count[y]; ++k) {
-        std::copy_n(in.data() + (rows.first[y] + k) * line, line, sums.data());
+      for (std::int64_t k = 0; k < rows[y].count; ++k) {
+        std::copy_n(in.data() + (rows[y].first + k) * line, line, sums.data());
         resize_row(sums.data(), channels, columns, part.data());
         for (std::size_t i = 0; i < part.size(); ++i) to[i] += part[i] * rows.weights(y)[k];
       }
@@ -429,7 +440,7 @@ void tf_resize(TensorView<const T> in, const CropBox& box, std::int64_t height, 
     return;
   }
   for (std::int64_t y = 0; y < height; ++y) {
-    resize_lines(in.data() + rows.first[y] * line, line, rows.count[y], rows.weights(y), sums.data());
+    resize_lines(in.data() + rows[y].first * line, line, rows[y].count, rows.weights(y), sums.data());
     resize_row(sums.data(), channels, columns, out + y * stride);
   }
 }

@@ -14,8 +14,8 @@ namespace strata { inline namespace STRATA_ABI {
 struct CsvField {
   std::string text;
 
-  CsvField(std::string text) : text(std::move(text)) {}
-  CsvField(const char* text) : text(text) {}
+  CsvField(std::string field) : text(std::move(field)) {}
+  CsvField(const char* field) : text(field) {}
   template <std::integral T>
   CsvField(T value) : text(std::to_string(value)) {}
   CsvField(double value);

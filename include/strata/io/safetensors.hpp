@@ -82,12 +82,12 @@ struct SafetensorsEntry {
   const void* data;
 
   template <class T>
-  SafetensorsEntry(std::string name, TensorView<T> tensor)
-      : name(std::move(name)), dtype(dtype_of<T>()), shape(tensor.shape()), data(tensor.data()) {}
+  SafetensorsEntry(std::string called, TensorView<T> tensor)
+      : name(std::move(called)), dtype(dtype_of<T>()), shape(tensor.shape()), data(tensor.data()) {}
   /// Throws DeviceError for a tensor on a device.
   template <class T>
-  SafetensorsEntry(std::string name, const Tensor<T>& tensor)
-      : name(std::move(name)), dtype(dtype_of<T>()), shape(tensor.shape()), data(tensor.values().data()) {}
+  SafetensorsEntry(std::string called, const Tensor<T>& tensor)
+      : name(std::move(called)), dtype(dtype_of<T>()), shape(tensor.shape()), data(tensor.values().data()) {}
 };
 
 /// Adds "crc32c" to the metadata: a JSON object of the CRC-32C of each tensor's bytes by name and, as

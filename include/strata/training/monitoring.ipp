@@ -35,9 +35,9 @@ STRATA_COLD STRATA_INLINE std::string formatted(double value, std::string_view s
   const char *at = spec.data(), *const end = at + spec.size();
   const bool zeros = at != end && *at == '0';
   int width = 0, precision = -1;
-  const auto number = [&](int& value) {
-    const auto [stop, error] = std::from_chars(at, end, value);
-    if (error == std::errc::result_out_of_range) value = INT_MAX;
+  const auto number = [&](int& out) {
+    const auto [stop, error] = std::from_chars(at, end, out);
+    if (error == std::errc::result_out_of_range) out = INT_MAX;
     at = stop;
   };
   number(width);
