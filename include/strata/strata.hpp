@@ -2,6 +2,10 @@
 
 // Everything that runs on the CPU.
 
+#if __cplusplus <= 201703L
+#error "Strata is written in C++20: compile with -std=c++20 or later"
+#else  // the one error says enough
+
 #include <strata/applications/imagenet.hpp>
 #include <strata/applications/tiny_darknet.hpp>
 #include <strata/applications/verify.hpp>
@@ -20,3 +24,5 @@
 #include <strata/training/logging.hpp>
 #include <strata/training/monitoring.hpp>
 #include <strata/training/saving.hpp>
+
+#endif

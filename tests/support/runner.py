@@ -225,6 +225,10 @@ def step_headers():
     compile_all("headers", sources, compiled)
     write_changed("build/headers/whole.cpp", "#include <strata/strata.hpp>\n")
     compile_all("headers as a whole", [("strata/strata.hpp", "build/headers/whole.cpp")], whole)
+    for compiler in filter(has, ("g++", "clang++")):
+        output = run([compiler, "-std=c++17", "-fsyntax-only", "-Iinclude", "build/headers/whole.cpp"])[1]
+        totals.check(f"headers before C++20 ({compiler})",
+                     None if "-std=c++20" in output and output.count("error:") == 1 else output)
     # Only these get Eigen's folder: nothing else may need it.
     if os.path.isdir(EIGEN):
         eigen = ["-isystem", EIGEN]
