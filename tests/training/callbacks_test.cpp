@@ -234,9 +234,9 @@ TEST_CASE("A filepath is filled in as Python does") {
     return std::string();
   };
   CHECK_THAT(message("{val_loss}"),
-             Contains("[model_checkpoint] there is no figure 'val_loss'; there are loss, accuracy") &&
+             Contains("[model_checkpoint] filepath: figure 'val_loss' is not among loss, accuracy") &&
                  Contains("needs validation_data"));
-  CHECK_THAT(message("{}"), Contains("no figure ''"));
+  CHECK_THAT(message("{}"), Contains("figure '' is not among"));
   CHECK_THAT(message("{loss"), Contains("a lone '{'"));
   CHECK_THAT(message("loss}"), Contains("a lone '}'"));
   for (const char* spec : {"s", "d", "2", ".f3", ".33f", "65f", "99999999999f", "-1f", "n", "*f"})
@@ -313,14 +313,23 @@ TEST_CASE("A monitored figure must exist and have a direction") {
     model.fit(x, y, {.callbacks = std::move(callbacks), .verbose = 0});
   };
   CHECK_THROWS_WITH(fit({EarlyStopping()}),
-                    Contains("[early_stopping] there is no figure 'val_loss'; there are loss, accuracy") &&
+                    Contains("[early_stopping] monitor 'val_loss' is not among loss, accuracy") &&
                         Contains("needs validation_data"));
   CHECK_THROWS_WITH(fit({ReduceLROnPlateau({.monitor = "acc"})}),
-                    Contains("[reduce_lr_on_plateau] there is no figure 'acc'; there are loss, accuracy"));
+                    Contains("[reduce_lr_on_plateau] monitor 'acc' is not among loss, accuracy"));
   CHECK_THROWS_WITH(fit({ModelCheckpoint({.filepath = "never.safetensors", .save_best_only = true})}),
-                    Contains("[model_checkpoint] there is no figure 'val_loss'"));
+                    Contains("[model_checkpoint] monitor 'val_loss' is not among loss, accuracy"));
   CHECK_THROWS_WITH(fit({ReduceLROnPlateau({.monitor = "learning_rate"})}),
-                    Contains("not known whether 'learning_rate' should fall or rise") && Contains(".mode"));
+                    Contains("monitor 'learning_rate': it is not known whether it should fall or rise") &&
+                        Contains(".mode"));
+  CHECK_THROWS_WITH(
+      model.fit(x, y,
+                {.validation_data = dataset_from_tensors(x, y),
+                 .callbacks = {ReduceLROnPlateau(), EarlyStopping({.monitor = "val_acc"})},
+                 .verbose = 0}),
+      Contains("[early_stopping] monitor 'val_acc' is not among loss, accuracy, val_loss, val_accuracy, "
+               "learning_rate"));
+  CHECK(model.trainer().iterations() == 0);  // told before the first step
   // What a callback announces can be monitored by those after it.
   const LambdaCallback adds({.on_train_begin = [](FitState& state) { state.figures.push_back({"extra"}); },
                              .on_epoch_end = [](FitState&, int, Logs& logs) { logs.set("extra", 1); }});

@@ -19,14 +19,15 @@ STRATA_COLD STRATA_INLINE void require_not_negative(const char* callback, const 
                        " of 0 or more, found ", value);
 }
 
-STRATA_COLD STRATA_INLINE const Figure& require_figure(const char* callback, std::string_view name,
+STRATA_COLD STRATA_INLINE const Figure& require_figure(const char* callback, const char* option,
+                                                       std::string_view name,
                                                        const std::vector<Figure>& figures) {
   std::string names;
   for (const Figure& figure : figures) {
     if (figure.name == name) return figure;
     names += (names.empty() ? "" : ", ") + figure.name;
   }
-  throw ConfigError(concat("[", callback, "] there is no figure '", name, "'; there are ", names,
+  throw ConfigError(concat("[", callback, "] ", option, " '", name, "' is not among ", names,
                            name.starts_with("val_") ? " (val_... needs validation_data)" : ""));
 }
 
@@ -102,10 +103,11 @@ STRATA_COLD STRATA_INLINE Monitor::Monitor(std::string callback, std::string fig
 }
 
 STRATA_COLD STRATA_INLINE void Monitor::check(const std::vector<Figure>& figures) {
-  const Figure& figure = detail::require_figure(callback_.c_str(), figure_, figures);
+  const Figure& figure = detail::require_figure(callback_.c_str(), "monitor", figure_, figures);
   if (mode_ == MonitorMode::automatic) mode_ = figure.mode;
-  require<ConfigError>(mode_ != MonitorMode::automatic, "[", callback_, "] it is not known whether '",
-                       figure_, "' should fall or rise: set .mode to MonitorMode::min or MonitorMode::max");
+  require<ConfigError>(
+      mode_ != MonitorMode::automatic, "[", callback_, "] monitor '", figure_,
+      "': it is not known whether it should fall or rise: set .mode to MonitorMode::min or MonitorMode::max");
 }
 
 STRATA_COLD STRATA_INLINE bool Monitor::is_improvement(double value, std::optional<double> reference) const {
@@ -206,7 +208,7 @@ STRATA_COLD void ModelCheckpointImpl<T>::on_train_begin(BasicFitState<T>& state)
   if (options_.save_best_only) monitor_.check(state.figures);
   const std::string path = detail::filled_in(options_.filepath, [&](std::string_view name) {
     if (name == "epoch") return 1.0;
-    detail::require_figure("model_checkpoint", name, state.figures);
+    detail::require_figure("model_checkpoint", "filepath: figure", name, state.figures);
     return 0.5;
   });
   // Whether it can be written is told now, not after the first epoch.
