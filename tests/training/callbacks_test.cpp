@@ -67,6 +67,35 @@ Outcome train(const Callback& callback, const Values& values) {
   return out;
 }
 
+/// The same, where after `stop` epochs a callback like it takes over the state of the first.
+Outcome train_in_two(const Callback& first, const Callback& second, const Values& values, std::size_t stop) {
+  Sequential model = network();
+  FitState state{model, static_cast<int>(values.size()), 1, false, model.trainer().figures()};
+  Outcome out;
+  first.impl().on_train_begin(state);
+  const CallbackImpl* now = &first.impl();
+  for (const double value : values) {
+    if (std::size_t(++out.last_epoch) == stop) {
+      const CallbackState kept = now->state();
+      state.figures = model.trainer().figures();
+      second.impl().on_train_begin(state);
+      second.impl().load_state(kept);
+      now = &second.impl();
+    }
+    CallbackImpl& impl = now == &first.impl() ? first.impl() : second.impl();
+    model.set_weights({Tensor<float>({1, 1}, {static_cast<float>(out.last_epoch)})});
+    Logs logs;
+    logs.set("loss", value);
+    logs.set("accuracy", value);
+    impl.on_epoch_end(state, out.last_epoch, logs);
+    out.rates.push_back(model.trainer().optimizer().learning_rate());
+    if (state.stop_training) break;
+  }
+  (now == &first.impl() ? first : second).impl().on_train_end(state);
+  out.weight = model.get_weights()[0](0, 0);
+  return out;
+}
+
 std::string names_in(const std::string& folder) {
   std::vector<std::string> names;
   for (const auto& entry : std::filesystem::directory_iterator(folder))
@@ -371,6 +400,81 @@ TEST_CASE("CSVLogger goes on with its own file and no other") {
   CHECK_THROWS_WITH(train(CSVLogger({.filename = folder / "none/log.csv"}), {0.5}),
                     Contains("[csv_logger] cannot write") && Contains("none/log.csv"));
   CHECK_THROWS_WITH(train(CSVLogger({.filename = "/dev/full"}), {0.5}), Contains("No space left"));
+}
+
+TEST_CASE("Callbacks go on from their state as if they had never stopped") {
+  const auto check = [](auto make, const Values& values) {
+    const Outcome whole = train(make(), values);
+    for (std::size_t stop = 1; stop < values.size(); ++stop) {
+      CAPTURE(stop);
+      const Outcome two = train_in_two(make(), make(), values, stop);
+      CHECK(two.last_epoch == whole.last_epoch);
+      CHECK(two.weight == whole.weight);
+      CHECK(two.rates == whole.rates);
+    }
+  };
+  const Values nans{NaN, 0.5, 0.4, 0.6}, infinite{INFINITY, INFINITY, 0.4, 0.6, 0.6, 0.6};
+  for (const Values& values : {falls, flat, rises, gaps, nans, infinite}) {
+    check([] { return EarlyStopping({.monitor = "loss", .patience = 3, .restore_best_weights = true}); },
+          values);
+    check([] { return ReduceLROnPlateau({.monitor = "loss", .patience = 2, .cooldown = 1}); }, values);
+  }
+
+  // Names of the files that are saved: those that are the best so far.
+  for (const std::size_t stop : {1, 3, 7}) {
+    const TemporaryDirectory whole, two;
+    const auto make = [](const TemporaryDirectory& folder) {
+      return ModelCheckpoint({.filepath = folder / "{epoch}.x", .monitor = "loss", .save_best_only = true});
+    };
+    train(make(whole), falls);
+    train_in_two(make(two), make(two), falls, stop);
+    CHECK(names_in(two.path()) == names_in(whole.path()));
+  }
+}
+
+TEST_CASE("CSVLogger loses no row and writes none twice where it goes on from a state") {
+  const TemporaryDirectory folder;
+  const std::string file = folder / "log.csv";
+  Sequential model = network();
+  FitState state{model, 9, 1, false, {{"loss"}}};
+  for (const bool append : {false, true}) {
+    const std::string before = append ? "epoch,loss\n0,1.0\n" : "";
+    folder.write("log.csv", before);
+    const auto log = [&](const CSVLogger& logger, int epoch) {
+      Logs logs;
+      logs.set("loss", epoch + 0.5);
+      logger.impl().on_epoch_end(state, epoch, logs);
+    };
+    std::vector<CallbackState> states;
+    std::vector<std::string> texts;
+    {
+      const CSVLogger logger({.filename = file, .append = append});
+      logger.impl().on_train_begin(state);
+      for (int epoch = 0; epoch < 4; ++epoch) {
+        states.push_back(logger.impl().state());
+        texts.push_back(read_file(file));
+        log(logger, epoch);
+      }
+    }
+    const std::string whole = read_file(file);
+    for (int epoch = 0; epoch < 4; ++epoch) {  // resumed ever later, from a file that went on for long
+      folder.write("log.csv", whole + "8,8.5\n9,9");
+      const CSVLogger logger({.filename = file, .append = append});
+      logger.impl().on_train_begin(state);
+      logger.impl().load_state(states[static_cast<std::size_t>(epoch)]);
+      CHECK(read_file(file) == texts[static_cast<std::size_t>(epoch)]);
+      for (int next = epoch; next < 4; ++next) log(logger, next);
+      CHECK(read_file(file) == whole);
+    }
+    folder.write("log.csv", "");
+    const CSVLogger logger({.filename = file, .append = append});
+    logger.impl().on_train_begin(state);
+    if (append)
+      CHECK_THROWS_WITH(logger.impl().load_state(states[1]),
+                        Contains("log.csv' has 0 bytes, fewer than the 17"));
+    else
+      CHECK_NOTHROW(logger.impl().load_state(states[1]));
+  }
 }
 
 TEST_CASE("CSVLogger leaves no half row on a full disk, and cuts one that another left") {

@@ -1,8 +1,11 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
+#include <strata/io/json.hpp>
 #include <strata/training/history.hpp>
 #include <strata/training/model.hpp>
 
@@ -21,6 +24,15 @@ struct BasicFitState {
 };
 using FitState = BasicFitState<float>;
 
+/// What a callback has to know to go on where it was: any plain value, whose numbers may be NaN and infinite,
+/// and tensors in host memory.
+template <class T>
+struct BasicCallbackState {
+  Json values = {};
+  std::vector<std::pair<std::string, Tensor<T>>> tensors = {};
+};
+using CallbackState = BasicCallbackState<float>;
+
 /// Derive from this to act during `fit`; hooks run in the order of `.callbacks`. Epochs and batches count
 /// from 0.
 template <class T>
@@ -36,6 +48,12 @@ class BasicCallbackImpl {
   virtual void on_train_batch_end(BasicFitState<T>&, std::int64_t batch, const Logs& logs) {
     (void)batch, (void)logs;
   }
+
+  /// What changes here during a run, for one that resumes.
+  virtual BasicCallbackState<T> state() const { return {}; }
+  /// Goes on from there; called after `on_train_begin`. Throws DataError for a state that is not one of
+  /// these.
+  virtual void load_state(const BasicCallbackState<T>& from) { (void)from; }
 };
 using CallbackImpl = BasicCallbackImpl<float>;
 

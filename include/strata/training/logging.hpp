@@ -29,6 +29,9 @@ class CSVLoggerImpl final : public BasicCallbackImpl<T> {
   /// Throws DataError where it cannot be written, or has other columns than these.
   void on_epoch_end(BasicFitState<T>& state, int epoch, Logs& logs) override;
   void on_train_end(BasicFitState<T>& state) override;
+  BasicCallbackState<T> state() const override;
+  /// Rows written after that state go, those before it come back.
+  void load_state(const BasicCallbackState<T>& from) override;
 
  private:
   struct Close {
@@ -40,6 +43,7 @@ class CSVLoggerImpl final : public BasicCallbackImpl<T> {
   CSVLoggerOptions options_;
   std::unique_ptr<std::FILE, Close> file_;
   std::string header_;         // of the file that is appended to
+  std::string written_;        // by this training
   std::int64_t complete_ = 0;  // bytes of whole rows
   std::vector<std::string> columns_;
 };
@@ -56,6 +60,11 @@ class TerminateOnNaNImpl final : public BasicCallbackImpl<T> {
   explicit TerminateOnNaNImpl(TerminateOnNaNOptions options) : options_(options) {}
   void on_epoch_begin(BasicFitState<T>& state, int epoch) override;
   void on_train_batch_end(BasicFitState<T>& state, std::int64_t batch, const Logs& logs) override;
+  BasicCallbackState<T> state() const override { return {epoch_}; }
+  void load_state(const BasicCallbackState<T>& from) override {
+    const Json& values = from.values;
+    epoch_ = values.as<int>();
+  }
 
  private:
   TerminateOnNaNOptions options_;

@@ -43,6 +43,7 @@ template <class T>
 STRATA_COLD void CSVLoggerImpl<T>::on_train_begin(BasicFitState<T>&) {
   columns_.clear();
   header_.clear();
+  written_.clear();
   file_.reset(std::fopen(options_.filename.c_str(), options_.append ? "a" : "w"));
   require<DataError>(file_ != nullptr, "[csv_logger] cannot write '", options_.filename,
                      "': ", std::generic_category().message(errno));
@@ -85,9 +86,30 @@ STRATA_COLD void CSVLoggerImpl<T>::on_train_end(BasicFitState<T>&) {
 }
 
 template <class T>
+STRATA_COLD BasicCallbackState<T> CSVLoggerImpl<T>::state() const {
+  return {Json::object({{"start", complete_ - std::ssize(written_)},
+                        {"columns", Json::array(columns_)},
+                        {"written", written_}})};
+}
+
+template <class T>
+STRATA_COLD void CSVLoggerImpl<T>::load_state(const BasicCallbackState<T>& from) {
+  const Json& values = from.values;
+  const auto start = values.get<std::int64_t>("start");
+  require<DataError>(start >= 0 && start <= complete_, "[csv_logger] '", options_.filename, "' has ",
+                     complete_, " bytes, fewer than the ", start, " it had when the training began");
+  columns_ = values.get<std::vector<std::string>>("columns");
+  if (start == 0) header_.clear();
+  complete_ = start;
+  cut();
+  write(values.get<std::string>("written"));
+}
+
+template <class T>
 STRATA_COLD void CSVLoggerImpl<T>::write(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), file_.get()) == text.size()) {
     complete_ += static_cast<std::int64_t>(text.size());
+    written_ += text;
     return;
   }
   const int error = errno;

@@ -25,6 +25,11 @@ class Monitor {
   /// Keeps a value that is better than all before.
   bool improves_best(double value);
   void reset() { best_.reset(); }
+  /// The best value, or null.
+  Json state() const { return best_ ? Json(*best_) : Json(); }
+  void load_state(const Json& best) {
+    best_ = best.is_null() ? std::nullopt : std::optional(best.as_double());
+  }
 
  private:
   std::string callback_, figure_;
@@ -51,6 +56,8 @@ class EarlyStoppingImpl final : public BasicCallbackImpl<T> {
   void on_train_begin(BasicFitState<T>& state) override;
   void on_epoch_end(BasicFitState<T>& state, int epoch, Logs& logs) override;
   void on_train_end(BasicFitState<T>& state) override;
+  BasicCallbackState<T> state() const override;
+  void load_state(const BasicCallbackState<T>& from) override;
 
   /// The epoch that was the last, or -1 where training was not stopped from here.
   int stopped_epoch() const { return stopped_epoch_; }
@@ -81,6 +88,8 @@ class ReduceLROnPlateauImpl final : public BasicCallbackImpl<T> {
   explicit ReduceLROnPlateauImpl(ReduceLROnPlateauOptions options);
   void on_train_begin(BasicFitState<T>& state) override;
   void on_epoch_end(BasicFitState<T>& state, int epoch, Logs& logs) override;
+  BasicCallbackState<T> state() const override;
+  void load_state(const BasicCallbackState<T>& from) override;
 
  private:
   ReduceLROnPlateauOptions options_;
@@ -109,6 +118,8 @@ class ModelCheckpointImpl final : public BasicCallbackImpl<T> {
   /// Throws ConfigError for figures that do not exist, DataError where nothing can be written.
   void on_train_begin(BasicFitState<T>& state) override;
   void on_epoch_end(BasicFitState<T>& state, int epoch, Logs& logs) override;
+  BasicCallbackState<T> state() const override;
+  void load_state(const BasicCallbackState<T>& from) override;
 
  private:
   ModelCheckpointOptions options_;

@@ -160,6 +160,28 @@ STRATA_COLD void EarlyStoppingImpl<T>::on_train_end(BasicFitState<T>& state) {
 }
 
 template <class T>
+STRATA_COLD BasicCallbackState<T> EarlyStoppingImpl<T>::state() const {
+  BasicCallbackState<T> out{Json::object({{"best", monitor_.state()},
+                                          {"wait", wait_},
+                                          {"stopped_epoch", stopped_epoch_},
+                                          {"best_epoch", best_epoch_}})};
+  for (const Tensor<T>& weight : best_weights_)
+    out.tensors.emplace_back(concat("best_weights/", out.tensors.size()), weight);
+  return out;
+}
+
+template <class T>
+STRATA_COLD void EarlyStoppingImpl<T>::load_state(const BasicCallbackState<T>& from) {
+  const Json& values = from.values;
+  monitor_.load_state(values.at("best"));
+  wait_ = values.get<int>("wait");
+  stopped_epoch_ = values.get<int>("stopped_epoch");
+  best_epoch_ = values.get<int>("best_epoch");
+  best_weights_.clear();
+  for (const auto& [name, weight] : from.tensors) best_weights_.push_back(weight);
+}
+
+template <class T>
 STRATA_COLD ReduceLROnPlateauImpl<T>::ReduceLROnPlateauImpl(ReduceLROnPlateauOptions options)
     : options_(std::move(options)),
       monitor_("reduce_lr_on_plateau", options_.monitor, options_.mode, options_.min_delta) {
@@ -197,6 +219,19 @@ STRATA_COLD void ReduceLROnPlateauImpl<T>::on_epoch_end(BasicFitState<T>& state,
 }
 
 template <class T>
+STRATA_COLD BasicCallbackState<T> ReduceLROnPlateauImpl<T>::state() const {
+  return {Json::object({{"best", monitor_.state()}, {"wait", wait_}, {"cooldown", cooldown_}})};
+}
+
+template <class T>
+STRATA_COLD void ReduceLROnPlateauImpl<T>::load_state(const BasicCallbackState<T>& from) {
+  const Json& values = from.values;
+  monitor_.load_state(values.at("best"));
+  wait_ = values.get<int>("wait");
+  cooldown_ = values.get<int>("cooldown");
+}
+
+template <class T>
 STRATA_COLD ModelCheckpointImpl<T>::ModelCheckpointImpl(ModelCheckpointOptions options)
     : options_(std::move(options)),
       monitor_("model_checkpoint", options_.monitor, options_.mode, 0, options_.initial_value_threshold) {
@@ -228,6 +263,16 @@ STRATA_COLD void ModelCheckpointImpl<T>::on_epoch_end(BasicFitState<T>& state, i
     save_weights(state.model, path);
   else
     save_model(state.model, path);
+}
+
+template <class T>
+STRATA_COLD BasicCallbackState<T> ModelCheckpointImpl<T>::state() const {
+  return {Json::object({{"best", monitor_.state()}})};
+}
+
+template <class T>
+STRATA_COLD void ModelCheckpointImpl<T>::load_state(const BasicCallbackState<T>& from) {
+  monitor_.load_state(from.values.at("best"));
 }
 
 #if !STRATA_HEADER_ONLY
