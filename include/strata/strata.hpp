@@ -19,6 +19,7 @@
 #include <strata/layers/registry.hpp>
 #include <strata/model/compare_devices.hpp>
 #include <strata/model/weights.hpp>
+#include <strata/training/backup.hpp>
 #include <strata/training/check_gradients.hpp>
 #include <strata/training/fit.hpp>
 #include <strata/training/logging.hpp>

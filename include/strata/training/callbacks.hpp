@@ -21,6 +21,11 @@ struct BasicFitState {
   /// What the logs of an epoch will hold. A callback that adds to the logs adds the name here when training
   /// begins.
   std::vector<Figure> figures = {};
+  int epoch = 0;          ///< the present one
+  std::int64_t step = 0;  ///< batches of it that have ended; where training begins inside an epoch, above 0
+  History history = {};   ///< of the epochs before
+  Dataset data = {};
+  const BasicFitOptions<T>* options = nullptr;
 };
 using FitState = BasicFitState<float>;
 

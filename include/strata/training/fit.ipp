@@ -169,22 +169,29 @@ STRATA_COLD History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> o
   detail::build_for(*this, data);
 
   const std::int64_t steps = options.steps_per_epoch > 0 ? options.steps_per_epoch : data.batches();
-  BasicFitState<T> state{*this, options.epochs, steps, false, trainer.figures()};
+  BasicFitState<T> state{*this, options.epochs, steps, false, trainer.figures(), options.initial_epoch};
+  state.data = data;
+  state.options = &options;
   if (options.validation_data)
     for (const Figure& figure : trainer.figures())
       state.figures.push_back({"val_" + figure.name, figure.mode});
-  History history;
   bool warned = false;
+  // They may put the run where an earlier one ended.
   for (auto& callback : options.callbacks) callback.impl().on_train_begin(state);
-  const std::int64_t epochs = std::max(0, options.epochs - options.initial_epoch);
+  const std::int64_t epochs = std::max(0, options.epochs - state.epoch);
   // Batch i of epoch e is draw e * steps + i, whatever came before: a later epoch can be run alone.
-  PrefetchQueue queue(data, options.initial_epoch * steps, epochs * steps, options.prefetch, options.workers);
+  PrefetchQueue queue(data, state.epoch * steps + state.step,
+                      std::max<std::int64_t>(0, epochs * steps - state.step), options.prefetch,
+                      options.workers);
   BatchLoader<T> loader(this->device());
-  for (int epoch = options.initial_epoch; epoch < options.epochs && !state.stop_training; ++epoch) {
-    for (auto& callback : options.callbacks) callback.impl().on_epoch_begin(state, epoch);
-    trainer.reset_metrics();
+  for (; state.epoch < options.epochs && !state.stop_training; ++state.epoch, state.step = 0) {
+    const int epoch = state.epoch;
+    if (state.step == 0) {
+      for (auto& callback : options.callbacks) callback.impl().on_epoch_begin(state, epoch);
+      trainer.reset_metrics();
+    }
     const DeviceBatch<T>* batch = nullptr;
-    std::int64_t step = 0;
+    std::int64_t& step = state.step;
     // Downloads what the steps left on the device: done where somebody looks, not for every step.
     const auto current_logs = [&] {
       Logs logs = trainer.logs();
@@ -219,10 +226,10 @@ STRATA_COLD History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> o
     progress.finish(detail::text_of(logs));
     if (options.verbose == 2)
       std::fprintf(stderr, "Epoch %d/%d - %s\n", epoch + 1, options.epochs, detail::text_of(logs).c_str());
-    history.add(epoch, logs);
+    state.history.add(epoch, logs);
   }
   for (auto& callback : options.callbacks) callback.impl().on_train_end(state);
-  return history;
+  return std::move(state.history);
 }
 
 namespace detail {

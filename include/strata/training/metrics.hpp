@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <strata/io/json.hpp>
 #include <strata/tensor/backend.hpp>
 #include <strata/tensor/tensor.hpp>
 #include <strata/training/history.hpp>
@@ -36,6 +37,10 @@ class BasicMetricImpl {
   }
   /// The sums since the last reset, on the host, for `result`.
   virtual void set_sums(const double* sums) { (void)sums; }
+
+  /// What `update` has gathered, for a run that is saved and resumed inside an epoch; null: it cannot be.
+  virtual Json state() const { return {}; }
+  virtual void load_state(const Json& from) { (void)from; }
 
   /// For callbacks that monitor it; automatic: they must be told.
   virtual MonitorMode mode() const { return MonitorMode::automatic; }

@@ -91,6 +91,41 @@ STRATA_COLD BasicModel<T> root_from_json(const Json& json, std::span<const Basic
   return BasicModel<T>(std::move(model));
 }
 
+/// Weights ("weights/...") and the optimizer's slots ("optimizer/..."), in host memory.
+template <class T>
+STRATA_COLD std::vector<std::pair<std::string, Tensor<T>>> training_tensors(const BasicModel<T>& model) {
+  std::vector<std::pair<std::string, Tensor<T>>> out;
+  const auto weights = named_weights<T>(model);
+  for (const auto& [name, weight] : weights) out.emplace_back("weights/" + name, weight->value().to(nullptr));
+  for (const auto& [name, weight] : weights)
+    for (int slot = 0; slot < 3; ++slot)
+      if (const Tensor<T>* values = model.compiled() && model.optimizer().uses_slot(slot)
+                                        ? model.trainer().find_slot(weight, slot)
+                                        : nullptr)
+        out.emplace_back(concat("optimizer/", slot, "/", name), values->to(nullptr));
+  return out;
+}
+
+/// The optimizer's slots as the file has them: zero where it has none.
+template <class T>
+STRATA_COLD void load_slots(const BasicModel<T>& model, const SafetensorsFile& file) {
+  Trainer<T>& trainer = model.trainer();
+  for (const auto& [name, weight] : named_weights<T>(model))
+    for (int slot = 0; slot < 3; ++slot) {
+      if (!trainer.optimizer().uses_slot(slot)) continue;
+      const std::string key = concat("optimizer/", slot, "/", name);
+      const DevicePtr& device = weight->value().device();
+      if (!file.contains(key)) {
+        if (trainer.find_slot(weight, slot)) trainer.slot(weight, slot) = Tensor<T>(weight->shape(), device);
+        continue;
+      }
+      Tensor<T> values = file.template read<T>(key);
+      require<WeightError>(values.shape() == weight->shape(), "[model] '", file.path(), "': expected '", key,
+                           "' of shape ", weight->shape(), ", found ", values.shape());
+      trainer.slot(weight, slot) = values.to(device);
+    }
+}
+
 constexpr const char* model_format = "strata-model/1";
 }  // namespace detail
 
@@ -106,20 +141,11 @@ STRATA_COLD void save_model(const BasicModel<T>& model, const std::string& path)
   SafetensorsMetadata metadata{{"format", detail::model_format},
                                {"strata_version", STRATA_VERSION},
                                {"model", detail::model_json(impl).dump()}};
-  std::vector<std::pair<std::string, Tensor<T>>> tensors;
-  const auto weights = named_weights<T>(model);
-  for (const auto& [name, weight] : weights)
-    tensors.emplace_back("weights/" + name, weight->value().to(nullptr));
-  if (model.compiled()) {
-    Optimizer& optimizer = model.trainer().optimizer();
+  if (model.compiled())
     metadata["optimizer"] =
-        Json::object({{"config", optimizer.config()}, {"iterations", model.trainer().iterations()}}).dump();
-    for (const auto& [name, weight] : weights)
-      for (int slot = 0; slot < 3; ++slot)
-        if (const Tensor<T>* values =
-                optimizer.uses_slot(slot) ? model.trainer().find_slot(weight, slot) : nullptr)
-          tensors.emplace_back(concat("optimizer/", slot, "/", name), values->to(nullptr));
-  }
+        Json::object({{"config", model.optimizer().config()}, {"iterations", model.trainer().iterations()}})
+            .dump();
+  const auto tensors = detail::training_tensors(model);
   std::vector<SafetensorsEntry> entries;
   for (const auto& [name, tensor] : tensors) entries.emplace_back(name, tensor);
   add_checksums(metadata, entries);
@@ -156,17 +182,8 @@ STRATA_COLD BasicModel<T> load_model(const std::string& path, BasicLoadOptions<T
   model.compile({.optimizer = Optimizer::from_config(state.at("config")),
                  .loss = std::move(options.loss),
                  .metrics = std::move(options.metrics)});
-  Trainer<T>& trainer = model.trainer();
-  trainer.set_iterations(state.get<std::int64_t>("iterations"));
-  for (const auto& [name, weight] : named_weights<T>(model))
-    for (int slot = 0; slot < 3; ++slot) {
-      const std::string key = concat("optimizer/", slot, "/", name);
-      if (!trainer.optimizer().uses_slot(slot) || !file.contains(key)) continue;
-      Tensor<T> values = file.template read<T>(key);
-      require<WeightError>(values.shape() == weight->shape(), "[model] '", path, "': expected '", key,
-                           "' of shape ", weight->shape(), ", found ", values.shape());
-      trainer.slot(weight, slot) = values.to(weight->value().device());
-    }
+  model.trainer().set_iterations(state.get<std::int64_t>("iterations"));
+  detail::load_slots(model, file);
   return model;
 }
 

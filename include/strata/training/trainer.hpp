@@ -68,6 +68,10 @@ class Trainer final : public GradientSink<T> {
   void reset_metrics();
   /// Mean loss per sample and metrics since the last reset; waits for the steps.
   Logs logs(const std::string& prefix = "") const;
+  /// What it has gathered since then, for a run that resumes inside an epoch. Throws ConfigError for a metric
+  /// that gathers on the host and keeps no state.
+  Json gathered() const;
+  void load_gathered(ModelImpl<T>& model, const Json& from);
   /// The loss and the metrics.
   std::vector<Figure> figures() const;
 

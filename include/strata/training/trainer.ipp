@@ -58,6 +58,39 @@ STRATA_COLD Logs Trainer<T>::logs(const std::string& prefix) const {
 }
 
 template <class T>
+STRATA_COLD Json Trainer<T>::gathered() const {
+  std::vector<double> values(static_cast<std::size_t>(2 + metric_count_));
+  if (!scalars_.empty()) read_scalars(2 + metric_count_, values.data());
+  Json metrics = Json::array();
+  for (const auto& metric : options_.metrics) {
+    metrics.push_back(metric.impl().state());
+    require<ConfigError>(metric.impl().device_sums() > 0 || !metrics.as_array().back().is_null(),
+                         "[metric] '", metric.impl().name(),
+                         "' keeps no state, so a run cannot be saved inside an epoch: it needs state() and "
+                         "load_state(...)");
+  }
+  return Json::object({{"samples", samples_},
+                       {"sums", Json::array(values)},
+                       {"metrics", std::move(metrics)},
+                       {"first_non_finite", first_non_finite_}});
+}
+
+template <class T>
+STRATA_COLD void Trainer<T>::load_gathered(ModelImpl<T>& model, const Json& from) {
+  const auto values = from.get<std::vector<double>>("sums");
+  const Json& metrics = from.at("metrics");
+  require<DataError>(std::ssize(values) == 2 + metric_count_ && metrics.size() == options_.metrics.size(),
+                     model.who(), "expected ", 2 + metric_count_, " sums of ", options_.metrics.size(),
+                     " metrics, found ", values.size(), " of ", metrics.size());
+  plan(model, true);
+  device_->copy_from_host(scalars_.data(), values.data(), values.size() * sizeof(double));
+  samples_ = from.get<std::int64_t>("samples");
+  first_non_finite_ = from.get<std::string>("first_non_finite");
+  for (std::size_t i = 0; i < metrics.size(); ++i)
+    if (!metrics.at(i).is_null()) options_.metrics[i].impl().load_state(metrics.at(i));
+}
+
+template <class T>
 STRATA_COLD std::vector<Figure> Trainer<T>::figures() const {
   std::vector<Figure> out{{"loss", MonitorMode::min}};
   for (const auto& metric : options_.metrics) out.push_back({metric.impl().name(), metric.impl().mode()});
