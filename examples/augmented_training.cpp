@@ -26,9 +26,9 @@ void augmented_training(int argc, char** argv) {
   examples::Flags flags("augmented_training",
                         "Trains a new head on a frozen pretrained network, end to end, with augmentation.",
                         list);
-  if (!flags.parse(argc, argv)) return flags.print_help();
+  if (!examples::parse(flags, options, argc, argv)) return flags.print_help();
 
-  examples::RunDirectory run(options.run_dir, options.overwrite);
+  examples::RunDirectory run(options.run_dir, options.overwrite, options.resume);
   const DevicePtr device = options.make_device();
   std::printf("Strata " STRATA_VERSION ", training with a frozen base on %s\n",
               device->description().c_str());

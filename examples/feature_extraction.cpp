@@ -37,9 +37,9 @@ void feature_extraction(int argc, char** argv) {
   examples::Flags flags("feature_extraction",
                         "Trains a classifier of two classes of pictures on features of a pretrained network.",
                         options.flags());
-  if (!flags.parse(argc, argv)) return flags.print_help();
+  if (!examples::parse(flags, options, argc, argv)) return flags.print_help();
 
-  examples::RunDirectory run(options.run_dir, options.overwrite);
+  examples::RunDirectory run(options.run_dir, options.overwrite, options.resume);
   const DevicePtr device = options.make_device();
   std::printf("Strata " STRATA_VERSION ", feature extraction on %s\n", device->description().c_str());
 

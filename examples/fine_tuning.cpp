@@ -50,7 +50,7 @@ void fine_tuning(int argc, char** argv) {
       "Trains a model of augmented_training on, with the top of its base: VGG16's block 5, the\n"
       "last three convolutions of Tiny Darknet.",
       list);
-  if (!flags.parse(argc, argv)) return flags.print_help();
+  if (!examples::parse(flags, options, argc, argv)) return flags.print_help();
   if (from.empty()) throw examples::UsageError("--from is needed: a checkpoint of augmented_training");
 
   // Read before the run's folder is made: it may be the one to be overwritten.
@@ -61,7 +61,7 @@ void fine_tuning(int argc, char** argv) {
   if (!flags.given("--preprocess")) options.preprocess = preprocess_of(from, options.preprocess);
   options.input_size = model.input_shape()[0];
 
-  examples::RunDirectory run(options.run_dir, options.overwrite);
+  examples::RunDirectory run(options.run_dir, options.overwrite, options.resume);
   std::printf("Strata " STRATA_VERSION ", fine-tuning on %s\n", device->description().c_str());
   examples::draw_pictures(options, run);
   const examples::Subsets data = examples::open_subsets(options);

@@ -55,7 +55,7 @@ void mnist_convnet(int argc, char** argv) {
     if (flag.name == "--limit") flag.help = "only the first N training and test pictures; 0: all";
   }
   examples::Flags flags("mnist_convnet", "Trains a small convolutional network on MNIST's digits.", shared);
-  if (!flags.parse(argc, argv)) return flags.print_help();
+  if (!examples::parse(flags, options, argc, argv)) return flags.print_help();
   if (options.data.empty())
     throw examples::UsageError(
         "--data is needed: a folder with train-images-idx3-ubyte, train-labels-idx1-ubyte,\n"
@@ -72,7 +72,7 @@ void mnist_convnet(int argc, char** argv) {
   require<DataError>(held > 0, "[mnist_convnet] expected at least 10 training pictures, found ",
                      count(train));
 
-  examples::RunDirectory run(options.run_dir, options.overwrite);
+  examples::RunDirectory run(options.run_dir, options.overwrite, options.resume);
   const DevicePtr device = options.make_device();
   std::printf("Strata " STRATA_VERSION ", MNIST on %s\n", device->description().c_str());
   std::printf("%lld digits to train, %lld to validate, %lld to test\n", static_cast<long long>(trained),

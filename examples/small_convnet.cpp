@@ -60,13 +60,13 @@ void small_convnet(int argc, char** argv) {
   examples::Flags flags("small_convnet",
                         "Trains a small convolutional network on two classes of pictures, from scratch.",
                         list);
-  if (!flags.parse(argc, argv)) return flags.print_help();
+  if (!examples::parse(flags, options, argc, argv)) return flags.print_help();
   const bool second = edition == "2";
   if (second && !flags.given("--input-size")) options.input_size = 180;
   if (second && !flags.given("--batch-size")) options.batch_size = 32;
   if (second && !flags.given("--learning-rate")) options.learning_rate = 1e-3;
 
-  examples::RunDirectory run(options.run_dir, options.overwrite);
+  examples::RunDirectory run(options.run_dir, options.overwrite, options.resume);
   const DevicePtr device = options.make_device();
   std::printf("Strata " STRATA_VERSION ", a small network on %s\n", device->description().c_str());
   examples::draw_pictures(options, run);

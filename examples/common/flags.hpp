@@ -26,6 +26,11 @@ class UsageError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// A run was stopped by SIGINT and is saved in `run_dir`.
+struct Interrupted {
+  std::string run_dir;
+};
+
 /// One flag with a value; a switch (bool) alone means yes. What the variable holds before parsing is the
 /// default that --help shows.
 struct Flag {
@@ -71,8 +76,7 @@ class Flags {
   strata::Json json() const {
     strata::Json out = strata::Json::object();
     for (const Flag& flag : flags_) {
-      std::string name = flag.name.substr(2);
-      std::replace(name.begin(), name.end(), '-', '_');
+      const std::string name = key(flag);
       std::visit(
           [&](const auto* variable) {
             if constexpr (std::is_same_v<decltype(variable), const std::uint64_t*>)
@@ -83,6 +87,26 @@ class Flags {
           flag.variable);
     }
     return out;
+  }
+
+  /// Gives flags that were not given the values that `json` once told. Throws UsageError where one that was
+  /// given, and is not among `free`, has another.
+  void restore(const strata::Json& values, const std::string& source,
+               const std::vector<std::string_view>& free) {
+    const strata::Json now = json();
+    for (Flag& flag : flags_) {
+      const strata::Json* kept = values.find(key(flag));
+      if (!kept || (flag.given && std::find(free.begin(), free.end(), flag.name) != free.end())) continue;
+      const bool same = *kept == now.at(key(flag));
+      if (flag.given && !same)
+        throw UsageError(strata::concat(flag.name, " is ", now.at(key(flag)).dump(), ", but '", source,
+                                        "' has ", kept->dump()));
+      if (!same)
+        set(flag, kept->is_string() ? kept->as_string()
+                  : kept->is_bool() ? (kept->as_bool() ? "yes" : "no")
+                                    : kept->dump());
+      flag.given = true;
+    }
   }
 
   void print_help() const {
@@ -103,6 +127,13 @@ class Flags {
     for (Flag& flag : flags_)
       if (flag.name == name) return flag;
     throw UsageError(strata::concat("unknown flag '", name, "'"));
+  }
+
+  /// Its name in JSON: "batch_size" for --batch-size.
+  static std::string key(const Flag& flag) {
+    std::string name = flag.name.substr(2);
+    std::replace(name.begin(), name.end(), '-', '_');
+    return name;
   }
 
   static void set(Flag& flag, std::string_view text) {
@@ -153,7 +184,7 @@ class Flags {
 };
 
 /// Runs an example's body. Errors become one message on stderr; the result is the exit code: 2 for a wrong
-/// command line, 1 for everything else that went wrong.
+/// command line, 130 where SIGINT ended the run, 1 for everything else that went wrong.
 template <class Body>
 int run(const char* program, Body body) {
   try {
@@ -163,6 +194,10 @@ int run(const char* program, Body body) {
   } catch (const UsageError& error) {
     std::fprintf(stderr, "%s: %s; --help explains the flags\n", program, error.what());
     return 2;
+  } catch (const Interrupted& interrupted) {
+    std::fprintf(stderr, "\n%s: stopped and saved; to go on: bash examples/run %s --resume --run-dir '%s'\n",
+                 program, program, interrupted.run_dir.c_str());
+    return 130;
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "%s: there is not enough memory for this\n", program);
   } catch (const std::exception& error) {

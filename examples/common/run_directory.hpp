@@ -40,16 +40,24 @@ inline std::int64_t peak_memory_bytes() {
 /// A folder with the results of one run; its files look the same for every training example.
 class RunDirectory {
  public:
-  /// Throws UsageError where a run lies there already, unless it may be overwritten: then it goes.
-  explicit RunDirectory(std::string path, bool overwrite = false) : path_(std::move(path)) {
-    strata::make_directories(path_);
-    const bool holds_run = std::ifstream(file("config.json")).is_open();
-    if (holds_run && !overwrite)
+  /// Throws UsageError where a run lies there already, unless it may be overwritten, then it goes, or is to
+  /// be resumed: then it must be there, and not have ended.
+  explicit RunDirectory(std::string path, bool overwrite = false, bool resume = false)
+      : path_(std::move(path)) {
+    const auto there = [&](const char* name) { return std::ifstream(file(name)).is_open(); };
+    if (overwrite && resume) throw UsageError("--overwrite and --resume exclude each other");
+    const bool holds_run = there("config.json");
+    if (resume && !holds_run) throw UsageError("'" + path_ + "' holds no run that could be resumed");
+    if (resume && there("metrics.json") && !there("backup/backup.safetensors"))
+      throw UsageError("the run in '" + path_ + "' has ended; --overwrite replaces it");
+    if (holds_run && !overwrite && !resume)
       throw UsageError("'" + path_ +
-                       "' holds a run already; --run-dir names another folder, --overwrite replaces it");
+                       "' holds a run already; --run-dir names another folder, --overwrite replaces it, "
+                       "--resume goes on with it");
+    strata::make_directories(path_);
     for (const char* name : {"config.json", "history.csv", "metrics.json", "curves.svg", "model.safetensors",
-                             "best.safetensors"})
-      if (holds_run) std::remove(file(name).c_str());
+                             "best.safetensors", "backup/backup.safetensors", "backup"})
+      if (holds_run && overwrite) std::remove(file(name).c_str());
   }
 
   std::string file(const std::string& name) const { return path_ + "/" + name; }
@@ -95,9 +103,10 @@ class RunDirectory {
     strata::write_file_atomically(file("curves.svg"), strata::svg(charts));
   }
 
-  /// Times what `work` does to `images` pictures, tells it on stdout and keeps it for metrics.json.
+  /// Times what `work` does to `images` pictures, which it may count itself, tells it on stdout and keeps it
+  /// for metrics.json.
   template <class Work>
-  void phase(const std::string& name, std::int64_t images, Work work) {
+  void phase(const std::string& name, const std::int64_t& images, Work work) {
     std::fflush(stdout);
     const auto start = std::chrono::steady_clock::now();
     work();

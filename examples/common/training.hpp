@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include <strata/applications/vgg.hpp>
 #include <strata/cpu/device.hpp>
 #include <strata/data/directory.hpp>
+#include <strata/training/backup.hpp>
 #include <strata/training/fit.hpp>
 #include <strata/training/logging.hpp>
 #include <strata/training/monitoring.hpp>
@@ -30,7 +32,7 @@ struct TrainingOptions {
   std::int64_t input_size = 150, epochs = 30, batch_size = 20, threads = 0, limit = 0;
   double learning_rate = 2e-5;
   std::uint64_t seed = 0;
-  bool overwrite = false;
+  bool overwrite = false, resume = false;
 
   std::vector<Flag> flags() {
     return {
@@ -63,7 +65,10 @@ struct TrainingOptions {
          .choices = {"cpu", "eigen"}},
         {"--limit", "N", "only the first N pictures of each class; 0: all", &limit, 0},
         {"--run-dir", "DIR", "where the results go, a folder for each run", &run_dir},
-        {.name = "--overwrite", .help = "replaces a run that lies there", .variable = &overwrite}};
+        {.name = "--overwrite", .help = "replaces a run that lies there", .variable = &overwrite},
+        {.name = "--resume",
+         .help = "goes on with the run that lies there, with its flags; --epochs and --threads may differ",
+         .variable = &resume}};
   }
 
   strata::PixelScaling scaling() const {
@@ -80,6 +85,44 @@ struct TrainingOptions {
     throw UsageError("--device eigen needs Eigen 3.4 when the examples are built (Debian: libeigen3-dev)");
 #endif
   }
+};
+
+/// Sets the flags from the command line and, with --resume, from the run's config.json. Returns false where
+/// --help was asked for. Throws UsageError.
+inline bool parse(Flags& flags, const TrainingOptions& options, int argc, char** argv) {
+  if (!flags.parse(argc, argv)) return false;
+  if (!options.resume) return true;
+  const RunDirectory run(options.run_dir, options.overwrite, true);
+  const std::string path = run.file("config.json");
+  const strata::Json config = strata::Json::parse(strata::read_file(path), path);
+  strata::Json kept = strata::Json::object();
+  for (const auto& [name, value] : config.as_object())
+    if (name != "run_dir" && name != "overwrite" && name != "resume") kept[name] = value;
+  flags.restore(kept, path, {"--epochs", "--threads"});
+  return true;
+}
+
+/// While it lives, SIGINT only notes that it came; a second one ends the program.
+class InterruptGuard {
+ public:
+  InterruptGuard() {
+    came() = 0;
+    struct sigaction action {};
+    action.sa_handler = [](int) { came() = 1; };
+    action.sa_flags = SA_RESTART | static_cast<int>(SA_RESETHAND);
+    sigaction(SIGINT, &action, &before_);
+  }
+  ~InterruptGuard() { sigaction(SIGINT, &before_, nullptr); }
+  InterruptGuard(const InterruptGuard&) = delete;
+  InterruptGuard& operator=(const InterruptGuard&) = delete;
+
+  static volatile std::sig_atomic_t& came() {
+    static volatile std::sig_atomic_t signal = 0;
+    return signal;
+  }
+
+ private:
+  struct sigaction before_ {};
 };
 
 /// The base without its top. Where `weights` names none, those in the cache, or, saying so, random ones;
@@ -170,29 +213,48 @@ enum class Keep {
 };
 
 /// Trains a compiled model, evaluates it and leaves all of a run in its folder, numbers before weights:
-/// history.csv after every epoch, then the models that are kept; metrics.json and curves.svg.
+/// history.csv after every epoch, then the models that are kept; metrics.json and curves.svg. Goes on where
+/// the folder has a backup, which is there until all is written. Throws Interrupted after SIGINT.
 inline void train(strata::Model model, const Subsets& data, const TrainingOptions& options, RunDirectory& run,
                   Keep keep = Keep::best_and_last) {
   std::printf("RMSprop with learning rate %g, batches of %lld, %lld epochs\n", options.learning_rate,
               static_cast<long long>(options.batch_size), static_cast<long long>(options.epochs));
   strata::History history;
+  std::int64_t trained = 0;  // pictures
+  const strata::BackupAndRestore backup({.backup_dir = run.file("backup"), .delete_checkpoint = false});
   std::vector<strata::Callback> callbacks{
       strata::TerminateOnNaN({.raise_error = true}),
-      strata::LambdaCallback({.on_epoch_end = [&](strata::FitState&, int epoch, strata::Logs& logs) {
-        history.add(epoch, logs);
-        run.write_history(history);
-        run.write_curves(history);
-      }})};
+      strata::LambdaCallback({.on_epoch_end =
+                                  [&](strata::FitState& state, int epoch, strata::Logs& logs) {
+                                    history = state.history;
+                                    history.add(epoch, logs);
+                                    run.write_history(history);
+                                    run.write_curves(history);
+                                  },
+                              .on_train_batch_begin =
+                                  [&](strata::FitState& state, std::int64_t) {
+                                    if (trained == 0)
+                                      trained = data.train.samples() * (state.epochs - state.epoch) -
+                                                data.train.batch_size() * state.step;
+                                  }})};
   if (keep != Keep::last) {
     callbacks.push_back(
         strata::ModelCheckpoint({.filepath = run.pattern("best.safetensors"), .save_best_only = true}));
     callbacks.push_back(strata::ModelCheckpoint({.filepath = run.pattern("model.safetensors")}));
   }
-  run.phase("training", data.train.samples() * options.epochs, [&] {
-    model.fit(data.train, {.epochs = static_cast<int>(options.epochs),
-                           .validation_data = data.validation,
-                           .callbacks = callbacks,
-                           .verbose = verbosity()});
+  callbacks.push_back(strata::LambdaCallback(
+      {.on_train_batch_end = [&](strata::FitState& state, std::int64_t, const strata::Logs&) {
+        if (!InterruptGuard::came()) return;
+        backup.impl().save(state);
+        throw Interrupted{options.run_dir};
+      }}));
+  callbacks.push_back(backup);
+  run.phase("training", trained, [&] {
+    const InterruptGuard guard;
+    history = model.fit(data.train, {.epochs = static_cast<int>(options.epochs),
+                                     .validation_data = data.validation,
+                                     .callbacks = callbacks,
+                                     .verbose = verbosity()});
   });
   if (keep == Keep::best_evaluated)
     strata::load_weights(model, strata::SafetensorsFile(run.file("best.safetensors")),
@@ -204,6 +266,7 @@ inline void train(strata::Model model, const Subsets& data, const TrainingOption
   });
   run.write_metrics(history.at(history.size() - 1), validation, test, data.test.samples());
   if (keep == Keep::last) strata::save_model(model, run.file("model.safetensors"));
+  backup.impl().remove();
   std::printf("\nIn %s: curves.svg, metrics.json, history.csv, config.json and the trained model\n%s\n",
               options.run_dir.c_str(),
               keep == Keep::last

@@ -48,6 +48,28 @@ TEST_CASE("flags set what they name and nothing else") {
   CHECK(without(options.flags(), {"--base", "--seed"}).size() == options.flags().size() - 2);
 }
 
+TEST_CASE("flags take over those of the run that is resumed") {
+  TrainingOptions before;
+  Flags first("name", "purpose", before.flags());
+  parse(first, {"--epochs", "7", "--learning-rate=1e-4", "--seed", "18446744073709551615", "--data", "there",
+                "--threads", "3"});
+  const strata::Json kept = strata::Json::parse(first.json().dump());
+  const auto restored = [&](std::vector<std::string> words) {
+    TrainingOptions options;
+    Flags flags("name", "purpose", options.flags());
+    parse(flags, std::move(words));
+    flags.restore(kept, "config.json", {"--epochs", "--threads"});
+    CHECK(flags.given("--input-size"));
+    return std::pair(options, flags.json());
+  };
+  CHECK(restored({}).second == kept);
+  CHECK(restored({"--data", "there", "--batch-size", "20"}).second == kept);
+  const TrainingOptions longer = restored({"--epochs", "9", "--threads", "1"}).first;
+  CHECK((longer.epochs == 9 && longer.threads == 1 && longer.learning_rate == 1e-4));
+  CHECK_THROWS_WITH(restored({"--batch-size", "5"}), "--batch-size is 5, but 'config.json' has 20");
+  CHECK_THROWS_AS(restored({"--seed", "1"}), UsageError);
+}
+
 TEST_CASE("a wrong command line is told apart") {
   TrainingOptions options;
   Flags flags("name", "purpose", options.flags());
@@ -76,6 +98,7 @@ TEST_CASE("errors become exit codes") {
   CHECK(run("test", [] { throw UsageError("a wrong flag (expected here)"); }) == 2);
   CHECK(run("test", [] { throw strata::DataError("a bad file (expected here)"); }) == 1);
   CHECK(run("test", [] { throw std::bad_alloc(); }) == 1);
+  CHECK(run("test", [] { throw Interrupted{"runs/test (expected here)"}; }) == 130);
 }
 
 TEST_CASE("Wilson's interval") {
@@ -130,9 +153,19 @@ TEST_CASE("a run directory holds one run") {
   RunDirectory(path).write_config(strata::Json::object());
   directory.write("run/best.safetensors", "weights");
   CHECK_THROWS_AS(RunDirectory(path), UsageError);
-  CHECK_THROWS_WITH(RunDirectory(path), Catch::Contains("--overwrite"));
+  CHECK_THROWS_WITH(RunDirectory(path), Catch::Contains("--overwrite") && Catch::Contains("--resume"));
+  CHECK_NOTHROW(RunDirectory(path, false, true));
+  CHECK(strata::read_file(directory / "run/best.safetensors") == "weights");
+  CHECK_THROWS_WITH(RunDirectory(path, true, true), Catch::Contains("exclude each other"));
+  CHECK_THROWS_WITH(RunDirectory(directory / "none", false, true), Catch::Contains("no run that could"));
+  directory.write("run/metrics.json", "{}");
+  CHECK_THROWS_WITH(RunDirectory(path, false, true), Catch::Contains("has ended"));
+  strata::make_directories(directory / "run/backup");
+  directory.write("run/backup/backup.safetensors", "backup");
+  CHECK_NOTHROW(RunDirectory(path, false, true));
   const RunDirectory again(path, true);
   CHECK_THROWS_AS(strata::read_file(again.file("best.safetensors")), strata::DataError);
+  CHECK_FALSE(std::ifstream(again.file("backup")).is_open());
   CHECK_NOTHROW(RunDirectory(path));
   CHECK(RunDirectory(directory / "{run}").pattern("x") == directory / "{{run}}/x");
 }

@@ -4,6 +4,11 @@
 #include "../../examples/small_convnet.cpp"
 #undef main
 
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <thread>
+
 #include <support/temporary_directory.hpp>
 
 #include "example.hpp"
@@ -62,4 +67,41 @@ TEST_CASE("small_convnet refuses what it cannot do") {
   CHECK_THROWS_WITH(call(small_convnet, with({"--input-size", "96"})), Contains("holds a run already"));
   call(small_convnet, with({"--input-size", "96", "--overwrite"}));
   CHECK(CsvTable::parse(read_file(directory / "run/history.csv")).numbers("epoch").size() == 2);
+}
+
+TEST_CASE("small_convnet stops and is saved at SIGINT, and goes on to the same bits") {
+  const TemporaryDirectory directory;
+  const auto begin = [&](const std::string& run, const std::string& epochs) {
+    call(small_convnet, tiny_run(directory.path(), run,
+                                 {"--input-size", "96", "--dropout", "--seed", "3", "--epochs", epochs}));
+  };
+  const std::string folder = directory / "stopped";
+  const auto resume = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"--run-dir", folder, "--resume"});
+    call(small_convnet, more);
+  };
+  begin("whole", "6");
+
+  // The first epoch has ended; 2000 are not over before the signal.
+  std::atomic<bool> over = false;
+  std::thread user([&] {
+    while (!over && !exists(folder + "/history.csv"))
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (!over) raise(SIGINT);
+  });
+  CHECK_THROWS_AS(begin("stopped", "2000"), examples::Interrupted);
+  over = true;
+  user.join();
+  CHECK_FALSE(exists(folder + "/metrics.json"));
+  CHECK_THROWS_WITH(begin("stopped", "6"), Contains("--overwrite") && Contains("--resume"));
+  CHECK_THROWS_WITH(resume({"--seed", "4"}), Contains("--seed is \"4\", but") && Contains("config.json"));
+
+  REQUIRE(CsvTable::parse(read_file(folder + "/history.csv")).rows() < 6);
+  resume({"--epochs", "6"});
+  for (const char* name : {"history.csv", "curves.svg", "best.safetensors", "model.safetensors"}) {
+    INFO(name);
+    CHECK((read_file(folder + "/" + name) == read_file(directory / ("whole/" + std::string(name)))));
+  }
+  CHECK_FALSE(exists(folder + "/backup"));
+  CHECK_THROWS_WITH(resume({}), Contains("has ended"));
 }
