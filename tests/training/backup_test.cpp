@@ -20,6 +20,7 @@
 #include <strata/training/monitoring.hpp>
 #include <strata/training/saving.hpp>
 
+#include "support/reference/reference.hpp"
 #include "support/temporary_directory.hpp"
 
 using namespace strata;
@@ -112,12 +113,14 @@ struct Program {
   std::int64_t number = 0;
   bool keep = false;
   int patience = 2;
+  DevicePtr device = nullptr;  // null: the default
 };
 
 /// The program that is broken off and run again; all that it leaves: model, optimizer, history, log, best
 /// model.
 std::string program(const std::string& folder, const Program& run = {}) {
   Sequential model = network();
+  if (run.device) model.to(run.device);
   const auto x = noise({batches * batch_size, 6, 6, 1}, 1);
   auto y = noise({batches * batch_size, 1}, 2);
   for (float& value : y.values()) value = value > 0.5F ? 1.0F : 0.0F;
@@ -174,6 +177,17 @@ TEST_CASE("A run that is broken off anywhere and run again leaves the same bits"
       check(save_freq, Where::batch_begin, batch);
       check(save_freq, Where::batch_end, batch);
     }
+  }
+}
+
+TEST_CASE("A run resumes on a device whose memory the host cannot touch") {
+  const DevicePtr device = strata_test::reference_device({.host_accessible = false});
+  const TemporaryDirectory whole;
+  const std::string expected = program(whole.path(), {.device = device});
+  for (const std::int64_t batch : {2, 5, 13}) {
+    const TemporaryDirectory folder;
+    CHECK_THROWS_AS(program(folder.path(), {1, Where::batch_begin, batch, false, 2, device}), Broken);
+    CHECK((program(folder.path(), {.device = device}) == expected));
   }
 }
 
