@@ -4,7 +4,6 @@
 
 #include <atomic>
 #include <exception>
-#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -80,7 +79,7 @@ STRATA_INLINE ThreadPool::ThreadPool(int threads)
   try {
     for (int worker = 1; worker < threads_; ++worker)
       state_->workers.emplace_back([state = state_.get(), worker] { state->work(worker); });
-  } catch (const std::system_error&) {  // results do not depend on the number of threads
+  } catch (...) {  // no memory or no thread for it: results do not depend on their number
     threads_ = static_cast<int>(state_->workers.size()) + 1;
   }
 }

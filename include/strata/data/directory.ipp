@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <cstring>
-#include <filesystem>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -11,6 +12,7 @@
 #include <strata/core/parallel.hpp>
 #include <strata/core/random.hpp>
 #include <strata/data/directory.hpp>
+#include <strata/io/file.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
 namespace detail {
@@ -97,58 +99,52 @@ inline bool has_extension(std::string_view name, std::span<const std::string_vie
   });
 }
 
-/// The directories at and below `directory`, as os.walk finds them; a link back to a parent is not followed.
-inline void list_directories(const std::string& directory, bool follow_links,
-                             std::vector<std::string>& parents, std::vector<std::string>& out,
-                             std::string_view caller) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  const std::string real = fs::canonical(directory, error).string();
-  fs::directory_iterator entries(directory, error);
-  require<DataError>(!error, "[", caller, "] cannot list the directory '", directory, "': ", error.message());
-  if (std::find(parents.begin(), parents.end(), real) != parents.end()) return;
-  out.push_back(directory);
-  parents.push_back(real);
-  for (const fs::directory_entry& entry : entries)
-    if (entry.is_directory(error) && (follow_links || !entry.is_symlink(error)))
-      list_directories(directory + "/" + entry.path().filename().string(), follow_links, parents, out,
-                       caller);
-  parents.pop_back();
-}
+/// The picture files at and below a directory; a link back to a parent is not followed.
+class FileList {
+ public:
+  explicit FileList(const DirectoryOptions& options) : options_(options) {}
 
-/// Picture files at and below `directory`: by folder path, then by name, both as bytes.
-inline std::vector<std::string> list_files(const std::string& directory, const DirectoryOptions& options) {
-  namespace fs = std::filesystem;
-  std::vector<std::string> parents, directories, files;
-  list_directories(directory, options.follow_links, parents, directories, options.caller);
-  std::sort(directories.begin(), directories.end());
-  for (const std::string& folder : directories) {
-    const std::size_t begin = files.size();
-    std::error_code error;
-    fs::directory_iterator entries(folder, error);
-    require<DataError>(!error, "[", options.caller, "] cannot list the directory '", folder,
-                       "': ", error.message());
-    for (const fs::directory_entry& entry : entries) {
-      const std::string name = entry.path().filename().string();
-      if (has_extension(name, options.extensions) && !entry.is_directory(error))
-        files.push_back(folder + "/" + name);
-    }
-    std::sort(files.begin() + static_cast<std::ptrdiff_t>(begin), files.end());
+  /// By folder path, then by name, both as bytes.
+  std::vector<std::string> files(const std::string& directory) {
+    add(directory);
+    std::sort(folders_.begin(), folders_.end());
+    std::vector<std::string> out;
+    for (const auto& [folder, names] : folders_)
+      for (const std::string& name : names) out.push_back(folder + "/" + name);
+    if (options_.limit > 0 && out.size() > static_cast<std::size_t>(options_.limit))
+      out.resize(static_cast<std::size_t>(options_.limit));
+    return out;
   }
-  if (options.limit > 0 && files.size() > static_cast<std::size_t>(options.limit))
-    files.resize(static_cast<std::size_t>(options.limit));
-  return files;
-}
+
+ private:
+  void add(const std::string& directory) {
+    struct Free {
+      void operator()(char* text) const { std::free(text); }
+    };
+    const std::unique_ptr<char, Free> resolved(::realpath(directory.c_str(), nullptr));
+    const std::string real = resolved ? resolved.get() : directory;
+    if (std::find(parents_.begin(), parents_.end(), real) != parents_.end()) return;
+    parents_.push_back(real);
+    std::vector<std::string> names;
+    for (DirectoryEntry& entry : list_directory(directory)) {
+      if (entry.is_directory && (options_.follow_links || !entry.is_link))
+        add(directory + "/" + entry.name);
+      else if (!entry.is_directory && has_extension(entry.name, options_.extensions))
+        names.push_back(std::move(entry.name));
+    }
+    folders_.emplace_back(directory, std::move(names));
+    parents_.pop_back();
+  }
+
+  const DirectoryOptions& options_;
+  std::vector<std::string> parents_;  // on the way down to where it is
+  std::vector<std::pair<std::string, std::vector<std::string>>> folders_;
+};
 
 inline std::vector<std::string> list_classes(const std::string& directory, const DirectoryOptions& options) {
-  namespace fs = std::filesystem;
-  std::error_code error;
   std::vector<std::string> found;
-  for (const fs::directory_entry& entry : fs::directory_iterator(directory, error)) {
-    const std::string name = entry.path().filename().string();
-    if (name[0] != '.' && entry.is_directory(error)) found.push_back(name);
-  }
-  std::sort(found.begin(), found.end());
+  for (const DirectoryEntry& entry : list_directory(directory))
+    if (entry.name[0] != '.' && entry.is_directory) found.push_back(entry.name);
   const auto listed = [](const std::vector<std::string>& names) {
     std::string out;
     for (const std::string& name : names) out += (out.empty() ? "" : ", ") + name;
@@ -175,16 +171,14 @@ inline std::vector<std::string> list_classes(const std::string& directory, const
 }
 
 inline DirectoryFiles list_pictures(const std::string& directory, const DirectoryOptions& options) {
-  std::error_code error;
-  require<DataError>(std::filesystem::is_directory(directory, error), "[", options.caller, "] '", directory,
-                     "' ",
-                     std::filesystem::exists(directory, error) ? "is not a directory" : "does not exist");
+  require<DataError>(directory_exists(directory), "[", options.caller, "] '", directory, "' ",
+                     file_exists(directory) ? "is not a directory" : "does not exist");
   DirectoryFiles out;
   if (options.class_folders) out.class_names = list_classes(directory, options);
   const std::size_t folders = options.class_folders ? out.class_names.size() : 1;
   for (std::size_t label = 0; label < folders; ++label) {
     const std::string folder = options.class_folders ? directory + "/" + out.class_names[label] : directory;
-    for (std::string& file : list_files(folder, options)) {
+    for (std::string& file : FileList(options).files(folder)) {
       out.files.push_back(std::move(file));
       out.labels.push_back(static_cast<std::int64_t>(label));
     }

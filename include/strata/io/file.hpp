@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <strata/core/error.hpp>
 
@@ -65,6 +66,19 @@ class AtomicFile {
 
 /// Replaces or makes the file, see AtomicFile.
 void write_file_atomically(const std::string& path, std::string_view bytes);
+
+/// Links are followed; what cannot be reached is not there.
+bool file_exists(const std::string& path);
+bool directory_exists(const std::string& path);
+
+struct DirectoryEntry {
+  std::string name;
+  bool is_directory = false;  ///< itself, or where the link points
+  bool is_link = false;
+};
+/// What lies in a directory, by name in the order of its bytes. Throws DataError. (std::filesystem's
+/// iterators end the program where memory runs out.)
+std::vector<DirectoryEntry> list_directory(const std::string& path);
 
 /// Makes the directory and its parents; no error where it exists. Throws DataError.
 void make_directories(const std::string& path);

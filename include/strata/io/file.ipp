@@ -1,5 +1,6 @@
 #pragma once
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -9,6 +10,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstdlib>
+#include <memory>
 #include <system_error>
 #include <utility>
 
@@ -117,7 +119,10 @@ STRATA_COLD STRATA_INLINE bool AtomicFile::open_temporary(int attempt) {
   const bool ours = !busy && ::fstat(descriptor_, &opened) == 0 && ::lstat(temporary_.c_str(), &named) == 0 &&
                     opened.st_ino == named.st_ino && opened.st_dev == named.st_dev && S_ISREG(opened.st_mode);
   if (ours && ::ftruncate(descriptor_, 0) == 0) return true;
+  const int error = errno;
+  if (ours) ::unlink(temporary_.c_str());
   ::close(std::exchange(descriptor_, -1));
+  if (ours) fail("write", error);
   return false;
 }
 
@@ -169,6 +174,41 @@ STRATA_COLD STRATA_INLINE void write_file_atomically(const std::string& path, st
   AtomicFile file(path);
   file.write(bytes);
   file.commit();
+}
+
+STRATA_COLD STRATA_INLINE bool file_exists(const std::string& path) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0;
+}
+STRATA_COLD STRATA_INLINE bool directory_exists(const std::string& path) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+STRATA_COLD STRATA_INLINE std::vector<DirectoryEntry> list_directory(const std::string& path) {
+  struct Close {
+    void operator()(DIR* directory) const { ::closedir(directory); }
+  };
+  const auto fail = [&](int error) {
+    throw DataError(concat("[file] cannot list the directory '", path, "': ", detail::system_message(error)));
+  };
+  const std::unique_ptr<DIR, Close> directory(::opendir(path.c_str()));
+  if (!directory) fail(errno);
+  std::vector<DirectoryEntry> out;
+  for (;;) {
+    errno = 0;
+    const dirent* entry = ::readdir(directory.get());
+    if (!entry && errno != 0) fail(errno);
+    if (!entry) break;
+    const std::string_view name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    const std::string whole = concat(path, "/", name);
+    struct stat status {};
+    const bool known = ::lstat(whole.c_str(), &status) == 0;
+    out.push_back({std::string(name), directory_exists(whole), known && S_ISLNK(status.st_mode)});
+  }
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  return out;
 }
 
 STRATA_COLD STRATA_INLINE void make_directories(const std::string& path) {

@@ -168,11 +168,11 @@ STRATA_COLD typename Graph<T>::State& Graph<T>::prepare(std::span<const View> x,
   State& s = *static_cast<State*>(context.graph_.get());
   s.pool = &context.buffers();
   if (s.contexts.size() != count) {
-    s.contexts.clear();
-    s.plans.clear();
     s.plan = nullptr;
+    s.plans.clear();
+    std::vector<std::unique_ptr<Context>> contexts;
     for (const Node& node : nodes_) {
-      auto& child = s.contexts.emplace_back(std::make_unique<Context>());
+      auto& child = contexts.emplace_back(std::make_unique<Context>());
       child->run_ = context.run_;
       child->path_ = hash_name(concat("/", node.layer->name(), "#", node.call), context.path_);
       child->name_ = concat(context.name_, context.name_.empty() ? "" : "/", node.layer->name());
@@ -181,6 +181,7 @@ STRATA_COLD typename Graph<T>::State& Graph<T>::prepare(std::span<const View> x,
     s.buffers.resize(count);
     s.gradients.resize(count);
     s.linear.resize(count);
+    s.contexts = std::move(contexts);  // last: where memory ran out before, all is made anew
   }
   for (std::size_t i = 0; i < count; ++i) {  // of a run that ended early
     s.release(static_cast<int>(i));
