@@ -1,5 +1,5 @@
-// Mutates the seeds of a target: `fuzz_NAME [SECONDS]`, or `fuzz_NAME 0 ROUND` for one round again. The same
-// targets run under libFuzzer when built without this file: clang++ -fsanitize=fuzzer,address,undefined.
+// Mutates the seeds of a target, for systems without libFuzzer: `NAME [SECONDS]`, or `NAME 0 ROUND` for one
+// round again.
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -88,10 +88,8 @@ std::string mutated(const std::vector<std::string>& seeds, int round) {
 
 int main(int count, char** arguments) {
   const double seconds = count > 1 ? std::atof(arguments[1]) : 10;
-#if !defined(__SANITIZE_ADDRESS__)
   const rlimit memory{std::size_t{3} << 29, std::size_t{3} << 29};  // what asks for more is refused and shows
   ::setrlimit(RLIMIT_AS, &memory);
-#endif
   for (const int signal : {SIGSEGV, SIGABRT, SIGFPE, SIGBUS, SIGILL}) std::signal(signal, report);
   const std::vector<std::string> seeds = strata_fuzz::seeds();
   const auto run = [](const std::string& input) {

@@ -4,7 +4,6 @@ import argparse
 import glob
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -316,32 +315,54 @@ def step_weights():
     suite("weights", ["bash", "tests/weights/run"])
 
 
+def compiles(flags):
+    """Whether clang++ makes programs with these flags: some systems have it without the run-time."""
+    source = "extern \"C\" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }"
+    source += "" if "=fuzzer" in flags else " int main() {}"
+    return subprocess.run(["sh", "-c", f"clang++ {flags} -x c++ -o /dev/null -"], input=source, text=True,
+                          stderr=subprocess.DEVNULL).returncode == 0
+
+
+def configure_asan():
+    """Configures build/asan, with clang++ where it works, which compiles sanitized code in half the time, checks more
+    and has libFuzzer."""
+    options = []
+    if compiles("-fsanitize=address,undefined"):
+        options = ["-DCMAKE_CXX_COMPILER=clang++"]
+        if compiles("-fsanitize=fuzzer,address,undefined"):
+            options.append("-DSTRATA_SANITIZE=address,undefined,fuzzer-no-link")
+    return configure("build/asan", "asan", *options), "fuzzer" in "".join(options)
+
+
 def step_fuzz():
     """Every reader keeps to strata::Error for ten seconds of mutated files."""
     names = [os.path.basename(path)[:-4] for path in sorted(glob.glob("tests/fuzz/*.cpp"))]
-    names.remove("main")
-    failed = build("fuzz", "build", [f"fuzz_{name}" for name in names])
+    names = [name for name in names if name not in ("main", "libfuzzer")]
+    folder, arguments = "build", ["10"]
+    if configure_asan()[1]:
+        folder = "build/asan"
+        arguments = ["-max_total_time=10", "-seed=1", "-timeout=10", f"-artifact_prefix={folder}/tests/fuzz/"]
+    failed = build("fuzz", folder, [f"fuzz_{name}" for name in names])
     start = time.monotonic()
     built = [name for name in names if f"fuzz_{name}" not in failed]
+    environment = {**os.environ, "ASAN_OPTIONS": "allocator_may_return_null=1"}
     with ThreadPoolExecutor(JOBS) as pool:
-        errors = pool.map(lambda name: command_error([f"build/tests/fuzz/{name}", "10"], timeout=120), built)
+        errors = pool.map(lambda name: command_error([f"{folder}/tests/fuzz/{name}", *arguments], timeout=120,
+                                                     env=environment), built)
         for name, error in zip(built, errors):
             totals.check(f"fuzz: {name}", error)
-    line("fuzz", f"{len(built)} readers", start)
+    line("fuzz", f"{len(built)} readers" + ", libFuzzer" * (folder != "build"), start)
 
 
 def step_asan():
-    # clang++ compiles sanitized code in half the time and checks more; some systems have it without the run-time.
-    clang = shutil.which("clang++")
-    works = clang and run(["sh", "-c", "echo 'int main() {}' | clang++ -x c++ -fsanitize=address,undefined -o /dev/null -"])
-    programs = configure("build/asan", "asan", *[f"-DCMAKE_CXX_COMPILER={clang}"] * bool(works and works[0] == 0))
-    run_programs("build/asan", programs, "asan: ", ["~[slow]"],
+    programs = configure_asan()[0]
+    run_programs("build/asan", programs, "asan: ", ["~[slow]~[.]"],
                  {"ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:allocator_may_return_null=1", "UBSAN_OPTIONS": "print_stacktrace=1"})
 
 
 def step_tsan():
     programs = [program for program in configure("build/tsan", "tsan") if THREADED.search(program)]
-    run_programs("build/tsan", programs, "tsan: ", ["~[slow]"], {"TSAN_OPTIONS": "halt_on_error=1:allocator_may_return_null=1"})
+    run_programs("build/tsan", programs, "tsan: ", ["~[slow]~[.]"], {"TSAN_OPTIONS": "halt_on_error=1:allocator_may_return_null=1"})
 
 
 # ---- the whole ------------------------------------------------------------------------------------------------

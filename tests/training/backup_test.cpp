@@ -342,6 +342,7 @@ TEST_CASE("A process that is killed at any time and run again leaves the same bi
     const pid_t child = fork();
     if (child == 0) {
       setenv("STRATA_KILLED_RUN", folder.path().c_str(), 1);
+      unsetenv("STRATA_TEST_REPORT");
       execl("/proc/self/exe", "backup_test", "[.killed]", "-o", "/dev/null", static_cast<char*>(nullptr));
       _exit(127);
     }
