@@ -154,7 +154,7 @@ std::string program(const std::string& folder, const Program& run = {}) {
 
 }  // namespace
 
-TEST_CASE("A run that is broken off anywhere and run again leaves the same bits") {
+TEST_CASE("A run that is broken off anywhere and run again leaves the same bits", "[slow]") {
   const auto whole = [](Program run) {
     const TemporaryDirectory folder;
     return program(folder.path(), run);
