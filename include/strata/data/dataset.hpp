@@ -78,6 +78,7 @@ class DrawOrder {
 
   std::int64_t samples() const { return samples_; }
   std::int64_t batch_size() const { return batch_size_; }
+  std::uint64_t seed() const { return seed_; }
   /// Sample numbers of the batch with the given global draw index (0 or more).
   std::vector<std::int64_t> batch(std::int64_t draw) const;
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include <strata/data/augmentation.hpp>
 #include <strata/data/dataset.hpp>
 #include <strata/data/image.hpp>
 #include <strata/data/resize.hpp>
@@ -99,16 +100,11 @@ struct FlowFromDirectoryOptions {
   std::size_t cache_bytes = std::size_t{512} << 20;  ///< memory for decoded pictures, kept between passes
 };
 
-struct ImageDataGeneratorOptions {
-  double rescale = 1;               ///< multiplies, after `preprocessing`; 0: none
-  PixelScaling preprocessing = {};  ///< what the network was trained with (see applications/)
-  double validation_split = 0;      ///< the first so many of each class are Subset::validation
-};
-
-/// keras.preprocessing.image.ImageDataGenerator: uint8 pictures, resized as Pillow does and scaled on the
-/// model's device.
+/// keras.preprocessing.image.ImageDataGenerator: uint8 pictures, resized as Pillow does; the model's device
+/// changes them at random, anew in every pass, and scales them.
 class ImageDataGenerator {
  public:
+  /// Throws ConfigError for ranges of which nothing can be drawn.
   explicit ImageDataGenerator(const ImageDataGeneratorOptions& options = {});
 
   /// Class folders and errors as image_dataset_from_directory has them, but pictures without labels lie in
@@ -117,6 +113,7 @@ class ImageDataGenerator {
                                        const FlowFromDirectoryOptions& options = {}) const;
 
  private:
+  Augmentation augmentation_;
   PixelScaling scaling_;
   double validation_split_;
 };

@@ -42,6 +42,7 @@ struct PictureOptions {
   PillowFilter filter = PillowFilter::nearest;  // uint8 pictures
   bool keep_aspect_ratio = false;
   PixelScaling scaling = {};
+  Augmentation augmentation = {};
   TfInterpolation interpolation = TfInterpolation::bilinear;  // float pictures
   AspectRatio aspect_ratio = AspectRatio::stretch;
 };
@@ -274,7 +275,7 @@ class PictureSource final : public DirectorySource {
   PictureSource(DirectoryFiles listed, std::vector<SkippedFile> skipped, std::vector<std::size_t> numbers,
                 std::unique_ptr<SampleCache> cache, const DirectoryOptions& options, PictureOptions picture)
       : DirectorySource(std::move(listed), std::move(skipped), options),
-        picture_(picture),
+        picture_(std::move(picture)),
         numbers_(std::move(numbers)),
         cache_(std::move(cache)) {}
 
@@ -302,6 +303,9 @@ class PictureSource final : public DirectorySource {
     else
       out.pixels = std::move(pictures);
     out.scaling = picture_.scaling;
+    out.warps =
+        picture_.augmentation.warps(order_.seed(), draw / batches(), chosen, picture_.height, picture_.width);
+    out.sampling = picture_.augmentation.sampling();
     out.y = labels_of(chosen);
     return out;
   }
@@ -439,7 +443,7 @@ image_dataset_from_directory(const std::string& directory, const ImageDatasetFro
 }
 
 STRATA_COLD STRATA_INLINE ImageDataGenerator::ImageDataGenerator(const ImageDataGeneratorOptions& options)
-    : scaling_(options.preprocessing), validation_split_(options.validation_split) {
+    : augmentation_(options), scaling_(options.preprocessing), validation_split_(options.validation_split) {
   const auto rescale = static_cast<float>(options.rescale == 0 ? 1 : options.rescale);
   scaling_.scale *= rescale;
   for (float& mean : scaling_.mean) mean *= rescale;
@@ -470,7 +474,8 @@ STRATA_COLD STRATA_INLINE DirectoryDataset ImageDataGenerator::flow_from_directo
                                                        .width = options.target_size[1],
                                                        .filter = options.interpolation,
                                                        .keep_aspect_ratio = options.keep_aspect_ratio,
-                                                       .scaling = scaling_});
+                                                       .scaling = scaling_,
+                                                       .augmentation = augmentation_});
 }
 
 }}  // namespace strata::STRATA_ABI

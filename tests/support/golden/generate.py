@@ -16,6 +16,7 @@ import pathlib
 import sys
 import tempfile
 import zlib
+from unittest import mock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -725,6 +726,89 @@ def warps(group):
                     group.add({"name": name, "warp": description}, {"y": np.asarray(result)})
 
 
+# ImageDataGenerator: what it draws, by the random numbers of Strata ------------------------------------------------
+
+
+def philox(counter, key):
+    """Philox 4x32-10, as core/random.hpp has it."""
+    mask = 0xFFFFFFFF
+    for _ in range(10):
+        a, b = 0xD2511F53 * counter[0], 0xCD9E8D57 * counter[2]
+        counter = [(b >> 32) ^ counter[1] ^ key[0], b & mask, (a >> 32) ^ counter[3] ^ key[1], a & mask]
+        key = [(key[0] + 0x9E3779B9) & mask, (key[1] + 0xBB67AE85) & mask]
+    return counter
+
+
+def random_transform(generator, shape, seed, epoch, sample):
+    """get_random_transform with numpy's draws replaced: parameter p of a sample is number 12 * sample + p."""
+    shifts = generator.height_shift_range, generator.width_shift_range
+    asked = [generator.rotation_range]
+    for shift in shifts:
+        asked += [shift, shift and not isinstance(shift, float)]  # the sign of a choice
+    asked += [generator.shear_range, *[generator.zoom_range != [1, 1]] * 2, True, True]
+    asked += [generator.channel_shift_range, generator.brightness_range]
+    numbers = iter([12 * sample + p for p, is_drawn in enumerate(asked) if is_drawn])
+    key = philox([0, 0, 4, 0x53545241], [seed, 0])[:2]
+
+    def draw():
+        number = next(numbers)
+        high, low = philox([number // 2, 0, epoch, 0], key)[number % 2 * 2 :][:2]
+        return ((high << 21) ^ (low >> 11)) * 2.0**-53
+
+    def uniform(low, high, size=None):
+        values = [low + (high - low) * draw() for _ in range(size or 1)]
+        return values if size else values[0]
+
+    def choice(values):
+        if isinstance(values, float):
+            raise ValueError("not a list")
+        values = range(values) if isinstance(values, int) else values
+        return values[int(len(values) * draw())]
+
+    with mock.patch.multiple(np.random, uniform=uniform, choice=choice, random=draw):
+        transform = generator.get_random_transform(shape)
+    assert next(numbers, None) is None
+    return transform
+
+
+def generator(group):
+    """Whole passes of ImageDataGenerator: drawn, transformed and standardized."""
+    pictures = random("generator").integers(0, 256, size=[5, 12, 9, 3]).astype("uint8")
+    group.tensors["pictures"] = pictures
+    cases = {
+        "book": dict(
+            rescale=1 / 255, rotation_range=40, width_shift_range=0.2, height_shift_range=0.2, shear_range=0.2,
+            zoom_range=0.2, horizontal_flip=True,
+        ),
+        "rotation": dict(rotation_range=180),
+        "shear": dict(shear_range=35.0, fill_mode="reflect"),
+        "zoom": dict(zoom_range=[0.5, 1.7], fill_mode="wrap"),
+        "shift_parts": dict(width_shift_range=0.9, height_shift_range=0.4, fill_mode="wrap"),
+        "shift_pixels": dict(width_shift_range=2.5, height_shift_range=4, fill_mode="reflect"),
+        "shift_lists": dict(width_shift_range=[0.1, 0.25, -0.4], height_shift_range=[1.0, 3.5], fill_mode="constant"),
+        "flips": dict(horizontal_flip=True, vertical_flip=True),
+        "vertical_flip": dict(vertical_flip=True, width_shift_range=3),
+        "brightness": dict(brightness_range=[0.3, 1.9]),
+        "channel_shift": dict(channel_shift_range=90.0, rescale=0.5),
+        "everything": dict(
+            rotation_range=25.0, width_shift_range=3, height_shift_range=0.15, brightness_range=[0.6, 1.2],
+            shear_range=12.0, zoom_range=[0.8, 1.3], channel_shift_range=20.0, fill_mode="constant", cval=77.0,
+            horizontal_flip=True, vertical_flip=True, rescale=1 / 127.5,
+        ),
+    }
+    for name, options in cases.items():
+        keras_generator = keras.src.legacy.preprocessing.image.ImageDataGenerator(
+            **options, data_format="channels_last"
+        )
+        for seed, epoch in (0, 0), (7, 3):
+            rows = []
+            for sample, picture in enumerate(pictures.astype("float32")):
+                transform = random_transform(keras_generator, picture.shape, seed, epoch, sample)
+                rows.append(keras_generator.standardize(keras_generator.apply_transform(picture, transform)))
+            case = {"name": f"{name}_{seed}_{epoch}", "options": options, "option_set": name, "seed": seed, "epoch": epoch}
+            group.add(case, {"y": np.stack(rows)})
+
+
 # VGG16 at 150x150 -------------------------------------------------------------------------------------------------
 
 
@@ -761,7 +845,7 @@ GROUPS = {
     function.__name__: function
     for function in (
         conv2d, pooling, layers, optimizers, losses, metrics, resize_pillow, resize_tensorflow, warps,
-        training, vgg16
+        generator, training, vgg16
     )
 }
 

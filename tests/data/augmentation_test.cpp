@@ -1,0 +1,311 @@
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <numbers>
+#include <numeric>
+
+#include <strata/data/directory.hpp>
+#include <strata/data/prefetch.hpp>
+#include <strata/layers/layers.hpp>
+#include <strata/training/fit.hpp>
+#include <strata/training/model.hpp>
+
+#include "data/pictures.hpp"
+#include "support/golden.hpp"
+#include "support/reference/reference.hpp"
+#include "support/temporary_directory.hpp"
+
+using namespace strata;
+using namespace strata_test;
+using Catch::Matchers::Contains;
+
+namespace {
+
+/// The option sets of `generator` in tests/support/golden/generate.py.
+const std::map<std::string, ImageDataGeneratorOptions> option_sets{
+    {"book",
+     {.rotation_range = 40,
+      .width_shift_range = 0.2,
+      .height_shift_range = 0.2,
+      .shear_range = 0.2,
+      .zoom_range = 0.2,
+      .horizontal_flip = true,
+      .rescale = 1.0 / 255}},
+    {"rotation", {.rotation_range = 180}},
+    {"shear", {.shear_range = 35, .fill_mode = FillMode::reflect}},
+    {"zoom", {.zoom_range = {0.5, 1.7}, .fill_mode = FillMode::wrap}},
+    {"shift_parts", {.width_shift_range = 0.9, .height_shift_range = 0.4, .fill_mode = FillMode::wrap}},
+    {"shift_pixels", {.width_shift_range = 2.5, .height_shift_range = 4, .fill_mode = FillMode::reflect}},
+    {"shift_lists",
+     {.width_shift_range = {0.1, 0.25, -0.4},
+      .height_shift_range = {1.0, 3.5},
+      .fill_mode = FillMode::constant}},
+    {"flips", {.horizontal_flip = true, .vertical_flip = true}},
+    {"vertical_flip", {.width_shift_range = 3, .vertical_flip = true}},
+    {"brightness", {.brightness_range = {0.3, 1.9}}},
+    {"channel_shift", {.channel_shift_range = 90, .rescale = 0.5}},
+    {"everything",
+     {.rotation_range = 25,
+      .width_shift_range = 3,
+      .height_shift_range = 0.15,
+      .brightness_range = {0.6, 1.2},
+      .shear_range = 12,
+      .zoom_range = {0.8, 1.3},
+      .channel_shift_range = 20,
+      .fill_mode = FillMode::constant,
+      .cval = 77,
+      .horizontal_flip = true,
+      .vertical_flip = true,
+      .rescale = 1 / 127.5}}};
+
+/// Pictures as PNG files in two class folders, half of them in each; they are read in this order.
+struct PictureFolder : TemporaryDirectory {
+  explicit PictureFolder(const std::vector<Tensor<std::uint8_t>>& pictures) {
+    for (const char* folder : {"a", "b"}) std::filesystem::create_directories(*this / std::string(folder));
+    for (std::size_t i = 0; i < pictures.size(); ++i)
+      write((2 * i < pictures.size() ? "a/" : "b/") + std::to_string(i) + ".png", encode_png(pictures[i]));
+  }
+  static std::vector<Tensor<std::uint8_t>> drawn(int count) {
+    std::vector<Tensor<std::uint8_t>> out;
+    for (int i = 0; i < count; ++i) out.push_back(waves(12, 9, 3, i));
+    return out;
+  }
+};
+
+DirectoryDataset flow(const PictureFolder& folder, const ImageDataGeneratorOptions& options,
+                      FlowFromDirectoryOptions flow = {}) {
+  flow.target_size = {12, 9};
+  flow.class_mode = ClassMode::binary;
+  return ImageDataGenerator(options).flow_from_directory(folder.path(), flow);
+}
+
+std::vector<std::int64_t> first(std::int64_t count) {
+  std::vector<std::int64_t> out(static_cast<std::size_t>(count));
+  std::iota(out.begin(), out.end(), 0);
+  return out;
+}
+
+/// What `value` says of the warps of 4,000 pictures of 100 x 50, ascending.
+template <class Value>
+std::vector<double> draws(const ImageDataGeneratorOptions& options, Value value) {
+  std::vector<double> out;
+  for (const PixelWarp& warp : Augmentation(options).warps(1, 2, first(4000), 100, 50))
+    out.push_back(value(warp));
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+/// The Kolmogorov-Smirnov distance to the uniform distribution; above 0.031 one in a thousand times.
+double distance_to_uniform(const std::vector<double>& sorted, double low, double high) {
+  double out = 0;
+  const auto count = static_cast<double>(sorted.size());
+  for (std::size_t i = 0; i < sorted.size(); ++i) {
+    const double expected = (sorted[i] - low) / (high - low), index = static_cast<double>(i);
+    out = std::max({out, std::abs(expected - index / count), std::abs(expected - (index + 1) / count)});
+  }
+  return out;
+}
+
+void check_uniform(const std::vector<double>& sorted, double low, double high) {
+  CHECK(sorted.front() >= low - 1e-9);
+  CHECK(sorted.back() <= high + 1e-9);
+  CHECK(distance_to_uniform(sorted, low, high) < 0.031);
+}
+
+/// Each value's share of the draws.
+std::map<double, double> shares(const std::vector<double>& values) {
+  std::map<double, double> out;
+  for (const double value : values)
+    out[std::round(value * 1e6) / 1e6 + 0.0] += 1 / static_cast<double>(values.size());
+  return out;
+}
+
+void check_shares(const std::map<double, double>& found, const std::map<double, double>& expected) {
+  REQUIRE(found.size() == expected.size());
+  for (const auto& [value, share] : expected) {
+    INFO(value);
+    REQUIRE(found.contains(value));
+    CHECK(found.at(value) == Approx(share).margin(0.03));
+  }
+}
+
+template <class T>
+Tensor<T> picture(const Tensor<T>& batch, std::int64_t i) {
+  const TensorView<const T> row = batch.slice(i, i + 1);
+  return {row.shape().without_batch(), std::span(row.data(), static_cast<std::size_t>(row.size()))};
+}
+
+bool equal(const Batch& a, const Batch& b) {
+  return a.pixels == b.pixels && a.y == b.y && network_input(a) == network_input(b);
+}
+
+}  // namespace
+
+TEST_CASE("A generator draws and changes pictures as Keras's does", "[data][augmentation]") {
+  const Golden golden("generator");
+  const auto pictures = golden.read<std::uint8_t>("pictures");
+  std::vector<Tensor<std::uint8_t>> files;
+  for (std::int64_t i = 0; i < pictures.shape()[0]; ++i) files.push_back(picture(pictures, i));
+  const PictureFolder folder(files);
+  CHECK(golden.cases().size() == 2 * option_sets.size());
+  for (const Json& golden_case : golden.cases()) {
+    INFO(Golden::name(golden_case));
+    const auto dataset =
+        flow(folder, option_sets.at(golden_case.get<std::string>("option_set")),
+             {.shuffle = false, .seed = static_cast<std::uint64_t>(golden_case.get<std::int64_t>("seed"))});
+    REQUIRE(dataset.batches() == 1);
+    const Batch batch = dataset.batch(golden_case.get<std::int64_t>("epoch"));
+    const Tensor<float> expected = golden.read<float>(golden_case, "y");
+    for (const DevicePtr& device : {default_device(), reference_device({.host_accessible = false})}) {
+      const Tensor<float> y = network_input(batch, device);
+      REQUIRE(y.shape() == expected.shape());
+      double error = 0;
+      for (std::int64_t i = 0; i < y.size(); ++i)
+        error = std::max(error, std::abs(double(y.data()[i]) - double(expected.data()[i])));
+      CHECK(error <= 255 * 1e-4 * batch.scaling.scale);
+    }
+  }
+}
+
+TEST_CASE("Draws fill their ranges evenly", "[data][augmentation]") {
+  const auto row = [](const PixelWarp& warp) { return warp.matrix[2]; };
+  const auto column = [](const PixelWarp& warp) { return warp.matrix[5]; };
+  const auto degrees = [](double x, double y) { return std::atan2(y, x) * 180 / std::numbers::pi; };
+
+  check_uniform(
+      draws({.rotation_range = 40}, [&](const PixelWarp& w) { return degrees(w.matrix[0], w.matrix[1]); }),
+      -40, 40);
+  check_uniform(
+      draws({.shear_range = 30}, [&](const PixelWarp& w) { return degrees(w.matrix[0], w.matrix[3]); }), -30,
+      30);
+  check_uniform(draws({.zoom_range = 0.2}, [](const PixelWarp& w) { return w.matrix[0]; }), 0.8, 1.2);
+  check_uniform(draws({.zoom_range = {1.5, 3}}, [](const PixelWarp& w) { return w.matrix[4]; }), 1.5, 3);
+  check_uniform(draws({.brightness_range = {0.5, 2}}, [](const PixelWarp& w) { return w.brightness; }), 0.5,
+                2);
+  check_uniform(draws({.channel_shift_range = 25}, [](const PixelWarp& w) { return w.channel_shift; }), -25,
+                25);
+  check_uniform(draws({.width_shift_range = 0.2}, row), -10, 10);  // parts of the width 50
+  check_uniform(draws({.height_shift_range = 0.2}, column), -20, 20);
+  check_uniform(draws({.width_shift_range = 7.5}, row), -7.5, 7.5);
+
+  const double fifth = 1.0 / 5, tenth = 1.0 / 10;
+  check_shares(shares(draws({.height_shift_range = 5}, column)), {{0, fifth},
+                                                                  {1, tenth},
+                                                                  {-1, tenth},
+                                                                  {2, tenth},
+                                                                  {-2, tenth},
+                                                                  {3, tenth},
+                                                                  {-3, tenth},
+                                                                  {4, tenth},
+                                                                  {-4, tenth}});
+  check_shares(shares(draws({.width_shift_range = {0.1, 0.5}}, row)),
+               {{5, 0.25}, {-5, 0.25}, {25, 0.25}, {-25, 0.25}});
+  check_shares(shares(draws({.width_shift_range = ShiftRange(std::vector<double>{2})}, row)),
+               {{2, 0.5}, {-2, 0.5}});
+  check_shares(shares(draws({.horizontal_flip = true},
+                            [](const PixelWarp& w) { return w.flip_horizontal + 2 * w.flip_vertical; })),
+               {{0, 0.5}, {1, 0.5}});
+  check_shares(shares(draws({.horizontal_flip = true, .vertical_flip = true},
+                            [](const PixelWarp& w) { return w.flip_horizontal + 2 * w.flip_vertical; })),
+               {{0, 0.25}, {1, 0.25}, {2, 0.25}, {3, 0.25}});
+}
+
+TEST_CASE("What is drawn for a sample depends on seed, pass and sample alone", "[data][augmentation]") {
+  const PictureFolder folder(PictureFolder::drawn(7));
+  const ImageDataGeneratorOptions& options = option_sets.at("everything");
+  const auto make = [&](std::uint64_t seed, bool shuffle, std::int64_t batch_size) {
+    return flow(folder, options, {.batch_size = batch_size, .shuffle = shuffle, .seed = seed});
+  };
+  const auto dataset = make(4, true, 3);
+  for (const int workers : {0, 1, 2, 5}) {
+    PrefetchQueue queue(make(4, true, 3), 0, 9, 4, workers);
+    for (std::int64_t draw = 0; draw < 9; ++draw) CHECK(equal(*queue.next(), dataset.batch(draw)));
+  }
+  PrefetchQueue resumed(dataset, 5, 9, 4, 2);
+  CHECK(equal(*resumed.next(), dataset.batch(5)));
+
+  // Each picture's result is among those of an unshuffled pass with other batches.
+  const Tensor<float> ordered = network_input(make(4, false, 7).batch(2));
+  for (std::int64_t draw = 6; draw < 9; ++draw) {
+    const Tensor<float> shuffled = network_input(dataset.batch(draw));
+    for (std::int64_t i = 0; i < shuffled.shape()[0]; ++i) {
+      int found = 0;
+      for (std::int64_t j = 0; j < 7; ++j) found += picture(shuffled, i) == picture(ordered, j);
+      CHECK(found == 1);
+    }
+  }
+  const auto whole = make(4, false, 7), other = make(5, false, 7);
+  CHECK_FALSE(network_input(whole.batch(0)) == network_input(whole.batch(1)));
+  CHECK_FALSE(network_input(whole.batch(0)) == network_input(other.batch(0)));
+}
+
+TEST_CASE("Without ranges pictures stay untouched", "[data][augmentation]") {
+  const PictureFolder folder(PictureFolder::drawn(4));
+  for (const ImageDataGeneratorOptions& options :
+       {ImageDataGeneratorOptions{}, ImageDataGeneratorOptions{.fill_mode = FillMode::wrap, .rescale = 0.5},
+        ImageDataGeneratorOptions{.width_shift_range = 0,
+        .height_shift_range = {0.0, 0.0},
+        .brightness_range = {1, 1},
+        .zoom_range = {1, 1}}})
+    CHECK(flow(folder, options, {.shuffle = false}).batch(3).warps.empty());
+  CHECK_FALSE(flow(folder, {.vertical_flip = true}).batch(0).warps.empty());
+}
+
+TEST_CASE("Ranges of which nothing can be drawn are explained", "[data][augmentation]") {
+  const double nan = std::nan(""), infinity = std::numeric_limits<double>::infinity();
+  const std::vector<std::pair<ImageDataGeneratorOptions, const char*>> wrong{
+      {{.rotation_range = -3}, "rotation_range of 0 or more, found -3"},
+      {{.rotation_range = nan}, "rotation_range of 0 or more, found nan"},
+      {{.width_shift_range = -0.1}, "width_shift_range of 0 or more, or a list of finite values, found -0.1"},
+      {{.height_shift_range = -2}, "height_shift_range of 0 or more, or a list of finite values, found -2"},
+      {{.height_shift_range = {1, infinity}}, "height_shift_range of 0 or more"},
+      {{.width_shift_range = ShiftRange(std::vector<double>{})}, "width_shift_range of one value or more"},
+      {{.brightness_range = {-0.5, 1}},
+       "brightness_range {low, high} with 0 <= low <= high, found {-0.5, 1}"},
+      {{.brightness_range = {2, 1}}, "found {2, 1}"},
+      {{.brightness_range = {1, infinity}}, "found {1, inf}"},
+      {{.shear_range = -1}, "shear_range of 0 or more, found -1"},
+      {{.zoom_range = 1}, "zoom_range of 0 up to below 1, or {low, high} with 0 < low <= high, found {0, 2}"},
+      {{.zoom_range = {1.5, 0.5}}, "found {1.5, 0.5}"},
+      {{.zoom_range = {1, infinity}}, "found {1, inf}"},
+      {{.channel_shift_range = -10}, "channel_shift_range of 0 or more, found -10"},
+      {{.channel_shift_range = infinity}, "channel_shift_range of 0 or more, found inf"},
+      {{.cval = nan}, "cval that is finite, found nan"},
+      {{.brightness_range = {0.5, 1}, .cval = 300}, "cval from 0 to 255 with a brightness_range, found 300"}};
+  for (const auto& [options, message] : wrong) {
+    CHECK_THROWS_AS(ImageDataGenerator(options), ConfigError);
+    CHECK_THROWS_WITH(ImageDataGenerator(options),
+                      Contains("[ImageDataGenerator] expected a ") && Contains(message));
+  }
+}
+
+TEST_CASE("A model trains on drawn pictures, on any number of workers and after a break the same",
+          "[data][augmentation]") {
+  const PictureFolder folder(PictureFolder::drawn(8));
+  const auto trained = [&](const ImageDataGeneratorOptions& options, int workers, int break_after = 0) {
+    Sequential model({.name = "small", .seed = 3});
+    model.add(Input({.shape = {12, 9, 3}}));
+    model.add(Flatten());
+    model.add(Dense({.units = 1, .activation = Activation::sigmoid}));
+    model.compile({.optimizer = SGD({.learning_rate = 0.01}), .loss = BinaryCrossentropy()});
+    const auto data = flow(folder, options, {.batch_size = 3, .seed = 2});
+    FitOptions fit{.epochs = 3, .verbose = 0, .workers = workers};
+    if (break_after > 0) {
+      fit.epochs = break_after;
+      model.fit(data, fit);
+      fit.initial_epoch = break_after;
+      fit.epochs = 3;
+    }
+    const History history = model.fit(data, fit);
+    CHECK(std::isfinite(history.at(history.size() - 1)["loss"]));
+    return model.predict(flow(folder, {.rescale = 1.0 / 255}, {.shuffle = false}));
+  };
+  const ImageDataGeneratorOptions& book = option_sets.at("book");
+  const auto expected = trained(book, 1);
+  CHECK(trained(book, 2) == expected);
+  CHECK(trained(book, 5) == expected);
+  CHECK(trained(book, 1, 2) == expected);
+  CHECK_FALSE(trained({.rescale = book.rescale}, 1) == expected);
+}
