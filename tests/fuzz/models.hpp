@@ -23,7 +23,9 @@ inline std::vector<strata::Model> models() {
   const Symbol a = Dense({.units = 4, .name = "a"})(x), b = Dense({.units = 4, .name = "b"})(x);
   const Symbol y = Dense({.units = 2})(Concatenate()({Add()({a, b}), a}));
   std::vector<Model> out{sequence, Model(x, y)};
-  for (Model& model : out) model.compile({.optimizer = Adam(), .loss = MeanSquaredError()});
+  const CosineDecay rate{.initial_learning_rate = 0.1, .decay_steps = 5, .warmup_target = 0.2};
+  out[0].compile({.optimizer = Adam(), .loss = "mse"});
+  out[1].compile({.optimizer = SGD({.learning_rate = rate}), .loss = "mse"});
   return out;
 }
 

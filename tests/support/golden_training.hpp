@@ -35,7 +35,8 @@ inline strata::Optimizer optimizer_from(const strata::Json& json) {
     value = config.get(key, value);
   };
   const auto common = [&](auto& o) {
-    take("learning_rate", o.learning_rate);
+    if (const Json* rate = config.find("learning_rate"))
+      ++known, o.learning_rate = LearningRate::from_config(*rate);
     take("weight_decay", o.weight_decay);
     take("clipnorm", o.clipnorm);
     take("clipvalue", o.clipvalue);

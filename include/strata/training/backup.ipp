@@ -241,7 +241,7 @@ STRATA_COLD void BackupAndRestoreImpl<T>::restore(BasicFitState<T>& state) try {
   Trainer<T>& trainer = state.model.trainer();
   load_weights(state.model, backup, {.prefix = "weights/"});
   detail::load_slots(state.model, backup);
-  trainer.optimizer().set_learning_rate(rate);
+  if (!trainer.optimizer().follows_schedule()) trainer.optimizer().set_learning_rate(rate);
   trainer.set_iterations(iterations);
   if (step > 0) trainer.load_gathered(state.model.model(), progress.at("gathered"));
   for (std::size_t i = 0; i < states.size(); ++i) state.options->callbacks[i].impl().load_state(states[i]);

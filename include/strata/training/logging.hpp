@@ -74,12 +74,13 @@ class TerminateOnNaNImpl final : public BasicCallbackImpl<T> {
 /// Learning rate for an epoch (from 0), given the present one.
 using Schedule = std::function<double(int epoch, double learning_rate)>;
 
-/// Sets the learning rate at the start of each epoch and logs "learning_rate". Source: Keras's
-/// LearningRateScheduler.
+/// Sets the learning rate at the start of each epoch and logs "learning_rate"; for one that changes with
+/// every step see ExponentialDecay and its like. Source: Keras's LearningRateScheduler.
 template <class T>
 class LearningRateSchedulerImpl final : public BasicCallbackImpl<T> {
  public:
   explicit LearningRateSchedulerImpl(Schedule schedule);
+  /// Throws ConfigError for a learning rate that follows a schedule.
   void on_train_begin(BasicFitState<T>& state) override;
   /// Throws ConfigError for a rate that is negative or not finite.
   void on_epoch_begin(BasicFitState<T>& state, int epoch) override;

@@ -147,6 +147,7 @@ STRATA_COLD LearningRateSchedulerImpl<T>::LearningRateSchedulerImpl(Schedule sch
 }
 template <class T>
 STRATA_COLD void LearningRateSchedulerImpl<T>::on_train_begin(BasicFitState<T>& state) {
+  state.model.optimizer().require_settable_rate("learning_rate_scheduler");
   state.figures.push_back({"learning_rate"});
 }
 template <class T>

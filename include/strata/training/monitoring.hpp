@@ -86,6 +86,7 @@ template <class T>
 class ReduceLROnPlateauImpl final : public BasicCallbackImpl<T> {
  public:
   explicit ReduceLROnPlateauImpl(ReduceLROnPlateauOptions options);
+  /// Throws ConfigError for a learning rate that follows a schedule.
   void on_train_begin(BasicFitState<T>& state) override;
   void on_epoch_end(BasicFitState<T>& state, int epoch, Logs& logs) override;
   BasicCallbackState<T> state() const override;

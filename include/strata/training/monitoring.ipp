@@ -194,6 +194,7 @@ STRATA_COLD ReduceLROnPlateauImpl<T>::ReduceLROnPlateauImpl(ReduceLROnPlateauOpt
 
 template <class T>
 STRATA_COLD void ReduceLROnPlateauImpl<T>::on_train_begin(BasicFitState<T>& state) {
+  state.model.optimizer().require_settable_rate("reduce_lr_on_plateau");
   state.figures.push_back({"learning_rate"});
   monitor_.check(state.figures);
   monitor_.reset();

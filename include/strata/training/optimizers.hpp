@@ -4,11 +4,12 @@
 
 #include <strata/io/json.hpp>
 #include <strata/tensor/backend.hpp>
+#include <strata/training/schedules.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
 
-/// How weights follow gradients: hyper-parameters only. The state (moments) belongs to the model that was
-/// compiled with it.
+/// How weights follow gradients: hyper-parameters, and the count of updates that a schedule goes by. The
+/// state (moments) belongs to the model that was compiled with it.
 class Optimizer {
  public:
   /// Limits on gradients, off at 0. At most one may be set.
@@ -19,10 +20,10 @@ class Optimizer {
   };
 
   Optimizer() = default;
-  Optimizer(std::string name, double learning_rate, OptimizerSpec spec, Clipping clipping)
-      : name_(std::move(name)), learning_rate_(learning_rate), spec_(spec), clipping_(clipping) {
-    require<ConfigError>(learning_rate >= 0, "[", name_, "] expected a learning_rate of 0 or more, found ",
-                         learning_rate);
+  Optimizer(std::string name, LearningRate learning_rate, OptimizerSpec spec, Clipping clipping)
+      : name_(std::move(name)), rate_(std::move(learning_rate)), spec_(spec), clipping_(clipping) {
+    require<ConfigError>(follows_schedule() || rate_.at(0) >= 0, "[", name_,
+                         "] expected a learning_rate of 0 or more, found ", rate_.at(0));
     const auto fraction = [&](const char* option, double value) {
       require<ConfigError>(value >= 0 && value < 1, "[", name_, "] expected ", option, " in [0, 1), found ",
                            value);
@@ -40,8 +41,22 @@ class Optimizer {
   const std::string& name() const { return name_; }
   const OptimizerSpec& spec() const { return spec_; }
   const Clipping& clipping() const { return clipping_; }
-  double learning_rate() const { return learning_rate_; }
-  void set_learning_rate(double learning_rate) { learning_rate_ = learning_rate; }
+  /// Of the next update.
+  double learning_rate() const { return rate_.at(iterations_); }
+  /// Throws ConfigError where the learning rate follows a schedule, as Keras does.
+  void set_learning_rate(double learning_rate) {
+    require_settable_rate(name_);
+    rate_ = learning_rate;
+  }
+  bool follows_schedule() const { return !rate_.is_constant(); }
+  /// Throws ConfigError, which `who` opens, where the learning rate follows a schedule.
+  void require_settable_rate(std::string_view who) const {
+    require<ConfigError>(!follows_schedule(), "[", who, "] the learning rate of ", name_,
+                         " follows a schedule and cannot be set: compile with a number as learning_rate");
+  }
+  /// Updates done so far.
+  std::int64_t iterations() const { return iterations_; }
+  void set_iterations(std::int64_t iterations) { iterations_ = iterations; }
 
   /// Which of a weight's three slots (see OptimizerUpdate) are in use.
   bool uses_slot(int slot) const {
@@ -59,7 +74,7 @@ class Optimizer {
   Json config() const {
     return Json::object({{"name", name_},
                          {"kind", static_cast<int>(spec_.kind)},
-                         {"learning_rate", learning_rate_},
+                         {"learning_rate", rate_.config()},
                          {"momentum", spec_.momentum},
                          {"nesterov", spec_.nesterov},
                          {"rho", spec_.rho},
@@ -74,13 +89,13 @@ class Optimizer {
                          {"global_clipnorm", clipping_.global_norm}});
   }
   /// Throws DataError for a config that is none.
-  static Optimizer from_config(const Json& json) {
+  static Optimizer from_config(const Json& json) try {
     const auto kind = json.get<int>("kind");
     require<DataError>(kind >= 0 && kind <= static_cast<int>(OptimizerKind::adam),
                        "[optimizer] unknown kind ", kind);
     return {
         json.get<std::string>("name"),
-        json.get<double>("learning_rate"),
+        LearningRate::from_config(json.at("learning_rate")),
         {.kind = static_cast<OptimizerKind>(kind),
          .momentum = json.get<double>("momentum"),
          .nesterov = json.get<bool>("nesterov"),
@@ -92,17 +107,21 @@ class Optimizer {
          .epsilon = json.get<double>("epsilon"),
          .weight_decay = json.get<double>("weight_decay")},
         {json.get<double>("clipnorm"), json.get<double>("clipvalue"), json.get<double>("global_clipnorm")}};
+  } catch (const ConfigError& error) {
+    throw DataError(error.what());
   }
 
  private:
   std::string name_ = "sgd";
-  double learning_rate_ = 0;
+  LearningRate rate_ = 0;
+  std::int64_t iterations_ = 0;
   OptimizerSpec spec_;
   Clipping clipping_;
 };
 
 struct SGDOptions {
-  double learning_rate = 0.01, momentum = 0;
+  LearningRate learning_rate = 0.01;
+  double momentum = 0;
   bool nesterov = false;
   double weight_decay = 0, clipnorm = 0, clipvalue = 0, global_clipnorm = 0;
 };
@@ -118,7 +137,8 @@ inline Optimizer SGD(const SGDOptions& o = {}) {
 }
 
 struct RMSpropOptions {
-  double learning_rate = 0.001, rho = 0.9, momentum = 0, epsilon = 1e-7;
+  LearningRate learning_rate = 0.001;
+  double rho = 0.9, momentum = 0, epsilon = 1e-7;
   bool centered = false;
   double weight_decay = 0, clipnorm = 0, clipvalue = 0, global_clipnorm = 0;
 };
@@ -137,7 +157,8 @@ inline Optimizer RMSprop(const RMSpropOptions& o = {}) {
 }
 
 struct AdamOptions {
-  double learning_rate = 0.001, beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-7;
+  LearningRate learning_rate = 0.001;
+  double beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-7;
   bool amsgrad = false;
   double weight_decay = 0, clipnorm = 0, clipvalue = 0, global_clipnorm = 0;
 };
@@ -155,14 +176,14 @@ inline Optimizer Adam(const AdamOptions& o = {}) {
 }
 
 struct AdamWOptions {
-  double learning_rate = 0.001, weight_decay = 0.004, beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-7;
+  LearningRate learning_rate = 0.001;
+  double weight_decay = 0.004, beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-7;
   bool amsgrad = false;
   double clipnorm = 0, clipvalue = 0, global_clipnorm = 0;
 };
 /// Adam with decoupled weight decay. Source: Loshchilov and Hutter, ICLR 2019; Keras's AdamW.
 inline Optimizer AdamW(const AdamWOptions& o = {}) {
-  const Optimizer adam = Adam({.learning_rate = o.learning_rate,
-                               .beta_1 = o.beta_1,
+  const Optimizer adam = Adam({.beta_1 = o.beta_1,
                                .beta_2 = o.beta_2,
                                .epsilon = o.epsilon,
                                .amsgrad = o.amsgrad,
@@ -170,7 +191,7 @@ inline Optimizer AdamW(const AdamWOptions& o = {}) {
                                .clipnorm = o.clipnorm,
                                .clipvalue = o.clipvalue,
                                .global_clipnorm = o.global_clipnorm});
-  return {"adamw", adam.learning_rate(), adam.spec(), adam.clipping()};
+  return {"adamw", o.learning_rate, adam.spec(), adam.clipping()};
 }
 
 }}  // namespace strata::STRATA_ABI

@@ -182,7 +182,10 @@ STRATA_COLD BasicModel<T> load_model(const std::string& path, BasicLoadOptions<T
   model.compile({.optimizer = Optimizer::from_config(state.at("config")),
                  .loss = std::move(options.loss),
                  .metrics = std::move(options.metrics)});
-  model.trainer().set_iterations(state.get<std::int64_t>("iterations"));
+  const auto iterations = state.get<std::int64_t>("iterations");
+  require<DataError>(iterations >= 0, "[model] '", path, "': expected iterations of 0 or more, found ",
+                     iterations);
+  model.trainer().set_iterations(iterations);
   detail::load_slots(model, file);
   return model;
 }

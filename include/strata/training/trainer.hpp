@@ -78,8 +78,8 @@ class Trainer final : public GradientSink<T> {
   Optimizer& optimizer() { return options_.optimizer; }
   const BasicLoss<T>& loss() const { return options_.loss; }
   /// Updates done so far.
-  std::int64_t iterations() const { return iterations_; }
-  void set_iterations(std::int64_t iterations) { iterations_ = iterations; }
+  std::int64_t iterations() const { return options_.optimizer.iterations(); }
+  void set_iterations(std::int64_t iterations) { options_.optimizer.set_iterations(iterations); }
   /// State of the optimizer for a weight (see OptimizerUpdate); made, as zeros, where there is none.
   Tensor<T>& slot(const ParameterPtr<T>& parameter, int number);
   /// The same, or null for a weight that was never trained.
@@ -130,7 +130,6 @@ class Trainer final : public GradientSink<T> {
   void read_scalars(std::int64_t count, double* to) const;
 
   BasicCompileOptions<T> options_;
-  std::int64_t iterations_ = 0;
   std::int64_t steps_ = 0;    // of either kind
   std::int64_t samples_ = 0;  // since the last reset
   std::string first_non_finite_;

@@ -10,6 +10,7 @@ namespace strata { inline namespace STRATA_ABI {
 template <class T>
 STRATA_COLD Trainer<T>::Trainer(BasicCompileOptions<T> options) : options_(std::move(options)) {
   require<ConfigError>(static_cast<bool>(options_.loss), "[compile] expected a loss, found none");
+  options_.optimizer.set_iterations(0);
   // The model keeps its own counts, so that one Metric may serve two models.
   for (auto& metric : options_.metrics) {
     require<ConfigError>(static_cast<bool>(metric), "[compile] a metric was never made");
@@ -283,7 +284,7 @@ STRATA_COLD StepResult<T> Trainer<T>::differentiate(Session<T>& session, const M
                                             .linear_output = logits,
                                             .input_gradient = static_cast<bool>(dx),
                                             .seed = model.seed(),
-                                            .step = static_cast<std::uint64_t>(iterations_)});
+                                            .step = static_cast<std::uint64_t>(iterations())});
   const Shape shape =
       graph.nodes()[static_cast<std::size_t>(graph.outputs()[0])].shape.with_batch(batch.size());
   const auto prediction = session.scratch(shape);
@@ -314,7 +315,7 @@ STRATA_COLD StepResult<T> Trainer<T>::train_step(ModelImpl<T>& model, const Devi
   if (!trained_.empty()) update(backend);
   backend.add_scalar(static_cast<double>(batch.size()), step_loss(), total_loss());
   samples_ += batch.size();
-  ++iterations_;
+  set_iterations(iterations() + 1);
   return result;
 }
 
@@ -371,7 +372,7 @@ STRATA_COLD void Trainer<T>::update(Backend<T>& backend) {
     u.value = t.parameter->mutate().data();
     updates.push_back(u);
   }
-  const OptimizerState state{optimizer.learning_rate(), static_cast<double>(iterations_)};
+  const OptimizerState state{optimizer.learning_rate(), static_cast<double>(iterations())};
   if (state != known_state_) backend.upload(optimizer_state(), &state, sizeof state);
   backend.optimizer_step(optimizer.spec(), optimizer_state(), updates);
   known_state_ = {state.learning_rate, state.iteration + 1};

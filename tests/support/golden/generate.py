@@ -9,6 +9,7 @@ optimizer or loss as class_name and config); the tensors of a case are named `<c
 float64; inputs and weights are first rounded to float32, so that a float backend receives them exactly.
 """
 import argparse
+import inspect
 import io
 import json
 import os
@@ -289,6 +290,65 @@ def layers(group):
         layer_case(group, f"concatenate_axis{axis}", "Concatenate", {"axis": axis}, *shapes)
     layer_case(group, "concatenate_2", "Concatenate", {"axis": -1}, [3, 5, 4, 3], [3, 5, 4, 8])
     layer_case(group, "concatenate_3", "Concatenate", {"axis": -1}, [1, 7], [1, 1], [1, 4])
+
+
+# Learning rate schedules: the rate at chosen steps ----------------------------------------------------------------
+
+
+def schedule_from(json):
+    """A schedule that computes in float64: Keras does in float32 where it is given Python's floats."""
+    def double(value):
+        return [double(item) for item in value] if isinstance(value, list) else \
+            np.float64(value) if isinstance(value, float) else value
+
+    kind = getattr(keras.optimizers.schedules, json["class_name"])
+    defaults = {name: p.default for name, p in inspect.signature(kind).parameters.items() if p.default is not p.empty}
+    return kind(**{name: double(value) for name, value in (defaults | json["config"]).items()})
+
+
+def scheduled(config):
+    """An optimizer's config with the schedule in place of its description."""
+    rate = config.get("learning_rate")
+    return {**config, "learning_rate": schedule_from(rate)} if isinstance(rate, dict) else config
+
+
+def schedules(group):
+    decay = {"initial_learning_rate": 0.1, "decay_steps": 100, "decay_rate": 0.96}
+    polynomial = cosine = {"initial_learning_rate": 0.1, "decay_steps": 100}
+    restarts = {"initial_learning_rate": 0.1, "first_decay_steps": 100}
+    boundaries = {"boundaries": [100, 200, 700], "values": [1e-1, 1e-2, 1e-3, 5e-2]}
+    cases = {
+        "exponential": ("ExponentialDecay", decay),
+        "exponential_staircase": ("ExponentialDecay", decay | {"staircase": True}),
+        "exponential_growth": ("ExponentialDecay", decay | {"decay_rate": 1.00001, "decay_steps": 7}),
+        "exponential_to_zero": ("ExponentialDecay", decay | {"decay_rate": 0.0}),
+        "piecewise": ("PiecewiseConstantDecay", boundaries),
+        "piecewise_once": ("PiecewiseConstantDecay", {"boundaries": [0], "values": [1.0, 0.5]}),
+        "polynomial": ("PolynomialDecay", polynomial),
+        "polynomial_square": ("PolynomialDecay", polynomial | {"power": 2.0, "end_learning_rate": 0.01}),
+        "polynomial_root": ("PolynomialDecay", polynomial | {"power": 0.5}),
+        "polynomial_cycle": ("PolynomialDecay", polynomial | {"cycle": True, "power": 1.5}),
+        "polynomial_rising": ("PolynomialDecay", polynomial | {"end_learning_rate": 0.4}),
+        "inverse_time": ("InverseTimeDecay", decay | {"decay_rate": 0.5}),
+        "inverse_time_staircase": ("InverseTimeDecay", decay | {"decay_rate": 0.5, "staircase": True}),
+        "cosine": ("CosineDecay", cosine),
+        "cosine_alpha": ("CosineDecay", cosine | {"alpha": 0.2}),
+        "cosine_warmup": ("CosineDecay", cosine | {"alpha": 0.2, "warmup_target": 0.3, "warmup_steps": 100}),
+        "cosine_warmup_from_zero": (
+            "CosineDecay", cosine | {"initial_learning_rate": 0.0, "warmup_target": 0.3, "warmup_steps": 7}
+        ),
+        "cosine_no_warmup": ("CosineDecay", cosine | {"warmup_target": 0.3}),
+        "cosine_no_target": ("CosineDecay", cosine | {"warmup_steps": 50}),
+        "restarts": ("CosineDecayRestarts", restarts),
+        "restarts_even": ("CosineDecayRestarts", restarts | {"t_mul": 1.0, "m_mul": 0.8}),
+        "restarts_options": ("CosineDecayRestarts", restarts | {"t_mul": 1.5, "m_mul": 0.9, "alpha": 0.1}),
+    }
+    steps = [0, 1, 2, 6, 7, 8, 50, 99, 100, 101, 149, 150, 199, 200, 201, 249, 250, 251, 299, 300, 301, 350, 399,
+             400, 401, 475, 500, 699, 700, 701, 1500, 3100, 12345, 1000000, 123456789]
+    for name, (class_name, config) in cases.items():
+        schedule = {"class_name": class_name, "config": config}
+        rates = [float(schedule_from(schedule)(tf.constant(step, "int64"))) for step in steps]
+        group.add({"name": name, "schedule": schedule}, {"steps": np.array(steps, "int32"), "rates": rates}, "float64")
 
 
 # Optimizers: ten steps on two small weights -----------------------------------------------------------------------
@@ -576,14 +636,21 @@ def training(group):
     rmsprop, adam = ("RMSprop", {"learning_rate": 1e-3}), ("Adam", {"learning_rate": 1e-3})
     nesterov = ("SGD", {"learning_rate": 0.05, "momentum": 0.9, "nesterov": True})
     sgd = ("SGD", {"learning_rate": 1e-4})
+    decay = {"initial_learning_rate": 0.05, "decay_steps": 3, "decay_rate": 0.5}
+    decay = {"class_name": "ExponentialDecay", "config": decay}
+    cosine = {"initial_learning_rate": 0.0, "decay_steps": 5, "warmup_target": 0.002, "warmup_steps": 3}
+    cosine = {"class_name": "CosineDecay", "config": cosine}
     binary, sparse = ("BinaryCrossentropy", {}), ("SparseCategoricalCrossentropy", {})
     small = [("Flatten", {"name": "flatten"})]
+    head = small + [("Dense", {**softmax, "name": "dense2"})]
     cases = {
         "binary_rmsprop": (model(sigmoid), rmsprop, binary, 1),
         "sparse_adam": (model(softmax), adam, sparse, 1),
         "sgd_nesterov": (model(sigmoid), nesterov, binary, 1),
         "batch_normalization": (model(sigmoid, normalize=True), rmsprop, binary, 1),
         "l2": (model(sigmoid, regularizer=0.01), rmsprop, binary, 1),
+        "exponential_decay": (head, ("SGD", {"learning_rate": decay, "momentum": 0.9}), sparse, 1),
+        "cosine_decay": (head, ("Adam", {"learning_rate": cosine}), sparse, 1),
         # Saturated outputs: Keras goes back to the logits under a sigmoid or softmax, so nothing is clipped.
         "binary_saturated": (model(sigmoid), sgd, binary, 60),
         "sparse_saturated": (model(softmax), sgd, sparse, 60),
@@ -613,7 +680,7 @@ def training(group):
                 weight.assign(round32(value))
         tensors = {f"weights/{layer.name}/{w.name}": w.numpy() for layer in network.layers for w in layer.weights}
         network.compile(
-            optimizer=getattr(keras.optimizers, optimizer[0])(**optimizer[1]),
+            optimizer=getattr(keras.optimizers, optimizer[0])(**scheduled(optimizer[1])),
             loss=getattr(keras.losses, loss[0])(**loss[1]),
             jit_compile=False,
         )
@@ -844,7 +911,7 @@ def vgg16(group):
 GROUPS = {
     function.__name__: function
     for function in (
-        conv2d, pooling, layers, optimizers, losses, metrics, resize_pillow, resize_tensorflow, warps,
+        conv2d, pooling, layers, schedules, optimizers, losses, metrics, resize_pillow, resize_tensorflow, warps,
         generator, training, vgg16
     )
 }
