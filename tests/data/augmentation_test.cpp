@@ -152,19 +152,26 @@ TEST_CASE("A generator draws and changes pictures as Keras's does", "[data][augm
   CHECK(golden.cases().size() == 2 * option_sets.size());
   for (const Json& golden_case : golden.cases()) {
     INFO(Golden::name(golden_case));
-    const auto dataset =
-        flow(folder, option_sets.at(golden_case.get<std::string>("option_set")),
-             {.shuffle = false, .seed = static_cast<std::uint64_t>(golden_case.get<std::int64_t>("seed"))});
-    REQUIRE(dataset.batches() == 1);
-    const Batch batch = dataset.batch(golden_case.get<std::int64_t>("epoch"));
+    const ImageDataGeneratorOptions& options = option_sets.at(golden_case.get<std::string>("option_set"));
+    const auto seed = static_cast<std::uint64_t>(golden_case.get<std::int64_t>("seed"));
     const Tensor<float> expected = golden.read<float>(golden_case, "y");
-    for (const DevicePtr& device : {default_device(), reference_device({.host_accessible = false})}) {
-      const Tensor<float> y = network_input(batch, device);
-      REQUIRE(y.shape() == expected.shape());
-      double error = 0;
-      for (std::int64_t i = 0; i < y.size(); ++i)
-        error = std::max(error, std::abs(double(y.data()[i]) - double(expected.data()[i])));
-      CHECK(error <= 255 * 1e-4 * batch.scaling.scale);
+    std::vector<Dataset> datasets{
+        flow(folder, options, {.shuffle = false, .seed = seed}),
+        ImageDataGenerator(options).flow(pictures, {}, {.shuffle = false, .seed = seed})};
+    if (options.rescale == 1)
+      datasets.push_back(
+          ImageDataGenerator(options).flow(pictures.cast<float>(), {}, {.shuffle = false, .seed = seed}));
+    for (const Dataset& dataset : datasets) {
+      REQUIRE(dataset.batches() == 1);
+      const Batch batch = dataset.batch(golden_case.get<std::int64_t>("epoch"));
+      for (const DevicePtr& device : {default_device(), reference_device({.host_accessible = false})}) {
+        const Tensor<float> y = network_input(batch, device);
+        REQUIRE(y.shape() == expected.shape());
+        double error = 0;
+        for (std::int64_t i = 0; i < y.size(); ++i)
+          error = std::max(error, std::abs(double(y.data()[i]) - double(expected.data()[i])));
+        CHECK(error <= 255 * 1e-4 * options.rescale);
+      }
     }
   }
 }
@@ -308,4 +315,74 @@ TEST_CASE("A model trains on drawn pictures, on any number of workers and after 
   CHECK(trained(book, 5) == expected);
   CHECK(trained(book, 1, 2) == expected);
   CHECK_FALSE(trained({.rescale = book.rescale}, 1) == expected);
+}
+
+TEST_CASE("Tensors flow with their labels, in subsets, drawn anew in every pass", "[data][augmentation]") {
+  const std::int64_t count = 10;
+  Tensor<std::uint8_t> pictures({count, 4, 5, 1});
+  Tensor<float> y({count, 1}), weight({count});
+  for (std::int64_t i = 0; i < count; ++i) {
+    std::fill_n(pictures.data() + i * 20, 20, static_cast<std::uint8_t>(i));
+    y.data()[i] = static_cast<float>(i % 2);
+    weight.data()[i] = static_cast<float>(i);
+  }
+  const ImageDataGenerator generator({.horizontal_flip = true, .rescale = 0.5, .validation_split = 0.35});
+  const auto rows = [&](Subset subset, bool shuffle) {
+    std::vector<float> out;
+    const Dataset dataset = generator.flow(
+        pictures, y,
+        {.batch_size = 4, .shuffle = shuffle, .sample_weight = weight, .seed = 6, .subset = subset});
+    for (std::int64_t draw = 0; draw < dataset.batches(); ++draw) {
+      const Batch batch = dataset.batch(draw);
+      const Tensor<float> x = network_input(batch);
+      for (std::int64_t i = 0; i < batch.size(); ++i) {
+        out.push_back(2 * x(i, 0, 0, 0));
+        CHECK(batch.sample_weight(i) == out.back());
+        CHECK(batch.y(i, 0) == std::fmod(out.back(), 2));
+      }
+    }
+    return out;
+  };
+  CHECK(rows(Subset::validation, false) == std::vector<float>{0, 1, 2});  // as in Keras the first
+  CHECK(rows(Subset::training, false) == std::vector<float>{3, 4, 5, 6, 7, 8, 9});
+  CHECK(rows(Subset::all, false) == std::vector<float>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
+  auto shuffled = rows(Subset::training, true);
+  CHECK(shuffled != rows(Subset::training, false));
+  std::sort(shuffled.begin(), shuffled.end());
+  CHECK(shuffled == rows(Subset::training, false));
+
+  const Dataset flipped = generator.flow(pictures, y, {.shuffle = false});
+  const auto flips = [&](std::int64_t draw) {
+    std::vector<bool> out;
+    for (const PixelWarp& warp : flipped.batch(draw).warps) out.push_back(warp.flip_horizontal);
+    return out;
+  };
+  CHECK(flips(0) == flips(0));
+  CHECK(flips(0) != flips(1));
+
+  const ImageDataGenerator whole;
+  CHECK_THROWS_WITH(whole.flow(pictures, y, {.subset = Subset::training}),
+                    Contains("needs a validation_split"));
+  CHECK_THROWS_WITH(ImageDataGenerator({.validation_split = 1}).flow(pictures),
+                    Contains("validation_split from 0 up to below 1, found 1"));
+  CHECK_THROWS_WITH(
+      ImageDataGenerator({.validation_split = 0.05}).flow(pictures, y, {.subset = Subset::training}),
+      Contains("validation subset of the 10 pictures is empty (validation_split 0.05)"));
+  CHECK_THROWS_WITH(whole.flow(pictures, Tensor<float>({3, 1})),
+                    Contains("expected 10 labels") && Contains("[3,1]"));
+  CHECK_THROWS_WITH(whole.flow(pictures, y, {.sample_weight = Tensor<float>({4})}),
+                    Contains("expected 10 sample weights"));
+  CHECK_THROWS_WITH(whole.flow(Tensor<std::uint8_t>({10, 20})),
+                    Contains("expected pictures [n,height,width,channels], found [10,20]"));
+  CHECK_THROWS_WITH(generator.flow(pictures.cast<float>(), y), Contains("expected bytes for rescale"));
+  CHECK_THROWS_AS(ImageDataGenerator({.preprocessing = {.std = {1, 2, 1, 1}}}).flow(pictures.cast<float>()),
+                  ConfigError);
+  CHECK_THROWS_WITH(dataset_from_tensors(Tensor<float>({10, 20}), {},
+                                         {.augmentation = Augmentation({.vertical_flip = true})}),
+                    Contains("expected pictures [n,height,width,channels], found [10,20]"));
+
+  std::fill_n(y.data(), 3, 0.0F);  // sorted by label
+  CHECK_THROWS_WITH(generator.flow(pictures, y, {.subset = Subset::training}),
+                    Contains("same labels in the first 3 and the other 7"));
+  CHECK(generator.flow(pictures, y, {.ignore_class_split = true, .subset = Subset::training}).samples() == 7);
 }

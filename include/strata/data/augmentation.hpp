@@ -46,7 +46,7 @@ struct ImageDataGeneratorOptions {
   bool horizontal_flip = false, vertical_flip = false;  ///< of half the pictures
   double rescale = 1;                                   ///< multiplies, after `preprocessing`; 0: none
   PixelScaling preprocessing = {};                      ///< what the network was trained with (applications/)
-  double validation_split = 0;  ///< the first so many of each class are Subset::validation
+  double validation_split = 0;  ///< the first so many (of each class folder) are Subset::validation
 };
 
 /// What ImageDataGenerator does to pictures at random. A picture's part is a pure function of (seed, pass,
@@ -57,8 +57,10 @@ class Augmentation {
   /// Throws ConfigError for ranges that are negative, empty or not finite.
   explicit Augmentation(const ImageDataGeneratorOptions& options);
 
+  /// Whether pictures are changed at all.
+  explicit operator bool() const { return !none_; }
   const PixelSampling& sampling() const { return sampling_; }
-  /// Of those samples, pictures of that size; empty where the options leave all pictures as they are.
+  /// Of those samples, pictures of that size; empty where none are changed.
   std::vector<PixelWarp> warps(std::uint64_t seed, std::int64_t pass,
                                const std::vector<std::int64_t>& samples, std::int64_t height,
                                std::int64_t width) const;

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <strata/data/augmentation.hpp>
 #include <strata/tensor/pixels.hpp>
 #include <strata/tensor/tensor.hpp>
 
@@ -99,6 +100,7 @@ struct TensorDatasetOptions {
   std::uint64_t seed = 0;
   Tensor<float> sample_weight = {};  ///< [n], or empty
   PixelScaling scaling = {};         ///< for uint8 pixels only
+  Augmentation augmentation = {};    ///< of pictures [n,height,width,channels], anew for every pass
 };
 
 /// Host tensors as a dataset: x [n,...], y [n,...] or empty. Throws ShapeError where the counts differ.
@@ -108,7 +110,7 @@ Dataset dataset_from_tensors(Tensor<std::uint8_t> pixels, Tensor<float> y = {},
                              TensorDatasetOptions options = {});
 
 /// Arrays on disk as a dataset: x [n,...] is read row by row as batches need it, y [n,...] at once (an empty
-/// path: no labels). `scaling` has no effect. Throws DataError naming the file.
+/// path: no labels). `scaling` and `augmentation` have no effect. Throws DataError naming the file.
 Dataset dataset_from_npy(const std::string& x_path, const std::string& y_path = {},
                          TensorDatasetOptions options = {});
 

@@ -62,15 +62,16 @@ class TensorSource final : public BatchSource {
         x_(x.to(nullptr)),
         y_(y.to(nullptr)),
         sample_weight_(options.sample_weight.to(nullptr)),
-        scaling_(options.scaling) {
+        scaling_(options.scaling),
+        augmentation_(std::move(options.augmentation)) {
     require<ShapeError>(!x_.empty(), "[dataset_from_tensors] x ", x_.shape(), " has no elements");
     require<ShapeError>(y_.empty() || y_.shape()[0] == samples(), "[dataset_from_tensors] expected ",
                         samples(), " labels for x ", x_.shape(), ", found y ", y_.shape());
     require<ShapeError>(sample_weight_.empty() || sample_weight_.shape() == Shape{samples()},
                         "[dataset_from_tensors] expected sample_weight [", samples(), "], found ",
                         sample_weight_.shape());
-    require<ShapeError>((std::same_as<T, float>) || x_.rank() == 4,
-                        "[dataset_from_tensors] expected pixels [n,height,width,channels], found ",
+    require<ShapeError>((std::same_as<T, float> && !augmentation_) || x_.rank() == 4,
+                        "[dataset_from_tensors] expected pictures [n,height,width,channels], found ",
                         x_.shape());
   }
 
@@ -85,6 +86,10 @@ class TensorSource final : public BatchSource {
     else
       out.pixels = gather_rows(x_, rows);
     out.scaling = scaling_;
+    if (augmentation_) {
+      out.warps = augmentation_.warps(order_.seed(), draw / batches(), rows, x_.shape()[1], x_.shape()[2]);
+      out.sampling = augmentation_.sampling();
+    }
     out.y = gather_rows(y_, rows);
     out.sample_weight = gather_rows(sample_weight_, rows);
     return out;
@@ -95,6 +100,7 @@ class TensorSource final : public BatchSource {
   Tensor<T> x_;
   Tensor<float> y_, sample_weight_;
   PixelScaling scaling_;
+  Augmentation augmentation_;
 };
 
 class NpySource final : public BatchSource {

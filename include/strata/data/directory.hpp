@@ -100,6 +100,16 @@ struct FlowFromDirectoryOptions {
   std::size_t cache_bytes = std::size_t{512} << 20;  ///< memory for decoded pictures, kept between passes
 };
 
+/// In the order of Keras's arguments.
+struct FlowOptions {
+  std::int64_t batch_size = 32;
+  bool shuffle = true;               ///< anew for every pass
+  Tensor<float> sample_weight = {};  ///< [n], or empty
+  std::uint64_t seed = 0;
+  bool ignore_class_split = false;  ///< allows labels that only one of the subsets has
+  Subset subset = Subset::all;
+};
+
 /// keras.preprocessing.image.ImageDataGenerator: uint8 pictures, resized as Pillow does; the model's device
 /// changes them at random, anew in every pass, and scales them.
 class ImageDataGenerator {
@@ -107,12 +117,23 @@ class ImageDataGenerator {
   /// Throws ConfigError for ranges of which nothing can be drawn.
   explicit ImageDataGenerator(const ImageDataGeneratorOptions& options = {});
 
+  /// Host pictures [n,height,width,channels] and labels [n,...], or none. Throws ShapeError where the counts
+  /// differ, ConfigError for a subset without a validation_split and DataError for one that is empty or has
+  /// other labels than the rest.
+  Dataset flow(Tensor<std::uint8_t> pictures, Tensor<float> y = {}, FlowOptions options = {}) const;
+  /// The same for floats from 0 to 255. They are not scaled: throws ConfigError for a `rescale` or a
+  /// `preprocessing`.
+  Dataset flow(Tensor<float> pictures, Tensor<float> y = {}, FlowOptions options = {}) const;
+
   /// Class folders and errors as image_dataset_from_directory has them, but pictures without labels lie in
   /// class folders too. Keras's ppm and tif are not read: such files are errors, or skipped.
   DirectoryDataset flow_from_directory(const std::string& directory,
                                        const FlowFromDirectoryOptions& options = {}) const;
 
  private:
+  template <class T>
+  Dataset flow_rows(Tensor<T> pictures, Tensor<float> y, FlowOptions options) const;
+
   Augmentation augmentation_;
   PixelScaling scaling_;
   double validation_split_;

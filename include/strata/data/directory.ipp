@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <set>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -317,17 +318,28 @@ class PictureSource final : public DirectorySource {
 };
 
 template <class T>
+STRATA_COLD Tensor<T> rows_between(const Tensor<T>& tensor, std::int64_t begin, std::int64_t end) {
+  if (tensor.empty()) return {};
+  const Tensor<T> host = tensor.to(nullptr);
+  const TensorView<const T> rows = host.slice(begin, end);
+  return {rows.shape(), std::span(rows.data(), static_cast<std::size_t>(rows.size()))};
+}
+
+inline void check_split(std::string_view caller, double validation_split, Subset subset) {
+  require<ConfigError>(validation_split >= 0 && validation_split < 1, "[", caller,
+                       "] expected a validation_split from 0 up to below 1, found ", validation_split);
+  require<ConfigError>(validation_split != 0 || subset == Subset::all, "[", caller,
+                       "] a subset needs a validation_split");
+}
+
+template <class T>
 STRATA_COLD DirectoryDataset make_directory_dataset(const std::string& directory,
                                                     const DirectoryOptions& options,
                                                     const PictureOptions& picture) {
-  const bool split = options.validation_split != 0;
-  require<ConfigError>(options.validation_split >= 0 && options.validation_split < 1, "[", options.caller,
-                       "] expected a validation_split from 0 up to below 1, found ",
-                       options.validation_split);
-  require<ConfigError>(split || options.subset == Subset::all, "[", options.caller,
-                       "] a subset needs a validation_split");
-  require<ConfigError>(!split || options.split_by_class || options.subset != Subset::all, "[", options.caller,
-                       "] validation_split needs a subset: training or validation");
+  check_split(options.caller, options.validation_split, options.subset);
+  require<ConfigError>(
+      options.validation_split == 0 || options.split_by_class || options.subset != Subset::all, "[",
+      options.caller, "] validation_split needs a subset: training or validation");
   require<ConfigError>(options.limit >= 0, "[", options.caller,
                        "] expected a limit of 0 (none) or more, found ", options.limit);
   require<ConfigError>(
@@ -447,6 +459,60 @@ STRATA_COLD STRATA_INLINE ImageDataGenerator::ImageDataGenerator(const ImageData
   const auto rescale = static_cast<float>(options.rescale == 0 ? 1 : options.rescale);
   scaling_.scale *= rescale;
   for (float& mean : scaling_.mean) mean *= rescale;
+}
+
+template <class T>
+STRATA_COLD Dataset ImageDataGenerator::flow_rows(Tensor<T> pictures, Tensor<float> y,
+                                                  FlowOptions options) const {
+  detail::check_split("flow", validation_split_, options.subset);
+  require<ShapeError>(pictures.rank() == 4 && !pictures.empty(),
+                      "[flow] expected pictures [n,height,width,channels], found ", pictures.shape());
+  const std::int64_t count = pictures.shape()[0];
+  for (const auto& [name, tensor] : {std::pair{"labels", &y}, {"sample weights", &options.sample_weight}})
+    require<ShapeError>(tensor->empty() || tensor->shape()[0] == count, "[flow] expected ", count, " ", name,
+                        " for pictures ", pictures.shape(), ", found ", tensor->shape());
+  if (options.subset != Subset::all) {
+    const auto first = static_cast<std::int64_t>(validation_split_ * static_cast<double>(count));
+    require<DataError>(first > 0, "[flow] the validation subset of the ", count,
+                       " pictures is empty (validation_split ", validation_split_, ")");
+    const auto of = [&](const auto& tensor, Subset subset) {
+      return subset == Subset::validation ? detail::rows_between(tensor, 0, first)
+                                          : detail::rows_between(tensor, first, count);
+    };
+    const auto labels = [&](Subset subset) {
+      const Tensor<float> part = of(y, subset);
+      return std::set<float>(part.data(), part.data() + (part.empty() ? 0 : part.size()));
+    };
+    require<DataError>(options.ignore_class_split || labels(Subset::validation) == labels(Subset::training),
+                       "[flow] expected the same labels in the first ", first, " and the other ",
+                       count - first, " pictures, found others: shuffle them, or set ignore_class_split");
+    pictures = of(pictures, options.subset);
+    y = of(y, options.subset);
+    options.sample_weight = of(options.sample_weight, options.subset);
+  }
+  return dataset_from_tensors(std::move(pictures), std::move(y),
+                              {.batch_size = options.batch_size,
+                               .shuffle = options.shuffle,
+                               .seed = options.seed,
+                               .sample_weight = std::move(options.sample_weight),
+                               .scaling = scaling_,
+                               .augmentation = augmentation_});
+}
+
+STRATA_COLD STRATA_INLINE Dataset ImageDataGenerator::flow(Tensor<std::uint8_t> pictures, Tensor<float> y,
+                                                           FlowOptions options) const {
+  return flow_rows(std::move(pictures), std::move(y), std::move(options));
+}
+
+STRATA_COLD STRATA_INLINE Dataset ImageDataGenerator::flow(Tensor<float> pictures, Tensor<float> y,
+                                                           FlowOptions options) const {
+  const PixelScaling none;
+  bool scales = scaling_.scale != none.scale || scaling_.reverse_channels;
+  for (int c = 0; c < 4; ++c) scales |= scaling_.mean[c] != none.mean[c] || scaling_.std[c] != none.std[c];
+  require<ConfigError>(!scales,
+                       "[flow] expected bytes for rescale and preprocessing, found floats: scale them "
+                       "beforehand, or by a Rescaling layer");
+  return flow_rows(std::move(pictures), std::move(y), std::move(options));
 }
 
 STRATA_COLD STRATA_INLINE DirectoryDataset ImageDataGenerator::flow_from_directory(
