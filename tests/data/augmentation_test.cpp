@@ -46,6 +46,19 @@ const std::map<std::string, ImageDataGeneratorOptions> option_sets{
     {"vertical_flip", {.width_shift_range = 3, .vertical_flip = true}},
     {"brightness", {.brightness_range = {0.3, 1.9}}},
     {"channel_shift", {.channel_shift_range = 90, .rescale = 0.5}},
+    {"centered", {.featurewise_center = true, .rescale = 0.25}},
+    {"normalized",
+     {.featurewise_std_normalization = true,
+      .rotation_range = 30,
+      .horizontal_flip = true,
+      .rescale = 1.0 / 255}},
+    {"preprocessed",
+     {.featurewise_std_normalization = true,
+      .vertical_flip = true,
+      .rescale = 0.5,
+      .preprocessing = {.mean = {103.939F, 116.779F, 123.68F},
+                        .reverse_channels = true,
+                        .std = {57, 58, 59, 1}}}},
     {"everything",
      {.rotation_range = 25,
       .width_shift_range = 3,
@@ -74,11 +87,15 @@ struct PictureFolder : TemporaryDirectory {
   }
 };
 
-DirectoryDataset flow(const PictureFolder& folder, const ImageDataGeneratorOptions& options,
+DirectoryDataset flow(const PictureFolder& folder, const ImageDataGenerator& generator,
                       FlowFromDirectoryOptions flow = {}) {
   flow.target_size = {12, 9};
   flow.class_mode = ClassMode::binary;
-  return ImageDataGenerator(options).flow_from_directory(folder.path(), flow);
+  return generator.flow_from_directory(folder.path(), flow);
+}
+DirectoryDataset flow(const PictureFolder& folder, const ImageDataGeneratorOptions& options,
+                      const FlowFromDirectoryOptions& flow_options = {}) {
+  return flow(folder, ImageDataGenerator(options), flow_options);
 }
 
 std::vector<std::int64_t> first(std::int64_t count) {
@@ -155,12 +172,12 @@ TEST_CASE("A generator draws and changes pictures as Keras's does", "[data][augm
     const ImageDataGeneratorOptions& options = option_sets.at(golden_case.get<std::string>("option_set"));
     const auto seed = static_cast<std::uint64_t>(golden_case.get<std::int64_t>("seed"));
     const Tensor<float> expected = golden.read<float>(golden_case, "y");
-    std::vector<Dataset> datasets{
-        flow(folder, options, {.shuffle = false, .seed = seed}),
-        ImageDataGenerator(options).flow(pictures, {}, {.shuffle = false, .seed = seed})};
+    ImageDataGenerator generator(options);
+    generator.fit(pictures);
+    std::vector<Dataset> datasets{flow(folder, generator, {.shuffle = false, .seed = seed}),
+                                  generator.flow(pictures, {}, {.shuffle = false, .seed = seed})};
     if (options.rescale == 1)
-      datasets.push_back(
-          ImageDataGenerator(options).flow(pictures.cast<float>(), {}, {.shuffle = false, .seed = seed}));
+      datasets.push_back(generator.flow(pictures.cast<float>(), {}, {.shuffle = false, .seed = seed}));
     for (const Dataset& dataset : datasets) {
       REQUIRE(dataset.batches() == 1);
       const Batch batch = dataset.batch(golden_case.get<std::int64_t>("epoch"));
@@ -170,7 +187,7 @@ TEST_CASE("A generator draws and changes pictures as Keras's does", "[data][augm
         double error = 0;
         for (std::int64_t i = 0; i < y.size(); ++i)
           error = std::max(error, std::abs(double(y.data()[i]) - double(expected.data()[i])));
-        CHECK(error <= 255 * 1e-4 * options.rescale);
+        CHECK(error <= 255 * 1e-4 * batch.scaling.scale / batch.scaling.std[0]);
       }
     }
   }
@@ -286,6 +303,24 @@ TEST_CASE("Ranges of which nothing can be drawn are explained", "[data][augmenta
     CHECK_THROWS_WITH(ImageDataGenerator(options),
                       Contains("[ImageDataGenerator] expected a ") && Contains(message));
   }
+}
+
+TEST_CASE("Featurewise options need a fit", "[data][augmentation]") {
+  const PictureFolder folder(PictureFolder::drawn(2));
+  ImageDataGenerator generator({.featurewise_center = true});
+  CHECK_THROWS_WITH(flow(folder, generator),
+                    Contains("featurewise_center expects fit() with pictures of 3 channels, found none"));
+  generator.fit(Tensor<std::uint8_t>({1, 1, 2, 1}, {10, 20}));
+  CHECK_THROWS_AS(flow(folder, generator), ConfigError);
+  CHECK_THROWS_WITH(generator.flow(Tensor<float>({2, 3, 3, 1})), Contains("expected bytes"));
+  CHECK(generator.flow(Tensor<std::uint8_t>({2, 3, 3, 1})).batch(0).scaling.mean[0] == 15);
+  CHECK_THROWS_WITH(generator.fit(Tensor<std::uint8_t>({2, 3, 1})),
+                    Contains("[n,height,width,channels]") && Contains("[2,3,1]"));
+  CHECK_THROWS_WITH(generator.fit(Tensor<std::uint8_t>({1, 1, 1, 5})), Contains("at most 4 channels"));
+
+  ImageDataGenerator still({.featurewise_std_normalization = true});  // of pictures of one colour
+  still.fit(Tensor<std::uint8_t>({1, 1, 2, 1}, {9, 9}));
+  CHECK(network_input(still.flow(Tensor<std::uint8_t>({1, 1, 1, 1}, {9})).batch(0))(0, 0, 0, 0) == 0);
 }
 
 TEST_CASE("A model trains on drawn pictures, on any number of workers and after a break the same",

@@ -34,6 +34,8 @@ struct ZoomRange {
 
 /// In the order of Keras's arguments.
 struct ImageDataGeneratorOptions {
+  /// Less the mean of each channel and, for the second, divided by its deviation: those that `fit` found.
+  bool featurewise_center = false, featurewise_std_normalization = false;
   double rotation_range = 0;  ///< degrees, either way
   /// Keras 3 exchanges the axes: the part of the width moves pictures down or up, that of the height across.
   ShiftRange width_shift_range = 0.0, height_shift_range = 0.0;

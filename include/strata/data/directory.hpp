@@ -117,12 +117,16 @@ class ImageDataGenerator {
   /// Throws ConfigError for ranges of which nothing can be drawn.
   explicit ImageDataGenerator(const ImageDataGeneratorOptions& options = {});
 
+  /// Finds what the featurewise options need in pictures [n,height,width,channels], before anything flows:
+  /// mean and deviation of each channel, times `rescale`. As in Keras pictures are taken as they are,
+  /// before any `preprocessing`.
+  void fit(const Tensor<std::uint8_t>& pictures);
+
   /// Host pictures [n,height,width,channels] and labels [n,...], or none. Throws ShapeError where the counts
   /// differ, ConfigError for a subset without a validation_split and DataError for one that is empty or has
   /// other labels than the rest.
   Dataset flow(Tensor<std::uint8_t> pictures, Tensor<float> y = {}, FlowOptions options = {}) const;
-  /// The same for floats from 0 to 255. They are not scaled: throws ConfigError for a `rescale` or a
-  /// `preprocessing`.
+  /// The same for floats from 0 to 255. They are not scaled: throws ConfigError for options that scale.
   Dataset flow(Tensor<float> pictures, Tensor<float> y = {}, FlowOptions options = {}) const;
 
   /// Class folders and errors as image_dataset_from_directory has them, but pictures without labels lie in
@@ -134,9 +138,13 @@ class ImageDataGenerator {
   template <class T>
   Dataset flow_rows(Tensor<T> pictures, Tensor<float> y, FlowOptions options) const;
 
+  /// Throws ConfigError before `fit`, or where it saw pictures of another number of channels.
+  PixelScaling scaling(std::int64_t channels) const;
+
+  ImageDataGeneratorOptions options_;
   Augmentation augmentation_;
-  PixelScaling scaling_;
-  double validation_split_;
+  std::int64_t fitted_channels_ = 0;
+  double mean_[4] = {}, deviation_[4] = {};
 };
 
 }}  // namespace strata::STRATA_ABI

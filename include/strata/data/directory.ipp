@@ -1,7 +1,9 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -455,26 +457,66 @@ image_dataset_from_directory(const std::string& directory, const ImageDatasetFro
 }
 
 STRATA_COLD STRATA_INLINE ImageDataGenerator::ImageDataGenerator(const ImageDataGeneratorOptions& options)
-    : augmentation_(options), scaling_(options.preprocessing), validation_split_(options.validation_split) {
-  const auto rescale = static_cast<float>(options.rescale == 0 ? 1 : options.rescale);
-  scaling_.scale *= rescale;
-  for (float& mean : scaling_.mean) mean *= rescale;
+    : options_(options), augmentation_(options) {
+  if (options_.rescale == 0) options_.rescale = 1;
+}
+
+STRATA_COLD STRATA_INLINE void ImageDataGenerator::fit(const Tensor<std::uint8_t>& pictures) {
+  const Shape shape = pictures.shape();
+  require<ShapeError>(shape.rank() == 4 && !pictures.empty() && shape[3] <= 4,
+                      "[fit] expected pictures [n,height,width,channels] of at most 4 channels, found ",
+                      shape);
+  fitted_channels_ = shape[3];
+  const Tensor<std::uint8_t> host = pictures.to(nullptr);
+  std::vector<std::array<double, 256>> counts(static_cast<std::size_t>(fitted_channels_));
+  std::size_t c = 0;
+  for (const std::uint8_t value : host.values()) {
+    ++counts[c][value];
+    c = c + 1 < counts.size() ? c + 1 : 0;
+  }
+  const double each = static_cast<double>(host.size() / fitted_channels_);
+  for (c = 0; c < counts.size(); ++c) {
+    double mean = 0, variance = 0;
+    for (int value = 0; value < 256; ++value)
+      mean += counts[c][static_cast<std::size_t>(value)] * value / each;
+    for (int value = 0; value < 256; ++value)
+      variance += counts[c][static_cast<std::size_t>(value)] * (value - mean) * (value - mean) / each;
+    mean_[c] = options_.rescale * mean;
+    deviation_[c] = std::abs(options_.rescale) * std::sqrt(variance);
+  }
+}
+
+STRATA_COLD STRATA_INLINE PixelScaling ImageDataGenerator::scaling(std::int64_t channels) const {
+  const bool divides = options_.featurewise_std_normalization;
+  const bool centers = options_.featurewise_center || divides;  // as in Keras
+  require<ConfigError>(!centers || channels == fitted_channels_, "[ImageDataGenerator] ",
+                       divides ? "featurewise_std_normalization" : "featurewise_center",
+                       " expects fit() with pictures of ", channels, " channels, found ",
+                       fitted_channels_ == 0 ? "none" : concat(fitted_channels_));
+  PixelScaling out = options_.preprocessing;
+  out.scale = static_cast<float>(options_.rescale * static_cast<double>(out.scale));
+  for (int c = 0; c < 4; ++c) {
+    const double mean = out.mean[c], std = out.std[c];
+    out.mean[c] = static_cast<float>(options_.rescale * mean + (centers ? mean_[c] * std : 0));
+    if (divides) out.std[c] = static_cast<float>(std * (deviation_[c] + 1e-6));
+  }
+  return out;
 }
 
 template <class T>
 STRATA_COLD Dataset ImageDataGenerator::flow_rows(Tensor<T> pictures, Tensor<float> y,
                                                   FlowOptions options) const {
-  detail::check_split("flow", validation_split_, options.subset);
+  detail::check_split("flow", options_.validation_split, options.subset);
   require<ShapeError>(pictures.rank() == 4 && !pictures.empty(),
                       "[flow] expected pictures [n,height,width,channels], found ", pictures.shape());
-  const std::int64_t count = pictures.shape()[0];
+  const std::int64_t count = pictures.shape()[0], channels = pictures.shape()[3];
   for (const auto& [name, tensor] : {std::pair{"labels", &y}, {"sample weights", &options.sample_weight}})
     require<ShapeError>(tensor->empty() || tensor->shape()[0] == count, "[flow] expected ", count, " ", name,
                         " for pictures ", pictures.shape(), ", found ", tensor->shape());
   if (options.subset != Subset::all) {
-    const auto first = static_cast<std::int64_t>(validation_split_ * static_cast<double>(count));
+    const auto first = static_cast<std::int64_t>(options_.validation_split * static_cast<double>(count));
     require<DataError>(first > 0, "[flow] the validation subset of the ", count,
-                       " pictures is empty (validation_split ", validation_split_, ")");
+                       " pictures is empty (validation_split ", options_.validation_split, ")");
     const auto of = [&](const auto& tensor, Subset subset) {
       return subset == Subset::validation ? detail::rows_between(tensor, 0, first)
                                           : detail::rows_between(tensor, first, count);
@@ -495,7 +537,7 @@ STRATA_COLD Dataset ImageDataGenerator::flow_rows(Tensor<T> pictures, Tensor<flo
                                .shuffle = options.shuffle,
                                .seed = options.seed,
                                .sample_weight = std::move(options.sample_weight),
-                               .scaling = scaling_,
+                               .scaling = scaling(channels),
                                .augmentation = augmentation_});
 }
 
@@ -506,12 +548,13 @@ STRATA_COLD STRATA_INLINE Dataset ImageDataGenerator::flow(Tensor<std::uint8_t> 
 
 STRATA_COLD STRATA_INLINE Dataset ImageDataGenerator::flow(Tensor<float> pictures, Tensor<float> y,
                                                            FlowOptions options) const {
-  const PixelScaling none;
-  bool scales = scaling_.scale != none.scale || scaling_.reverse_channels;
-  for (int c = 0; c < 4; ++c) scales |= scaling_.mean[c] != none.mean[c] || scaling_.std[c] != none.std[c];
+  const PixelScaling none, &given = options_.preprocessing;
+  bool scales = options_.rescale != 1 || options_.featurewise_center ||
+                options_.featurewise_std_normalization || given.scale != none.scale || given.reverse_channels;
+  for (int c = 0; c < 4; ++c) scales |= given.mean[c] != none.mean[c] || given.std[c] != none.std[c];
   require<ConfigError>(!scales,
-                       "[flow] expected bytes for rescale and preprocessing, found floats: scale them "
-                       "beforehand, or by a Rescaling layer");
+                       "[flow] expected bytes for rescale, preprocessing and featurewise options, found "
+                       "floats: scale them beforehand, or by a Rescaling layer");
   return flow_rows(std::move(pictures), std::move(y), std::move(options));
 }
 
@@ -530,7 +573,7 @@ STRATA_COLD STRATA_INLINE DirectoryDataset ImageDataGenerator::flow_from_directo
                                                        .batch_size = options.batch_size,
                                                        .shuffle = options.shuffle,
                                                        .seed = options.seed,
-                                                       .validation_split = validation_split_,
+                                                       .validation_split = options_.validation_split,
                                                        .subset = options.subset,
                                                        .split_by_class = true,
                                                        .on_error = options.on_error,
@@ -540,7 +583,7 @@ STRATA_COLD STRATA_INLINE DirectoryDataset ImageDataGenerator::flow_from_directo
                                                        .width = options.target_size[1],
                                                        .filter = options.interpolation,
                                                        .keep_aspect_ratio = options.keep_aspect_ratio,
-                                                       .scaling = scaling_,
+                                                       .scaling = scaling(channels_of(options.color_mode)),
                                                        .augmentation = augmentation_});
 }
 

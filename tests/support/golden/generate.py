@@ -857,6 +857,15 @@ def generator(group):
         "vertical_flip": dict(vertical_flip=True, width_shift_range=3),
         "brightness": dict(brightness_range=[0.3, 1.9]),
         "channel_shift": dict(channel_shift_range=90.0, rescale=0.5),
+        "centered": dict(featurewise_center=True, rescale=0.25),
+        "normalized": dict(
+            featurewise_center=True, featurewise_std_normalization=True, rescale=1 / 255, rotation_range=30,
+            horizontal_flip=True,
+        ),
+        "preprocessed": dict(
+            featurewise_std_normalization=True, rescale=0.5, vertical_flip=True,
+            preprocessing_function=lambda x: (x[..., ::-1] - [103.939, 116.779, 123.68]) / [57, 58, 59],
+        ),
         "everything": dict(
             rotation_range=25.0, width_shift_range=3, height_shift_range=0.15, brightness_range=[0.6, 1.2],
             shear_range=12.0, zoom_range=[0.8, 1.3], channel_shift_range=20.0, fill_mode="constant", cval=77.0,
@@ -867,6 +876,8 @@ def generator(group):
         keras_generator = keras.src.legacy.preprocessing.image.ImageDataGenerator(
             **options, data_format="channels_last"
         )
+        keras_generator.fit(pictures)
+        options = {key: value for key, value in options.items() if not callable(value)}
         for seed, epoch in (0, 0), (7, 3):
             rows = []
             for sample, picture in enumerate(pictures.astype("float32")):
