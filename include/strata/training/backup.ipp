@@ -84,6 +84,9 @@ STRATA_COLD Json run_json(const BasicFitState<T>& state) {
   };
   Json metrics = Json::array();
   for (const Figure& figure : trainer.figures()) metrics.push_back(figure.name);
+  Json class_weight = Json::array();
+  for (const auto& [number, weight] : options.class_weight)
+    class_weight.push_back(Json::array({number, weight}));
   Json callbacks = Json::array();  // told apart by what they keep
   for (const auto& callback : options.callbacks) {
     const Json values = callback.impl().state().values;
@@ -98,6 +101,7 @@ STRATA_COLD Json run_json(const BasicFitState<T>& state) {
                        {"metrics", std::move(metrics)},
                        {"bytes_per_number", sizeof(T)},
                        {"data", size_of(state.data)},
+                       {"class_weight", std::move(class_weight)},
                        {"validation_data", size_of(options.validation_data)},
                        {"validation_steps", options.validation_steps},
                        {"steps_per_epoch", state.steps_per_epoch},

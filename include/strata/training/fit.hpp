@@ -1,5 +1,7 @@
 #pragma once
 
+#include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,6 +23,10 @@ struct BasicFitOptions {
   bool shuffle = true;                ///< for tensors
   std::uint64_t seed = 0;             ///< of the shuffling
   Tensor<float> sample_weight = {};   ///< for tensors: [n]
+  /// By class number, for the training loss and weighted metrics; a class that is not named weighs 1. A
+  /// sample's class is its target, rounded, or the place of the largest of several. Not beside sample
+  /// weights.
+  std::map<std::int64_t, double> class_weight = {};
   std::vector<BasicCallback<T>> callbacks = {};
   int verbose = 1;   ///< 0: silent; 1: a progress bar on a terminal; 2: a line per epoch
   int prefetch = 4;  ///< batches that are loaded ahead

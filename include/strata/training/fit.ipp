@@ -90,12 +90,50 @@ STRATA_COLD void check_target(const BasicModel<T>& model, std::int64_t rows, Ten
   if (loss.accepts(prediction, target.shape())) loss.check(prediction, target);
 }
 
+/// The weight of every class of the model's output, or nothing where none is given.
+template <class T>
+STRATA_COLD std::vector<float> class_weights(const BasicModel<T>& model,
+                                             const std::map<std::int64_t, double>& given) {
+  if (given.empty()) return {};
+  const Shape output = model.output_shape();
+  require<ConfigError>(output.rank() == 1, model.model().who(), "class_weight is for one prediction per ",
+                       "sample, found an output of shape ", output);
+  std::vector<float> out(static_cast<std::size_t>(std::max<std::int64_t>(2, output[0])), 1.0F);
+  for (const auto& [number, weight] : given) {
+    require<ConfigError>(number >= 0 && number < std::ssize(out), model.model().who(),
+                         "class_weight names class ", number, ", expected one of ", out.size(),
+                         " classes, from 0 on");
+    require<ConfigError>(weight >= 0 && std::isfinite(weight), model.model().who(),
+                         "expected a class_weight of 0 or more for class ", number, ", found ", weight);
+    out[static_cast<std::size_t>(number)] = static_cast<float>(weight);
+  }
+  return out;
+}
+
+/// Weighs each sample by its class, told from its target as Keras does.
+STRATA_COLD STRATA_INLINE void weigh_classes(std::span<const float> weights, Batch& batch) {
+  require<ConfigError>(batch.sample_weight.empty(),
+                       "[fit] expected class_weight or sample weights, found both");
+  const std::int64_t n = batch.size(), width = n ? batch.y.size() / n : 0;
+  if (width == 0) return;  // the step will say what is missing
+  batch.sample_weight = Tensor<float>({n});
+  for (std::int64_t i = 0; i < n; ++i) {
+    const float* target = batch.y.data() + i * width;
+    const double number = width == 1 ? std::nearbyint(static_cast<double>(*target))
+                                     : static_cast<double>(std::max_element(target, target + width) - target);
+    const bool known = number >= 0 && number < static_cast<double>(weights.size());
+    batch.sample_weight.data()[i] = known ? weights[static_cast<std::size_t>(number)] : 1.0F;
+  }
+}
+
 /// The next batch, checked, on the model's device.
 template <class T>
 STRATA_COLD const DeviceBatch<T>& next_batch(const BasicModel<T>& model, PrefetchQueue& queue,
-                                             BatchLoader<T>& loader) {
+                                             BatchLoader<T>& loader,
+                                             std::span<const float> class_weights = {}) {
   Batch batch = queue.next().value();
   check_target(model, batch.size(), batch.y);
+  if (!class_weights.empty()) weigh_classes(class_weights, batch);
   return loader.load(std::move(batch));
 }
 
@@ -169,6 +207,7 @@ STRATA_COLD History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> o
   detail::build_for(*this, data);
 
   const std::int64_t steps = options.steps_per_epoch > 0 ? options.steps_per_epoch : data.batches();
+  const std::vector<float> class_weights = detail::class_weights(*this, options.class_weight);
   BasicFitState<T> state{*this, options.epochs, steps, false, trainer.figures(), options.initial_epoch};
   state.data = data;
   state.options = &options;
@@ -205,7 +244,7 @@ STRATA_COLD History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> o
     ProgressBar progress(steps, concat("Epoch ", epoch + 1, "/", options.epochs, " "), options.verbose == 1);
     for (; step < steps && !state.stop_training; ++step) {
       for (auto& callback : options.callbacks) callback.impl().on_train_batch_begin(state, step);
-      batch = &detail::next_batch(*this, queue, loader);
+      batch = &detail::next_batch<T>(*this, queue, loader, class_weights);
       trainer.train_step(this->model(), *batch);
       if (!trainer.first_non_finite().empty() && !warned) current_logs();
       const Logs logs(current_logs);

@@ -22,7 +22,7 @@ struct BasicLoadOptions {
   /// Loss and metrics, which a file cannot hold. With a loss the model comes back compiled, its optimizer
   /// where it was.
   BasicLoss<T> loss = {};
-  std::vector<BasicMetric<T>> metrics = {};
+  std::vector<BasicMetric<T>> metrics = {}, weighted_metrics = {};
 };
 using LoadOptions = BasicLoadOptions<float>;
 

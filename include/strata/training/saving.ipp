@@ -181,7 +181,8 @@ STRATA_COLD BasicModel<T> load_model(const std::string& path, BasicLoadOptions<T
   const Json state = Json::parse(entry("optimizer"), path);
   model.compile({.optimizer = Optimizer::from_config(state.at("config")),
                  .loss = std::move(options.loss),
-                 .metrics = std::move(options.metrics)});
+                 .metrics = std::move(options.metrics),
+                 .weighted_metrics = std::move(options.weighted_metrics)});
   const auto iterations = state.get<std::int64_t>("iterations");
   require<DataError>(iterations >= 0, "[model] '", path, "': expected iterations of 0 or more, found ",
                      iterations);

@@ -16,7 +16,8 @@ template <class T>
 struct BasicCompileOptions {
   Optimizer optimizer = RMSprop();
   BasicLoss<T> loss = {};
-  std::vector<BasicMetric<T>> metrics = {};
+  std::vector<BasicMetric<T>> metrics = {};           ///< over samples that all count alike, as in Keras
+  std::vector<BasicMetric<T>> weighted_metrics = {};  ///< over samples by their weights
 };
 using CompileOptions = BasicCompileOptions<float>;
 
@@ -129,9 +130,11 @@ class Trainer final : public GradientSink<T> {
   double* squares() { return scalars_.data() + 4 + metric_count_; }
   void read_scalars(std::int64_t count, double* to) const;
 
-  BasicCompileOptions<T> options_;
-  std::int64_t steps_ = 0;    // of either kind
-  std::int64_t samples_ = 0;  // since the last reset
+  BasicCompileOptions<T> options_;  // `metrics` has the weighted ones, too
+  std::size_t unweighted_ = 0;      // so many of them, before the others
+  std::vector<std::string> names_;  // of the metrics
+  std::int64_t steps_ = 0;          // of either kind
+  std::int64_t samples_ = 0;        // since the last reset
   std::string first_non_finite_;
   DevicePtr device_;
   std::int64_t metric_count_ = 0;  // of sums on the device

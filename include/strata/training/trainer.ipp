@@ -11,12 +11,19 @@ template <class T>
 STRATA_COLD Trainer<T>::Trainer(BasicCompileOptions<T> options) : options_(std::move(options)) {
   require<ConfigError>(static_cast<bool>(options_.loss), "[compile] expected a loss, found none");
   options_.optimizer.set_iterations(0);
-  // The model keeps its own counts, so that one Metric may serve two models.
-  for (auto& metric : options_.metrics) {
+  auto& metrics = options_.metrics;
+  unweighted_ = metrics.size();
+  for (auto& metric : options_.weighted_metrics) metrics.push_back(std::move(metric));
+  options_.weighted_metrics.clear();
+  for (auto& metric : metrics) {
     require<ConfigError>(static_cast<bool>(metric), "[compile] a metric was never made");
-    metric = metric.copy();
+    metric = metric.copy();  // the model keeps its own counts, so that one Metric may serve two models
+    metric_count_ += metric.impl().device_sums();
+    const std::string name = metric.impl().name();
+    const bool taken =
+        names_.size() >= unweighted_ && std::find(names_.begin(), names_.end(), name) != names_.end();
+    names_.push_back((taken ? "weighted_" : "") + name);
   }
-  for (const auto& metric : options_.metrics) metric_count_ += metric.impl().device_sums();
 }
 
 template <class T>
@@ -48,12 +55,13 @@ STRATA_COLD Logs Trainer<T>::logs(const std::string& prefix) const {
   Logs logs;
   logs.set(prefix + "loss", samples_ ? values[1] / static_cast<double>(samples_) : 0);
   const double* sums = values.data() + 2;
-  for (const auto& metric : options_.metrics) {
-    if (const auto count = metric.impl().device_sums()) {
-      metric.impl().set_sums(sums);
+  for (std::size_t i = 0; i < options_.metrics.size(); ++i) {
+    auto& metric = options_.metrics[i].impl();
+    if (const auto count = metric.device_sums()) {
+      metric.set_sums(sums);
       sums += count;
     }
-    logs.set(prefix + metric.impl().name(), metric.impl().result());
+    logs.set(prefix + names_[i], metric.result());
   }
   return logs;
 }
@@ -94,7 +102,8 @@ STRATA_COLD void Trainer<T>::load_gathered(ModelImpl<T>& model, const Json& from
 template <class T>
 STRATA_COLD std::vector<Figure> Trainer<T>::figures() const {
   std::vector<Figure> out{{"loss", MonitorMode::min}};
-  for (const auto& metric : options_.metrics) out.push_back({metric.impl().name(), metric.impl().mode()});
+  for (std::size_t i = 0; i < names_.size(); ++i)
+    out.push_back({names_[i], options_.metrics[i].impl().mode()});
   return out;
 }
 
@@ -214,22 +223,24 @@ STRATA_COLD void Trainer<T>::compute_loss(Session<T>& session, const DeviceBatch
 template <class T>
 STRATA_COLD void Trainer<T>::update_metrics(Session<T>& session, const DeviceBatch<T>& batch,
                                             TensorView<const T> output) {
-  const T* weight = batch.sample_weight.empty() ? nullptr : batch.sample_weight.data();
   double* sums = metric_sums();
   Tensor<T> host_output, host_target, host_weight;
-  for (auto& metric : options_.metrics) {
-    if (const std::int64_t count = metric.impl().device_sums()) {
-      metric.impl().accumulate(session.backend(), output, batch.y, weight, sums);
+  for (std::size_t i = 0; i < options_.metrics.size(); ++i) {
+    auto& metric = options_.metrics[i].impl();
+    const bool weighted = i >= unweighted_ && !batch.sample_weight.empty();
+    const T* weight = weighted ? batch.sample_weight.data() : nullptr;
+    if (const std::int64_t count = metric.device_sums()) {
+      metric.accumulate(session.backend(), output, batch.y, weight, sums);
       sums += count;
     } else if (device_->host_accessible()) {
-      metric.impl().update(output, batch.y, weight);
+      metric.update(output, batch.y, weight);
     } else {
       if (host_output.empty()) {
         host_output = session.download(output);
         host_target = batch.y.to(nullptr);
         host_weight = batch.sample_weight.to(nullptr);
       }
-      metric.impl().update(host_output, host_target, host_weight.empty() ? nullptr : host_weight.data());
+      metric.update(host_output, host_target, weighted ? host_weight.data() : nullptr);
     }
   }
 }

@@ -709,6 +709,48 @@ def training(group):
         )
 
 
+# Class weights: the history of three epochs ------------------------------------------------------------------------
+
+
+def class_weight(group):
+    names = ["sparse", "sparse_column", "categorical", "categorical_soft", "binary", "binary_row", "binary_soft"]
+    for name in names:
+        rng = random(f"class_weight_{name}")
+        kind, binary = name.split("_")[0], name.startswith("binary")
+        head = keras.layers.Dense(1 if binary else 4, activation="sigmoid" if binary else "softmax")
+        network = keras.Sequential([keras.Input([3]), head])
+        for weight in network.weights:
+            weight.assign(normal(rng, *weight.shape))
+        classes = np.append(rng.integers(0, 2 if binary else 4, size=24), [0, 1] if binary else [0, 1, 2, 3])
+        y = {
+            "sparse": classes.astype("float64"),
+            "sparse_column": classes[:, None].astype("float64"),
+            "categorical": np.eye(4)[classes],
+            "categorical_soft": round32(np.eye(4)[classes] * 0.6 + 0.1),
+            "binary": classes[:, None].astype("float64"),
+            "binary_row": classes.astype("float64"),
+            "binary_soft": np.resize([0, 0.4, 0.5, 0.6, 1], [len(classes), 1]),  # rounded: 0, 0, 0, 1, 1
+        }[name]
+        x = normal(rng, len(y), 3)
+        tensors = {f"weights/{weight.name}": weight.numpy() for weight in network.weights} | {"x": x, "y": y}
+        loss = {"sparse": "SparseCategoricalCrossentropy", "categorical": "CategoricalCrossentropy"}
+        loss = loss.get(kind, "BinaryCrossentropy")
+        weights = {1: 3.0} if binary else {0: 2.0, 3: 0.25}  # the others weigh 1
+        metrics = [] if "soft" in name else ["accuracy"]
+        network.compile(
+            keras.optimizers.SGD(0.1), getattr(keras.losses, loss)(), metrics=metrics, weighted_metrics=metrics
+        )
+        history = network.fit(
+            x[:20], y[:20], batch_size=6, epochs=3, shuffle=False, validation_data=(x[20:], y[20:]),
+            class_weight=weights, verbose=0,
+        ).history
+        tensors |= {f"history/{figure}": values for figure, values in history.items()}
+        tensors |= {f"final/{weight.name}": weight.numpy() for weight in network.weights}
+        description = {"name": name, "loss": {"class_name": loss, "config": {}}, "metrics": metrics}
+        description["class_weight"] = [[number, weight] for number, weight in weights.items()]
+        group.add(description, tensors, "float64")
+
+
 # Warps: ImageDataGenerator's on scipy.ndimage, and those of Keras's layers on TensorFlow -------------------------
 
 
@@ -923,7 +965,7 @@ GROUPS = {
     function.__name__: function
     for function in (
         conv2d, pooling, layers, schedules, optimizers, losses, metrics, resize_pillow, resize_tensorflow, warps,
-        generator, training, vgg16
+        generator, training, class_weight, vgg16
     )
 }
 
