@@ -1,6 +1,6 @@
 # strata::strata    header-only: the headers and what they need
 # strata::compiled  the same headers with STRATA_COMPILED, and a static library that carries the .ipp files once
-# strata::eigen     for strata/eigen.hpp, beside either of them: what Eigen needs
+# strata::eigen     for strata/eigen.hpp, beside either of them: Eigen's headers
 find_package(Threads REQUIRED)
 find_path(STRATA_STB_INCLUDE_DIR stb/stb_image.h)
 if(NOT STRATA_STB_INCLUDE_DIR)
@@ -28,8 +28,10 @@ if(NOT STRATA_STB_INCLUDE_DIR STREQUAL /usr/include)
   target_include_directories(strata SYSTEM INTERFACE $<BUILD_INTERFACE:${STRATA_STB_INCLUDE_DIR}>)
 endif()
 
-find_package(Eigen3 3.4 QUIET NO_MODULE)
-if(TARGET Eigen3::Eigen)
+if(STRATA_WITH_EIGEN)
+  find_package(Eigen3 3.4 QUIET NO_MODULE)
+endif()
+if(TARGET Eigen3::Eigen AND STRATA_WITH_EIGEN)
   add_library(strata_eigen INTERFACE)
   add_library(strata::eigen ALIAS strata_eigen)
   target_link_libraries(strata_eigen INTERFACE strata Eigen3::Eigen)
@@ -47,6 +49,9 @@ set(sources)
 file(GLOB_RECURSE definitions CONFIGURE_DEPENDS RELATIVE ${include_dir} ${include_dir}/strata/*.ipp)
 foreach(definition IN LISTS definitions)
   string(REGEX REPLACE "^strata/([^/]+)/.*" "\\1" folder ${definition})
+  if(folder STREQUAL eigen AND NOT TARGET strata_eigen)
+    continue()
+  endif()
   list(APPEND folders ${folder})
   string(APPEND unit_${folder} "#include <${definition}>\n")
 endforeach()
@@ -56,6 +61,13 @@ foreach(folder IN LISTS folders)
   file(CONFIGURE OUTPUT ${unit} CONTENT "${unit_${folder}}" @ONLY)
   list(APPEND sources ${unit})
 endforeach()
+
+if(TARGET strata_eigen)
+  # Its Eigen has a name of its own: a program's Eigen may be of another version, or compiled with other -m flags.
+  get_target_property(eigen_include_dir Eigen3::Eigen INTERFACE_INCLUDE_DIRECTORIES)
+  set_source_files_properties(${PROJECT_BINARY_DIR}/compiled/eigen.cpp PROPERTIES
+    COMPILE_DEFINITIONS Eigen=StrataEigen COMPILE_OPTIONS "-isystem;${eigen_include_dir}")
+endif()
 
 file(GLOB kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/compiled/*.cpp)
 if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")

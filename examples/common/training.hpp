@@ -12,6 +12,7 @@
 #include <strata/applications/vgg.hpp>
 #include <strata/cpu/device.hpp>
 #include <strata/data/directory.hpp>
+#include <strata/eigen/device.hpp>
 #include <strata/training/backup.hpp>
 #include <strata/training/fit.hpp>
 #include <strata/training/logging.hpp>
@@ -24,8 +25,6 @@
 
 /// What every training example has: its flags, the pretrained base, the pictures and the training itself.
 namespace examples {
-
-strata::DevicePtr eigen_device(int threads);  // where STRATA_EXAMPLES_EIGEN is set
 
 struct TrainingOptions {
   std::string data, weights, base = "vgg16", preprocess = "rescale", device = "cpu", run_dir;
@@ -80,7 +79,7 @@ struct TrainingOptions {
     const int count = static_cast<int>(threads);
     if (device == "cpu") return strata::cpu::device({.threads = count});
 #if STRATA_EXAMPLES_EIGEN
-    return eigen_device(count);
+    return strata::eigen::device({.threads = count});
 #else
     throw UsageError("--device eigen needs Eigen 3.4 when the examples are built (Debian: libeigen3-dev)");
 #endif

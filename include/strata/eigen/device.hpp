@@ -1,7 +1,6 @@
 #pragma once
 
-#include <strata/core/parallel.hpp>
-#include <strata/eigen/backend.hpp>
+#include <strata/tensor/device.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace eigen {
 
@@ -9,33 +8,12 @@ struct DeviceOptions {
   int threads = 0;  ///< 0: every CPU the process may use
 };
 
-/// Host memory, computed on by Eigen in float and double.
-class EigenDevice final : public HostDevice {
- public:
-  explicit EigenDevice(const DeviceOptions& options) : pool_(options.threads) {}
-
-  std::string description() const override {
-    return concat("eigen ", EIGEN_WORLD_VERSION, ".", EIGEN_MAJOR_VERSION, ".", EIGEN_MINOR_VERSION, " (",
-                  pool_.threads(), pool_.threads() == 1 ? " thread)" : " threads)");
-  }
-  ThreadPool* threads() override { return &pool_; }
-
- protected:
-  std::unique_ptr<Backend<float>> make_backend_float() override {
-    return std::make_unique<EigenBackend<float>>(pool_);
-  }
-  std::unique_ptr<Backend<double>> make_backend_double() override {
-    return std::make_unique<EigenBackend<double>>(pool_);
-  }
-
- private:
-  ThreadPool pool_;
-};
-
-/// A device that computes with Eigen, with a thread pool of its own. Throws ConfigError for a negative thread
-/// count.
-inline DevicePtr device(const DeviceOptions& options = {}) {
-  return std::make_shared<EigenDevice>(options);
-}
+/// Host memory, computed on by Eigen in float and double, with a thread pool of its own. Throws ConfigError
+/// for a negative thread count.
+DevicePtr device(const DeviceOptions& options = {});
 
 }}}  // namespace strata::STRATA_ABI::eigen
+
+#if STRATA_HEADER_ONLY
+#include <strata/eigen/device.ipp>
+#endif
