@@ -337,6 +337,19 @@ TEST_CASE("A loss that is not finite is traced to the first layer that shows it"
   CHECK(model.trainer().first_non_finite() == "layer 'dense_1'");
 }
 
+TEST_CASE("An optimizer is named by a text as Keras names it, and has its defaults") {
+  Sequential model = network();
+  const auto config = [&](const Optimizer& optimizer) {
+    model.compile({.optimizer = optimizer, .loss = "mse"});
+    return model.optimizer().config();
+  };
+  CHECK(config("sgd") == SGD().config());
+  CHECK(config("rmsprop") == RMSprop().config());
+  CHECK(config("RMSprop") == RMSprop().config());
+  CHECK(config("Adam") == Adam().config());
+  CHECK(config("adamw") == AdamW().config());
+}
+
 TEST_CASE("What cannot be trained says why") {
   Sequential model{Input({.shape = {2}}),
                    Dense({.units = 3, .activation = Activation::softmax, .name = "out"})};
@@ -344,6 +357,9 @@ TEST_CASE("What cannot be trained says why") {
   CHECK_THROWS_WITH(model.compile({.optimizer = SGD()}), Contains("expected a loss, found none"));
   CHECK_THROWS_WITH(model.compile({.loss = "hinge"}),
                     Contains("'hinge' is not a loss") && Contains("binary_crossentropy"));
+  CHECK_THROWS_WITH(model.compile({.optimizer = "adams", .loss = "mse"}),
+                    Contains("'adams' is not an optimizer; there are sgd, rmsprop, adam, adamw"));
+  CHECK_THROWS_WITH(model.compile({.optimizer = "", .loss = "mse"}), Contains("'' is not an optimizer"));
   CHECK_THROWS_WITH(model.compile({.loss = "mse", .metrics = {"f1"}}), Contains("'f1' is not a metric"));
   model.compile({.loss = CategoricalCrossentropy()});
   CHECK_THROWS_WITH(model.fit(points.x, points.y, {.verbose = 0}),

@@ -20,6 +20,8 @@ class Optimizer {
   };
 
   Optimizer() = default;
+  /// By Keras's name in any case, with its defaults: "adam". Throws ConfigError for a name there is not.
+  Optimizer(const char* name);
   Optimizer(std::string name, LearningRate learning_rate, OptimizerSpec spec, Clipping clipping)
       : name_(std::move(name)), rate_(std::move(learning_rate)), spec_(spec), clipping_(clipping) {
     require<ConfigError>(follows_schedule() || rate_.at(0) >= 0, "[", name_,
@@ -192,6 +194,16 @@ inline Optimizer AdamW(const AdamWOptions& o = {}) {
                                .clipvalue = o.clipvalue,
                                .global_clipnorm = o.global_clipnorm});
   return {"adamw", o.learning_rate, adam.spec(), adam.clipping()};
+}
+
+inline Optimizer::Optimizer(const char* name) {
+  std::string wanted = name;
+  for (char& c : wanted)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  for (const Optimizer& optimizer : {SGD(), RMSprop(), Adam(), AdamW()})
+    if (optimizer.name() == wanted) *this = optimizer;
+  require<ConfigError>(name_ == wanted, "[optimizer] '", name,
+                       "' is not an optimizer; there are sgd, rmsprop, adam, adamw");
 }
 
 }}  // namespace strata::STRATA_ABI
