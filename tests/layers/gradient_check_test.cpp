@@ -53,6 +53,13 @@ void pooling() {
   }
 }
 
+template <PoolKind kind>
+void global_pooling() {
+  using Pooling = LayerHandle<GlobalPooling2DImpl<double, kind>>;
+  layer_test(Pooling(), {{3, 4, 2}});
+  layer_test(Pooling({.keepdims = true}), {{2, 3, 3}});
+}
+
 void batch_normalization() {
   layer_test(BasicBatchNormalization<double>(), {{4, 3, 2}});
   layer_test(BasicBatchNormalization<double>({.epsilon = 0.1, .center = false}), {{5}});
@@ -60,11 +67,15 @@ void batch_normalization() {
   layer_test(BasicBatchNormalization<double>({.center = false, .scale = false}), {{3, 2}});
 }
 
-void add() {
-  layer_test(BasicAdd<double>(), {{3, 2}, {3, 2}});
-  layer_test(BasicAdd<double>(), {{4}, {4}, {4}});
-  layer_test(BasicAdd<double>(), {{3, 2, 4}, {3, 1, 1}, {4}});
-  layer_test(BasicAdd<double>(), {{1, 2, 1}, {3, 1, 2}});
+template <MergeKind kind>
+void merge() {
+  using Merge = LayerHandle<MergeImpl<double, kind>>;
+  layer_test(Merge(), {{3, 2}, {3, 2}});
+  layer_test(Merge(), {{1, 2, 1}, {3, 1, 2}});
+  layer_test(Merge(), {{3, 4}, {4}});
+  if (kind == MergeKind::subtract) return;
+  layer_test(Merge(), {{4}, {4}, {4}});
+  layer_test(Merge(), {{3, 2, 4}, {3, 1, 1}, {4}});
 }
 
 void concatenate() {
@@ -90,13 +101,16 @@ const std::map<std::string, std::function<void()>> checks{
     {"Dense", dense},
     {"MaxPooling2D", pooling<PoolKind::max>},
     {"AveragePooling2D", pooling<PoolKind::average>},
-    {"GlobalAveragePooling2D",
-     [] {
-       layer_test(BasicGlobalAveragePooling2D<double>(), {{3, 4, 2}});
-     }},
+    {"GlobalMaxPooling2D", global_pooling<PoolKind::max>},
+    {"GlobalAveragePooling2D", global_pooling<PoolKind::average>},
     {"Flatten",
      [] {
        layer_test(BasicFlatten<double>(), {{3, 2, 2}});
+     }},
+    {"Reshape",
+     [] {
+       layer_test(BasicReshape<double>({.target_shape = {3, -1}}), {{3, 2, 2}});
+       layer_test(BasicReshape<double>({.target_shape = {2, 2, 3}}), {{12}});
      }},
     // The mask is a function of seed, step and layer, so that differences see the same one.
     {"Dropout",
@@ -147,7 +161,12 @@ const std::map<std::string, std::function<void()>> checks{
      [] {
        layer_test(BasicRandomBrightness<double>({.factor = 0.3, .value_range = {-0.8, 0.9}}), {{4, 3, 2}});
      }},
-    {"Add", add},
+    {"Add", merge<MergeKind::add>},
+    {"Subtract", merge<MergeKind::subtract>},
+    {"Multiply", merge<MergeKind::multiply>},
+    {"Average", merge<MergeKind::average>},
+    {"Maximum", merge<MergeKind::maximum>},
+    {"Minimum", merge<MergeKind::minimum>},
     {"Concatenate", concatenate}};
 
 }  // namespace

@@ -38,3 +38,30 @@ TEST_CASE("Windows and paddings that no tensor could hold are refused") {
   const Input wide({.shape = {huge}});
   CHECK_THROWS_AS(Concatenate()({wide, wide}), ShapeError);
 }
+
+TEST_CASE("A target_shape has the elements of the input") {
+  const Input x({.shape = {4, 6}});
+  const auto reshape = [](std::vector<std::int64_t> target) {
+    return Reshape({.target_shape = std::move(target), .name = "r"});
+  };
+  CHECK(reshape({3, -1, 2})(x).shape() == Shape({3, 4, 2}));
+  CHECK_THROWS_WITH(reshape({5, -1})(x),
+                    "[reshape] layer 'r': expected a target_shape of 24 elements, as many "
+                    "as the input [4,6] has, found [5,-1]");
+  CHECK_THROWS_WITH(reshape({5, 5})(x), Contains("of 24 elements") && Contains("found [5,5]"));
+  CHECK_THROWS_AS(reshape({0, -1})(x), ShapeError);
+  CHECK_THROWS_AS(reshape({0, -1})(Input({.shape = {0, 6}})), ShapeError);
+  CHECK_THROWS_AS(reshape({huge, huge})(x), ShapeError);
+  CHECK_THROWS_AS(reshape({huge, 2, -1})(x), ShapeError);
+  CHECK_THROWS_WITH(reshape({-1, -1})(x), Contains("at most one -1, found -1 twice"));
+  CHECK_THROWS_WITH(reshape({-2, 12})(x), Contains("found -2"));
+  CHECK_THROWS_AS(reshape(std::vector<std::int64_t>(9, 1))(Input({.shape = {1}})), ShapeError);
+}
+
+TEST_CASE("Layers that merge say how many inputs they take, and of which shapes") {
+  const Input x({.shape = {4, 6}}), y({.shape = {4, 5}});
+  CHECK_THROWS_WITH(Subtract({.name = "s"})({x, x, x}), "[subtract] layer 's': expected two inputs, found 3");
+  CHECK_THROWS_WITH(Maximum()({x}),
+                    Contains("[maximum]") && Contains("expected two or more inputs, found 1"));
+  CHECK_THROWS_WITH(Multiply()({x, y}), Contains("extents of 1 where they differ, found [4,6] and [4,5]"));
+}

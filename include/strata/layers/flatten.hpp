@@ -1,5 +1,7 @@
 #pragma once
 
+#include <vector>
+
 #include <strata/layers/layer.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
@@ -11,16 +13,57 @@ struct FlattenOptions {
   void fields(Fields&) {}
 };
 
-/// All axes but the batch become one, in Keras's (NHWC) order. Shapes: [batch,...] -> [batch,n]. Copies
-/// nothing.
-template <class T>
-class FlattenImpl final : public LayerBase<FlattenImpl<T>, T, FlattenOptions> {
- public:
-  using Base = LayerBase<FlattenImpl<T>, T, FlattenOptions>;
-  static constexpr const char* type = "Flatten";
-  explicit FlattenImpl(FlattenOptions options) : Base(std::move(options)) {}
+struct ReshapeOptions {
+  std::vector<std::int64_t> target_shape = {};  ///< without the batch axis; one may be -1: what is left
+  std::string name = {};
 
-  Shape output_shape(Shapes inputs) const override { return {this->single(inputs).size()}; }
+  template <class Fields>
+  void fields(Fields& f) {
+    f("target_shape", target_shape);
+  }
+};
+
+namespace detail {
+template <class Options>
+inline constexpr const char* reshaping_type = "Flatten";
+template <>
+inline constexpr const char* reshaping_type<ReshapeOptions> = "Reshape";
+
+inline Shape reshaped(const std::string&, const FlattenOptions&, const Shape& input) {
+  return {input.size()};
+}
+STRATA_COLD inline Shape reshaped(const std::string& who, const ReshapeOptions& options, const Shape& input) {
+  std::int64_t known = 1;
+  int unknown = -1;
+  Shape out;
+  for (const std::int64_t extent : options.target_shape) {
+    require<ConfigError>(extent >= 0 || (extent == -1 && unknown < 0), who,
+                         "expected a target_shape of extents of 0 or more and at most one -1, found ", extent,
+                         extent == -1 ? " twice" : "");
+    if (extent == -1) unknown = out.rank();
+    known = checked_multiply(who, known, extent == -1 ? 1 : extent);
+    out.append(extent == -1 ? 1 : extent);
+  }
+  if (unknown >= 0 && known > 0 && input.size() % known == 0) out[unknown] = input.size() / known;
+  require<ShapeError>(out.size() == input.size() && (unknown < 0 || known > 0), who,
+                      "expected a target_shape of ", input.size(), " elements, as many as the input ", input,
+                      " has, found ", Json::array(options.target_shape).dump());
+  return out;
+}
+}  // namespace detail
+
+/// The same elements under another shape, in Keras's (NHWC) order: Flatten makes all axes but the batch one,
+/// Reshape takes any shape. Copies nothing.
+template <class T, class Options>
+class ReshapingImpl final : public LayerBase<ReshapingImpl<T, Options>, T, Options> {
+ public:
+  using Base = LayerBase<ReshapingImpl<T, Options>, T, Options>;
+  static constexpr const char* type = detail::reshaping_type<Options>;
+  explicit ReshapingImpl(Options options) : Base(std::move(options)) {}
+
+  Shape output_shape(Shapes inputs) const override {
+    return detail::reshaped(this->who(), this->options(), this->single(inputs));
+  }
   bool passes_through(bool) const override { return true; }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     context.backend().affine(y.size(), 1, 0, x[0].data(), y.data());
@@ -32,7 +75,10 @@ class FlattenImpl final : public LayerBase<FlattenImpl<T>, T, FlattenOptions> {
 };
 
 template <class T>
-using BasicFlatten = LayerHandle<FlattenImpl<T>>;
+using BasicFlatten = LayerHandle<ReshapingImpl<T, FlattenOptions>>;
 using Flatten = BasicFlatten<float>;
+template <class T>
+using BasicReshape = LayerHandle<ReshapingImpl<T, ReshapeOptions>>;
+using Reshape = BasicReshape<float>;
 
 }}  // namespace strata::STRATA_ABI

@@ -16,29 +16,36 @@
 
 /// The list of layers, `X(...)` for the class of each. What a file can name, what the library compiles, and
 /// what the tests ask for (a gradient check and a case of Keras's) follow from it.
-#define STRATA_LAYERS(X, T)               \
-  X(InputImpl<T>)                         \
-  X(Conv2DImpl<T>)                        \
-  X(DenseImpl<T>)                         \
-  X(Pooling2DImpl<T, PoolKind::max>)      \
-  X(Pooling2DImpl<T, PoolKind::average>)  \
-  X(GlobalAveragePooling2DImpl<T>)        \
-  X(FlattenImpl<T>)                       \
-  X(DropoutImpl<T>)                       \
-  X(ActivationImpl<T, ActivationOptions>) \
-  X(ActivationImpl<T, ReLUOptions>)       \
-  X(ActivationImpl<T, LeakyReLUOptions>)  \
-  X(ActivationImpl<T, SoftmaxOptions>)    \
-  X(BatchNormalizationImpl<T>)            \
-  X(RescalingImpl<T>)                     \
-  X(ZeroPadding2DImpl<T>)                 \
-  X(RandomFlipImpl<T>)                    \
-  X(RandomRotationImpl<T>)                \
-  X(RandomZoomImpl<T>)                    \
-  X(RandomTranslationImpl<T>)             \
-  X(RandomContrastImpl<T>)                \
-  X(RandomBrightnessImpl<T>)              \
-  X(AddImpl<T>)                           \
+#define STRATA_LAYERS(X, T)                    \
+  X(InputImpl<T>)                              \
+  X(Conv2DImpl<T>)                             \
+  X(DenseImpl<T>)                              \
+  X(Pooling2DImpl<T, PoolKind::max>)           \
+  X(Pooling2DImpl<T, PoolKind::average>)       \
+  X(GlobalPooling2DImpl<T, PoolKind::max>)     \
+  X(GlobalPooling2DImpl<T, PoolKind::average>) \
+  X(ReshapingImpl<T, FlattenOptions>)          \
+  X(ReshapingImpl<T, ReshapeOptions>)          \
+  X(DropoutImpl<T>)                            \
+  X(ActivationImpl<T, ActivationOptions>)      \
+  X(ActivationImpl<T, ReLUOptions>)            \
+  X(ActivationImpl<T, LeakyReLUOptions>)       \
+  X(ActivationImpl<T, SoftmaxOptions>)         \
+  X(BatchNormalizationImpl<T>)                 \
+  X(RescalingImpl<T>)                          \
+  X(ZeroPadding2DImpl<T>)                      \
+  X(RandomFlipImpl<T>)                         \
+  X(RandomRotationImpl<T>)                     \
+  X(RandomZoomImpl<T>)                         \
+  X(RandomTranslationImpl<T>)                  \
+  X(RandomContrastImpl<T>)                     \
+  X(RandomBrightnessImpl<T>)                   \
+  X(MergeImpl<T, MergeKind::add>)              \
+  X(MergeImpl<T, MergeKind::subtract>)         \
+  X(MergeImpl<T, MergeKind::multiply>)         \
+  X(MergeImpl<T, MergeKind::average>)          \
+  X(MergeImpl<T, MergeKind::maximum>)          \
+  X(MergeImpl<T, MergeKind::minimum>)          \
   X(ConcatenateImpl<T>)
 
 #if !STRATA_HEADER_ONLY

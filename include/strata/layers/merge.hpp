@@ -1,35 +1,39 @@
 #pragma once
 
+#include <algorithm>
+#include <optional>
+#include <vector>
+
 #include <strata/layers/layer.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
 
-struct AddOptions {
+enum class MergeKind { add, subtract, multiply, average, maximum, minimum };
+inline constexpr const char* merge_types[] = {"Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"};
+
+struct MergeOptions {
   std::string name = {};
 
   template <class Fields>
   void fields(Fields&) {}
 };
 
-/// Sum of two or more inputs. Where an input has extent 1, or lacks leading axes, it is repeated, as in
-/// Keras: [h,w,c] + [1,1,c] + [c] is [h,w,c]. Source: Keras's Add.
+/// What the merging layers compute, for each kind. Where an input has extent 1, or lacks leading axes, it is
+/// repeated, as in Keras: [h,w,c] + [1,1,c] + [c] is [h,w,c].
 template <class T>
-class AddImpl final : public LayerBase<AddImpl<T>, T, AddOptions> {
+class Merging {
  public:
-  using Base = LayerBase<AddImpl<T>, T, AddOptions>;
-  static constexpr const char* type = "Add";
-  explicit AddImpl(AddOptions options) : Base(std::move(options)) {}
-
-  Shape output_shape(Shapes inputs) const override {
-    require<ShapeError>(inputs.size() >= 2, this->who(), "expected two or more inputs, found ",
+  static Shape output_shape(MergeKind kind, const std::string& who, Shapes inputs) {
+    require<ShapeError>(kind != MergeKind::subtract || inputs.size() == 2, who, "expected two inputs, found ",
                         inputs.size());
+    require<ShapeError>(inputs.size() >= 2, who, "expected two or more inputs, found ", inputs.size());
     Shape out = inputs[0];
     for (const Shape& shape : inputs.subspan(1)) {
       const bool longer = shape.rank() > out.rank();
       const Shape& other = longer ? out : shape;
       Shape sum = longer ? shape : out;
       for (int axis = -1; axis >= -other.rank(); --axis) {
-        require<ShapeError>(sum[axis] == other[axis] || sum[axis] == 1 || other[axis] == 1, this->who(),
+        require<ShapeError>(sum[axis] == other[axis] || sum[axis] == 1 || other[axis] == 1, who,
                             "expected inputs of one shape, or extents of 1 where they differ, found ", out,
                             " and ", shape);
         if (sum[axis] == 1) sum[axis] = other[axis];
@@ -38,35 +42,70 @@ class AddImpl final : public LayerBase<AddImpl<T>, T, AddOptions> {
     }
     return out;
   }
-  void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
+  static void forward(MergeKind kind, Inputs<T> x, TensorView<T> y, BasicContext<T>& context) {
     Backend<T>& backend = context.backend();
-    for (std::size_t i = 0; i < x.size(); ++i) {
-      const auto add = [&](const T* part) {
+    if (y.size() == 0) return;
+    if (kind == MergeKind::multiply) {
+      const Wide first(x[0], y.shape(), context);
+      multiply(first.data, x, 0, y, context);
+    } else if (is_extremum(kind)) {
+      const auto stack = stacked(kind, x, y.shape(), context);
+      backend.pool2d(across(x.size(), y.shape()), PoolKind::max, stack.data(), y.data());
+      if (kind == MergeKind::minimum) backend.affine(y.size(), -1, 0, y.data(), y.data());
+    } else {
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        const Wide part(x[i], y.shape(), context);
         if (i == 0)
-          backend.affine(y.size(), 1, 0, part, y.data());
+          backend.affine(y.size(), factor(kind, i, x.size()), 0, part.data, y.data());
         else
-          backend.axpy(y.size(), 1, part, y.data());
-      };
-      const auto repeats = repeats_of(x[i].shape(), y.shape());
-      if (repeats.empty()) {
-        add(x[i].data());
-      } else {
-        const auto wide = context.scratch(y.shape());
-        repeat(x[i].data(), repeats, wide.data(), context);
-        add(wide.data());
+          backend.axpy(y.size(), factor(kind, i, x.size()), part.data, y.data());
       }
     }
   }
-  void backward(Inputs<T> x, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
-                BasicContext<T>& context) const override {
-    for (std::size_t i = 0; i < x.size(); ++i) {
-      if (!dx[i]) continue;
-      const auto repeats = repeats_of(x[i].shape(), dy.shape());
-      if (repeats.empty())
-        context.backend().affine(dy.size(), 1, 0, dy.data(), dx[i].data());
-      else
-        sum(dy.data(), repeats, dx[i].data(), context);
+  static void backward(MergeKind kind, Inputs<T> x, TensorView<const T> y, TensorView<const T> dy,
+                       InputGradients<T> dx, BasicContext<T>& context) {
+    Backend<T>& backend = context.backend();
+    const std::size_t bytes = static_cast<std::size_t>(y.size()) * sizeof(T);
+    if (bytes == 0) {
+      for (const auto& gradient : dx)
+        if (gradient) backend.zero(gradient.data(), static_cast<std::size_t>(gradient.size()) * sizeof(T));
+    } else if (is_extremum(kind)) {
+      const auto stack = stacked(kind, x, y.shape(), context), gradients = context.scratch(stack.shape());
+      const auto extremum = context.scratch(y.shape());
+      const Pool2DGeometry g = across(x.size(), y.shape());
+      backend.affine(y.size(), kind == MergeKind::minimum ? -1 : 1, 0, y.data(), extremum.data());
+      backend.pool2d_backward(g, PoolKind::max, stack.data(), extremum.data(), dy.data(), gradients.data());
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        if (!dx[i]) continue;
+        backend.copy_block(g.batch, g.channels, gradients.data() + static_cast<std::int64_t>(i) * g.channels,
+                           g.in_h * g.channels, extremum.data(), g.channels);
+        narrow(1, extremum.data(), y.shape(), dx[i], context);
+      }
+    } else {
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        if (!dx[i]) continue;
+        if (kind == MergeKind::multiply) {
+          const auto gradient = context.scratch(y.shape());
+          multiply(dy.data(), x, i, gradient.view(), context);
+          narrow(1, gradient.data(), y.shape(), dx[i], context);
+        } else {
+          narrow(factor(kind, i, x.size()), dy.data(), y.shape(), dx[i], context);
+        }
+      }
     }
+  }
+  /// Of `forward`, with the batch axis.
+  static std::int64_t scratch(MergeKind kind, Shapes x, const Shape& y) {
+    const auto of = [&](const Shape& part) {
+      std::int64_t size = 0;
+      for (const Repeat& repeat : repeats_of(part, y)) size += repeat.wide();
+      return size;
+    };
+    std::int64_t largest = 0;
+    for (const Shape& part : x) largest = std::max(largest, of(part));
+    if (is_extremum(kind)) return largest + static_cast<std::int64_t>(x.size()) * y.size();
+    if (kind == MergeKind::multiply) return largest + of(x[0]) + (x.size() > 2 ? y.size() : 0);
+    return largest;
   }
 
  private:
@@ -130,11 +169,130 @@ class AddImpl final : public LayerBase<AddImpl<T>, T, AddOptions> {
       backend.axpy(r.narrow(), 1, part.data(), dx);
     }
   }
+  /// An input in the shape of the result: itself, or repeated in memory of its own.
+  struct Wide {
+    Wide(TensorView<const T> x, const Shape& y, BasicContext<T>& context) : data(x.data()) {
+      const auto repeats = repeats_of(x.shape(), y);
+      if (repeats.empty()) return;
+      memory.emplace(context.scratch(y));
+      repeat(x.data(), repeats, memory->data(), context);
+      data = memory->data();
+    }
+    std::optional<Scratch<T>> memory;
+    const T* data;
+  };
+  /// dx = scale * dy, where x was repeated summed.
+  static void narrow(T scale, const T* dy, const Shape& y, TensorView<T> dx, BasicContext<T>& context) {
+    Backend<T>& backend = context.backend();
+    const auto repeats = repeats_of(dx.shape(), y);
+    if (repeats.empty()) return backend.affine(dx.size(), scale, 0, dy, dx.data());
+    sum(dy, repeats, dx.data(), context);
+    if (scale != 1) backend.affine(dx.size(), scale, 0, dx.data(), dx.data());
+  }
+
+  static bool is_extremum(MergeKind kind) { return kind == MergeKind::maximum || kind == MergeKind::minimum; }
+  /// Of input i in a sum.
+  static T factor(MergeKind kind, std::size_t i, std::size_t inputs) {
+    if (kind == MergeKind::average) return T(1) / static_cast<T>(inputs);
+    return kind == MergeKind::subtract && i == 1 ? -1 : 1;
+  }
+  /// y = first * the product of all inputs but one. To a backend, a product of elements is a depthwise
+  /// convolution of one pixel.
+  static void multiply(const T* first, Inputs<T> x, std::size_t left_out, TensorView<T> y,
+                       BasicContext<T>& context) {
+    std::optional<Scratch<T>> other;  // for every second product: none may overlap what it is made of
+    if (x.size() > 2) other.emplace(context.scratch(y.shape()));
+    const std::int64_t count = y.size();
+    const Conv2DGeometry pixel{.batch = 1,
+                               .in_h = 1,
+                               .in_w = 1,
+                               .in_c = count,
+                               .out_h = 1,
+                               .out_w = 1,
+                               .out_c = count,
+                               .kernel_h = 1,
+                               .kernel_w = 1,
+                               .groups = count};
+    std::size_t left = x.size() - 1;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      if (i == left_out) continue;
+      const Wide part(x[i], y.shape(), context);
+      T* const to = --left % 2 ? other->data() : y.data();
+      context.backend().conv2d(pixel, first, {part.data}, {}, to);
+      first = to;
+    }
+  }
+  /// To a backend, a maximum of inputs is that of a window over them: stacked as [batch,inputs,1,elements],
+  /// for a minimum with their signs changed. A gradient goes to the first of equals, as in Keras.
+  static Pool2DGeometry across(std::size_t inputs, const Shape& y) {
+    const auto n = static_cast<std::int64_t>(inputs);
+    return {.batch = y[0],
+            .in_h = n,
+            .in_w = 1,
+            .channels = y.size() / y[0],
+            .out_h = 1,
+            .out_w = 1,
+            .pool_h = n,
+            .pool_w = 1};
+  }
+  static Scratch<T> stacked(MergeKind kind, Inputs<T> x, const Shape& y, BasicContext<T>& context) {
+    Backend<T>& backend = context.backend();
+    const Pool2DGeometry g = across(x.size(), y);
+    Scratch<T> out = context.scratch({g.batch, g.in_h, g.channels});
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const Wide part(x[i], y, context);
+      backend.copy_block(g.batch, g.channels, part.data, g.channels,
+                         out.data() + static_cast<std::int64_t>(i) * g.channels, g.in_h * g.channels);
+    }
+    if (kind == MergeKind::minimum) backend.affine(out.shape().size(), -1, 0, out.data(), out.data());
+    return out;
+  }
+};
+
+/// Two or more inputs merged element by element; of a Subtract exactly two. Source: Keras's Add, Subtract,
+/// Multiply, Average, Maximum and Minimum.
+template <class T, MergeKind kind>
+class MergeImpl final : public LayerBase<MergeImpl<T, kind>, T, MergeOptions> {
+ public:
+  using Base = LayerBase<MergeImpl<T, kind>, T, MergeOptions>;
+  static constexpr const char* type = merge_types[static_cast<int>(kind)];
+  explicit MergeImpl(MergeOptions options) : Base(std::move(options)) {}
+
+  Shape output_shape(Shapes inputs) const override {
+    return Merging<T>::output_shape(kind, this->who(), inputs);
+  }
+  void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
+    Merging<T>::forward(kind, x, y, context);
+  }
+  void backward(Inputs<T> x, TensorView<const T> y, TensorView<const T> dy, InputGradients<T> dx,
+                BasicContext<T>& context) const override {
+    Merging<T>::backward(kind, x, y, dy, dx, context);
+  }
+  LayerCost cost(Shapes x, const BasicContext<T>&) const override {
+    std::vector<Shape> parts;
+    for (const Shape& shape : x) parts.push_back(shape.without_batch());
+    return {.scratch = Merging<T>::scratch(kind, x, output_shape(parts).with_batch(x[0][0]))};
+  }
 };
 
 template <class T>
-using BasicAdd = LayerHandle<AddImpl<T>>;
+using BasicAdd = LayerHandle<MergeImpl<T, MergeKind::add>>;
 using Add = BasicAdd<float>;
+template <class T>
+using BasicSubtract = LayerHandle<MergeImpl<T, MergeKind::subtract>>;
+using Subtract = BasicSubtract<float>;
+template <class T>
+using BasicMultiply = LayerHandle<MergeImpl<T, MergeKind::multiply>>;
+using Multiply = BasicMultiply<float>;
+template <class T>
+using BasicAverage = LayerHandle<MergeImpl<T, MergeKind::average>>;
+using Average = BasicAverage<float>;
+template <class T>
+using BasicMaximum = LayerHandle<MergeImpl<T, MergeKind::maximum>>;
+using Maximum = BasicMaximum<float>;
+template <class T>
+using BasicMinimum = LayerHandle<MergeImpl<T, MergeKind::minimum>>;
+using Minimum = BasicMinimum<float>;
 
 struct ConcatenateOptions {
   int axis = -1;  ///< as in Keras, 0 is the batch axis

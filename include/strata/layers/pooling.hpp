@@ -68,33 +68,36 @@ using BasicAveragePooling2D = LayerHandle<Pooling2DImpl<T, PoolKind::average>>;
 using AveragePooling2D = BasicAveragePooling2D<float>;
 
 struct GlobalPooling2DOptions {
+  bool keepdims = false;  ///< [batch,1,1,c] in place of [batch,c]
   std::string name = {};
 
   template <class Fields>
-  void fields(Fields&) {}
+  void fields(Fields& f) {
+    f("keepdims", keepdims);
+  }
 };
 
-/// Average over all pixels of each channel. Shapes: [batch,h,w,c] -> [batch,c]. Source: Keras's
-/// GlobalAveragePooling2D.
-template <class T>
-class GlobalAveragePooling2DImpl final
-    : public LayerBase<GlobalAveragePooling2DImpl<T>, T, GlobalPooling2DOptions> {
+/// Maximum or average over all pixels of each channel. Shapes: [batch,h,w,c] -> [batch,c]. Source: Keras's
+/// GlobalMaxPooling2D and GlobalAveragePooling2D.
+template <class T, PoolKind kind>
+class GlobalPooling2DImpl final : public LayerBase<GlobalPooling2DImpl<T, kind>, T, GlobalPooling2DOptions> {
  public:
-  using Base = LayerBase<GlobalAveragePooling2DImpl<T>, T, GlobalPooling2DOptions>;
-  static constexpr const char* type = "GlobalAveragePooling2D";
-  explicit GlobalAveragePooling2DImpl(GlobalPooling2DOptions options) : Base(std::move(options)) {}
+  using Base = LayerBase<GlobalPooling2DImpl<T, kind>, T, GlobalPooling2DOptions>;
+  static constexpr const char* type = kind == PoolKind::max ? "GlobalMaxPooling2D" : "GlobalAveragePooling2D";
+  explicit GlobalPooling2DImpl(GlobalPooling2DOptions options) : Base(std::move(options)) {}
 
   Shape output_shape(Shapes inputs) const override {
-    return {geometry(this->single(inputs).with_batch(1)).channels};
+    const std::int64_t channels = geometry(this->single(inputs).with_batch(1)).channels;
+    return this->options().keepdims ? Shape{1, 1, channels} : Shape{channels};
   }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
-    context.backend().pool2d(geometry(x[0].shape()), PoolKind::average, x[0].data(), y.data());
+    context.backend().pool2d(geometry(x[0].shape()), kind, x[0].data(), y.data());
   }
   void backward(Inputs<T> x, TensorView<const T> y, TensorView<const T> dy, InputGradients<T> dx,
                 BasicContext<T>& context) const override {
     if (dx[0])
-      context.backend().pool2d_backward(geometry(x[0].shape()), PoolKind::average, x[0].data(), y.data(),
-                                        dy.data(), dx[0].data());
+      context.backend().pool2d_backward(geometry(x[0].shape()), kind, x[0].data(), y.data(), dy.data(),
+                                        dx[0].data());
   }
 
  private:
@@ -107,7 +110,10 @@ class GlobalAveragePooling2DImpl final
 };
 
 template <class T>
-using BasicGlobalAveragePooling2D = LayerHandle<GlobalAveragePooling2DImpl<T>>;
+using BasicGlobalMaxPooling2D = LayerHandle<GlobalPooling2DImpl<T, PoolKind::max>>;
+using GlobalMaxPooling2D = BasicGlobalMaxPooling2D<float>;
+template <class T>
+using BasicGlobalAveragePooling2D = LayerHandle<GlobalPooling2DImpl<T, PoolKind::average>>;
 using GlobalAveragePooling2D = BasicGlobalAveragePooling2D<float>;
 
 }}  // namespace strata::STRATA_ABI

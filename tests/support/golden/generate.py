@@ -207,11 +207,16 @@ def pooling(group):
     layer_case(group, name, "MaxPooling2D", {"pool_size": [3, 3], "strides": [2, 2], "padding": "same"}, inputs=[x])
     for batch in (1, 3):
         layer_case(group, f"global_average_pooling2d_b{batch}", "GlobalAveragePooling2D", {}, [batch, 7, 5, 17])
+        layer_case(group, f"global_max_pooling2d_b{batch}", "GlobalMaxPooling2D", {}, [batch, 7, 5, 17])
+    for kind in ("Max", "Average"):
+        layer_case(group, f"global_{kind.lower()}_pooling2d_keepdims", f"Global{kind}Pooling2D", {"keepdims": True}, [2, 3, 4, 5])
 
 
 def layers(group):
     for batch in (1, 3):
         layer_case(group, f"flatten_b{batch}", "Flatten", {}, [batch, 3, 5, 4])
+        for target in ([5, 12], [-1], [2, -1, 3], [60], [-1, 60]):
+            layer_case(group, f"reshape_{text(target)}_b{batch}", "Reshape", {"target_shape": target}, [batch, 3, 5, 4])
         layer_case(group, f"dropout_inference_b{batch}", "Dropout", {"rate": 0.5}, [batch, 7])
     dense = [(7, 5, "relu"), (33, 1, "sigmoid"), (17, 10, "softmax"), (64, 19, None), (5, 3, "tanh"), (1, 4, "elu")]
     for turn, (c_in, units, activation) in enumerate(dense):
@@ -286,6 +291,16 @@ def layers(group):
     for shapes in ([[3, 5, 4, 3], [3, 1, 1, 3]], [[2, 1, 4, 1], [2, 3, 1, 2], [2, 2]], [[3, 4], [3, 5, 1], [3, 1]],
                    [[2, 6, 5, 3], [2, 6, 5, 1]]):
         layer_case(group, "add_" + "_".join(map(text, shapes)), "Add", {}, *shapes)
+    for name in ("Subtract", "Multiply", "Average", "Maximum", "Minimum"):
+        merged = [[[3, 5, 4, 3], [3, 5, 4, 3]], [[3, 5, 4, 3], [3, 1, 1, 3]], [[2, 6, 5, 1], [2, 6, 5, 3]], [[3, 4], [3, 5, 1]]]
+        if name != "Subtract":
+            merged += [[[1, 7], [1, 7], [1, 7]], [[2, 1, 4, 1], [2, 3, 1, 2], [2, 2]], [[2, 9]] * 4]
+        for shapes in merged:
+            layer_case(group, f"{name.lower()}_" + "_".join(map(text, shapes)), name, {}, *shapes)
+    for name in ("Maximum", "Minimum"):  # the gradient goes to the first of equals
+        rng = random(name)
+        x = [rng.integers(-2, 3, size=[3, 20]) for _ in range(3)] + [rng.integers(-2, 3, size=[3, 1])]
+        layer_case(group, f"{name.lower()}_ties", name, {}, inputs=x)
     for axis, shapes in ((1, [[2, 3, 4, 2], [2, 1, 4, 2]]), (2, [[2, 3, 1, 2], [2, 3, 4, 2]]), (-2, [[2, 3, 2], [2, 5, 2]])):
         layer_case(group, f"concatenate_axis{axis}", "Concatenate", {"axis": axis}, *shapes)
     layer_case(group, "concatenate_2", "Concatenate", {"axis": -1}, [3, 5, 4, 3], [3, 5, 4, 8])
