@@ -4,7 +4,6 @@
 #include <filesystem>
 #include <map>
 #include <numbers>
-#include <numeric>
 
 #include <strata/data/directory.hpp>
 #include <strata/data/prefetch.hpp>
@@ -98,9 +97,10 @@ DirectoryDataset flow(const PictureFolder& folder, const ImageDataGeneratorOptio
   return flow(folder, ImageDataGenerator(options), flow_options);
 }
 
-std::vector<std::int64_t> first(std::int64_t count) {
-  std::vector<std::int64_t> out(static_cast<std::size_t>(count));
-  std::iota(out.begin(), out.end(), 0);
+/// The first samples, in pass 2.
+std::vector<DrawnSample> first(std::int64_t count) {
+  std::vector<DrawnSample> out;
+  for (std::int64_t i = 0; i < count; ++i) out.push_back({2, i});
   return out;
 }
 
@@ -108,7 +108,7 @@ std::vector<std::int64_t> first(std::int64_t count) {
 template <class Value>
 std::vector<double> draws(const ImageDataGeneratorOptions& options, Value value) {
   std::vector<double> out;
-  for (const PixelWarp& warp : Augmentation(options).warps(1, 2, first(4000), 100, 50))
+  for (const PixelWarp& warp : Augmentation(options).warps(1, first(4000), 100, 50))
     out.push_back(value(warp));
   std::sort(out.begin(), out.end());
   return out;

@@ -19,7 +19,8 @@ class Counter final : public BatchSource {
   std::int64_t samples() const override { return 100; }
   std::int64_t batch_size() const override { return 1; }
   Shape element_shape() const override { return {}; }
-  Batch batch(std::int64_t draw) const override {
+  Batch gather(std::span<const std::int64_t> draws) const override {
+    const std::int64_t draw = draws[0];
     const std::int64_t now = ++loading;
     for (std::int64_t seen = most; now > seen && !most.compare_exchange_weak(seen, now);) {
     }

@@ -166,7 +166,7 @@ TEST_CASE("fit, predict and network_input read the same pictures, warped and sca
     std::int64_t samples() const override { return 2; }
     std::int64_t batch_size() const override { return 2; }
     Shape element_shape() const override { return {6, 6, channels}; }
-    Batch batch(std::int64_t) const override {
+    Batch gather(std::span<const std::int64_t>) const override {
       Batch out;
       out.pixels = Tensor<std::uint8_t>({2, 6, 6, channels});
       for (std::int64_t i = 0; i < out.pixels.size(); ++i)

@@ -51,6 +51,11 @@ struct ImageDataGeneratorOptions {
   double validation_split = 0;  ///< the first so many (of each class folder) are Subset::validation
 };
 
+/// A sample of a source, and the pass that draws it.
+struct DrawnSample {
+  std::int64_t pass = 0, number = 0;
+};
+
 /// What ImageDataGenerator does to pictures at random. A picture's part is a pure function of (seed, pass,
 /// sample), the same on any number of loaders and after a resume.
 class Augmentation {
@@ -63,9 +68,8 @@ class Augmentation {
   explicit operator bool() const { return !none_; }
   const PixelSampling& sampling() const { return sampling_; }
   /// Of those samples, pictures of that size; empty where none are changed.
-  std::vector<PixelWarp> warps(std::uint64_t seed, std::int64_t pass,
-                               const std::vector<std::int64_t>& samples, std::int64_t height,
-                               std::int64_t width) const;
+  std::vector<PixelWarp> warps(std::uint64_t seed, const std::vector<DrawnSample>& samples,
+                               std::int64_t height, std::int64_t width) const;
 
  private:
   /// The numbers that are drawn for a sample.

@@ -71,17 +71,18 @@ inline double shift_distance(const ShiftRange& range, double part, double sign, 
 }
 }  // namespace detail
 
-STRATA_COLD STRATA_INLINE std::vector<PixelWarp> Augmentation::warps(std::uint64_t seed, std::int64_t pass,
-                                                                     const std::vector<std::int64_t>& samples,
+STRATA_COLD STRATA_INLINE std::vector<PixelWarp> Augmentation::warps(std::uint64_t seed,
+                                                                     const std::vector<DrawnSample>& samples,
                                                                      std::int64_t height,
                                                                      std::int64_t width) const {
   std::vector<PixelWarp> out;
   if (none_) return out;
   const ImageDataGeneratorOptions& o = options_;
-  const RandomStream random(seed, Purpose::augment, 0, static_cast<std::uint64_t>(pass));
-  for (const std::int64_t sample : samples) {
+  for (const auto& [pass, sample] : samples) {
+    const RandomStream random(seed, Purpose::augment, 0, static_cast<std::uint64_t>(pass));
+    const auto number = static_cast<std::uint64_t>(sample);  // a structured binding cannot be captured
     const auto part = [&](Parameter parameter) {
-      return random.uniform_double(static_cast<std::uint64_t>(sample) * parameters + parameter);
+      return random.uniform_double(number * parameters + parameter);
     };
     const auto between = [&](Parameter parameter, double low, double high) {
       return low + (high - low) * part(parameter);

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,26 +32,38 @@ struct Batch {
   }
 };
 
-/// Batches as a pure function of the global draw index, so that any number of loaders gives the same bits.
+/// Samples and batches as a pure function of their number in an endless row of passes, their draw, so that
+/// any number of loaders gives the same bits.
 class BatchSource {
  public:
   virtual ~BatchSource() = default;
 
   /// Samples per pass.
   virtual std::int64_t samples() const = 0;
+  /// Of the largest batch.
   virtual std::int64_t batch_size() const = 0;
-  /// Batches per pass; the last one may be smaller.
-  std::int64_t batches() const { return (samples() + batch_size() - 1) / batch_size(); }
   /// Of x without the batch axis.
   virtual Shape element_shape() const = 0;
-  /// Batch number draw % batches() of pass draw / batches(). Safe to call from several threads at once.
-  /// Throws DataError where a file can no longer be read.
-  virtual Batch batch(std::int64_t draw) const = 0;
+  /// Sample number draw % samples() of pass draw / samples(), for each of the draws (0 or more), as one
+  /// batch. Safe to call from several threads at once. Throws DataError where a file can no longer be read.
+  virtual Batch gather(std::span<const std::int64_t> draws) const = 0;
+  /// Batches per pass; the last one may be smaller.
+  virtual std::int64_t batches() const { return (samples() + batch_size() - 1) / batch_size(); }
+  /// Where a batch of a pass begins, from 0 to batches(), which begins behind the last sample.
+  virtual std::int64_t first_sample(std::int64_t batch) const {
+    return std::min(batch * batch_size(), samples());
+  }
+  /// Batch number draw % batches() of pass draw / batches().
+  Batch batch(std::int64_t draw) const;
   /// Class names in label order; empty where there are none.
   virtual std::vector<std::string> class_names() const { return {}; }
 };
 
 /// A shared handle to a source of batches: copying it copies no data.
+///
+/// Its stages are tf.data's, and like all iteration count elements of this dataset: batches. Each gives a new
+/// dataset whose batches are still a pure function of their draw; for training loops every epoch is a new
+/// pass. Loading ahead is no stage: whoever reads does it (FitOptions, PrefetchQueue, and a range-for).
 class Dataset {
  public:
   Dataset() = default;
@@ -66,7 +81,36 @@ class Dataset {
   Batch batch(std::int64_t draw) const { return source().batch(draw); }
   std::vector<std::string> class_names() const { return source().class_names(); }
 
+  /// Batches as the function changes them: from n samples to n, each to one of the same shape. It has to be
+  /// pure and safe on several threads, and is asked for the first sample at once. What it throws arrives as a
+  /// DataError that names the stage, with the exception nested in it. Pixels come as bytes, not yet scaled.
+  Dataset map(std::function<Batch(Batch)> function) const;
+  /// All samples of a pass in a random order, anew for every pass or always that of the first: for a split by
+  /// take and skip, which would otherwise exchange samples from pass to pass. Unlike tf.data's, which moves
+  /// whole batches within a buffer, it moves samples across batches: unbatch().shuffle(samples()).batch(...).
+  Dataset shuffle(std::uint64_t seed = 0, bool reshuffle_each_iteration = true) const;
+  /// The same samples in batches of n: tf.data's unbatch().batch(n). Throws ConfigError for n below 1.
+  Dataset rebatch(std::int64_t n) const;
+  /// The first n batches of every pass, or all where there are fewer. Throws ConfigError for n below 1.
+  Dataset take(std::int64_t n) const;
+  /// All but the first n batches. Throws ConfigError for n below 0 and DataError where nothing is left.
+  Dataset skip(std::int64_t n) const;
+  /// n passes as one, each as shuffled and augmented as it was. Throws ConfigError for n below 1.
+  Dataset repeat(std::int64_t n) const;
+  /// The first pass is kept in memory and is every pass, so that what was random before this stage no longer
+  /// changes. Throws DataError with its first batch where a pass would take more than `max_bytes`.
+  Dataset cache(std::size_t max_bytes = std::size_t{4} << 30) const;
+  /// This dataset from pass `number` on: `for (const Batch& batch : data.pass(epoch))`. Throws ConfigError
+  /// below 0.
+  Dataset pass(std::int64_t number) const;
+
  private:
+  /// Throws DataError where there is none.
+  const std::shared_ptr<const BatchSource>& shared() const {
+    source();
+    return source_;
+  }
+
   std::shared_ptr<const BatchSource> source_;
 };
 
@@ -80,8 +124,8 @@ class DrawOrder {
   std::int64_t samples() const { return samples_; }
   std::int64_t batch_size() const { return batch_size_; }
   std::uint64_t seed() const { return seed_; }
-  /// Sample numbers of the batch with the given global draw index (0 or more).
-  std::vector<std::int64_t> batch(std::int64_t draw) const;
+  /// What each draw (0 or more), a place in the endless row of passes, stands for.
+  std::vector<DrawnSample> samples(std::span<const std::int64_t> draws) const;
 
  private:
   using Order = std::shared_ptr<const std::vector<std::int64_t>>;
@@ -114,8 +158,15 @@ Dataset dataset_from_tensors(Tensor<std::uint8_t> pixels, Tensor<float> y = {},
 Dataset dataset_from_npy(const std::string& x_path, const std::string& y_path = {},
                          TensorDatasetOptions options = {});
 
+/// Samples that a function makes, each as a batch of one: x or pixels [1,...], and y [1,...] or none. As for
+/// map, it has to be pure and safe on several threads, is asked for the first sample at once, and what it
+/// throws arrives as a DataError that names the sample. Throws ShapeError where samples differ in shape.
+Dataset dataset_from_function(std::int64_t samples, std::int64_t batch_size,
+                              std::function<Batch(std::int64_t sample, std::int64_t pass)> function);
+
 }}  // namespace strata::STRATA_ABI
 
 #if STRATA_HEADER_ONLY
 #include <strata/data/dataset.ipp>
+#include <strata/data/stages.ipp>
 #endif

@@ -1,10 +1,22 @@
 #pragma once
 
+#include <algorithm>
+#include <map>
+#include <numeric>
+
 #include <strata/core/random.hpp>
 #include <strata/data/dataset.hpp>
 #include <strata/io/npy.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
+
+STRATA_COLD STRATA_INLINE Batch BatchSource::batch(std::int64_t draw) const {
+  require<DataError>(draw >= 0, "[dataset] expected a draw index of 0 or more, found ", draw);
+  const std::int64_t number = draw % batches(), begin = first_sample(number);
+  std::vector<std::int64_t> draws(static_cast<std::size_t>(first_sample(number + 1) - begin));
+  std::iota(draws.begin(), draws.end(), draw / batches() * samples() + begin);
+  return gather(draws);
+}
 
 STRATA_COLD STRATA_INLINE DrawOrder::DrawOrder(std::int64_t samples, std::int64_t batch_size, bool shuffle,
                                                std::uint64_t seed)
@@ -27,30 +39,33 @@ STRATA_COLD STRATA_INLINE DrawOrder::Order DrawOrder::pass(std::int64_t number) 
   return recent.second;
 }
 
-STRATA_COLD STRATA_INLINE std::vector<std::int64_t> DrawOrder::batch(std::int64_t draw) const {
-  require<DataError>(draw >= 0, "[dataset] expected a draw index of 0 or more, found ", draw);
-  const std::int64_t batches = (samples_ + batch_size_ - 1) / batch_size_;
-  const std::int64_t begin = draw % batches * batch_size_;
-  const std::int64_t end = begin + batch_size_ < samples_ ? begin + batch_size_ : samples_;
-  if (shuffle_) {
-    const Order order = pass(draw / batches);
-    return {order->begin() + begin, order->begin() + end};
+STRATA_COLD STRATA_INLINE std::vector<DrawnSample> DrawOrder::samples(
+    std::span<const std::int64_t> draws) const {
+  std::vector<DrawnSample> out;
+  std::map<std::int64_t, Order> orders;  // a shuffled repeat draws from more passes than are remembered
+  for (const std::int64_t draw : draws) {
+    DrawnSample sample{draw / samples_, draw % samples_};
+    if (shuffle_) {
+      Order& order = orders[sample.pass];
+      if (!order) order = pass(sample.pass);
+      sample.number = (*order)[static_cast<std::size_t>(sample.number)];
+    }
+    out.push_back(sample);
   }
-  std::vector<std::int64_t> numbers;
-  for (std::int64_t i = begin; i < end; ++i) numbers.push_back(i);
-  return numbers;
+  return out;
 }
 
 namespace detail {
 
 template <class T>
-STRATA_COLD Tensor<T> gather_rows(const Tensor<T>& from, const std::vector<std::int64_t>& rows) {
+STRATA_COLD Tensor<T> gather_rows(const Tensor<T>& from, const std::vector<DrawnSample>& rows) {
   if (from.empty()) return {};
   const Shape element = from.shape().without_batch();
   Tensor<T> out = Tensor<T>::uninitialized(element.with_batch(static_cast<std::int64_t>(rows.size())));
   const std::int64_t count = element.size();
   for (std::size_t i = 0; i < rows.size(); ++i)
-    std::copy_n(from.data() + rows[i] * count, count, out.data() + static_cast<std::int64_t>(i) * count);
+    std::copy_n(from.data() + rows[i].number * count, count,
+                out.data() + static_cast<std::int64_t>(i) * count);
   return out;
 }
 
@@ -78,8 +93,8 @@ class TensorSource final : public BatchSource {
   std::int64_t samples() const override { return order_.samples(); }
   std::int64_t batch_size() const override { return order_.batch_size(); }
   Shape element_shape() const override { return x_.shape().without_batch(); }
-  Batch batch(std::int64_t draw) const override {
-    const std::vector<std::int64_t> rows = order_.batch(draw);
+  Batch gather(std::span<const std::int64_t> draws) const override {
+    const std::vector<DrawnSample> rows = order_.samples(draws);
     Batch out;
     if constexpr (std::same_as<T, float>)
       out.x = gather_rows(x_, rows);
@@ -87,7 +102,7 @@ class TensorSource final : public BatchSource {
       out.pixels = gather_rows(x_, rows);
     out.scaling = scaling_;
     if (augmentation_) {
-      out.warps = augmentation_.warps(order_.seed(), draw / batches(), rows, x_.shape()[1], x_.shape()[2]);
+      out.warps = augmentation_.warps(order_.seed(), rows, x_.shape()[1], x_.shape()[2]);
       out.sampling = augmentation_.sampling();
     }
     out.y = gather_rows(y_, rows);
@@ -121,13 +136,13 @@ class NpySource final : public BatchSource {
   std::int64_t samples() const override { return order_.samples(); }
   std::int64_t batch_size() const override { return order_.batch_size(); }
   Shape element_shape() const override { return x_.shape().without_batch(); }
-  Batch batch(std::int64_t draw) const override {
-    const std::vector<std::int64_t> rows = order_.batch(draw);
+  Batch gather(std::span<const std::int64_t> draws) const override {
+    const std::vector<DrawnSample> rows = order_.samples(draws);
     Batch out;
     out.x = Tensor<float>::uninitialized(element_shape().with_batch(static_cast<std::int64_t>(rows.size())));
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const auto to = static_cast<std::int64_t>(i);
-      x_.read<float>(rows[i], rows[i] + 1, out.x.slice(to, to + 1));
+      x_.read<float>(rows[i].number, rows[i].number + 1, out.x.slice(to, to + 1));
     }
     out.y = gather_rows(y_, rows);
     out.sample_weight = gather_rows(sample_weight_, rows);

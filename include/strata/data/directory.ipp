@@ -236,8 +236,8 @@ class DirectorySource : public BatchSource {
         order_(static_cast<std::int64_t>(listed_.files.size()), options.batch_size, options.shuffle,
                options.seed) {}
 
-  Tensor<float> labels_of(const std::vector<std::int64_t>& numbers) const {
-    const auto rows = static_cast<std::int64_t>(numbers.size());
+  Tensor<float> labels_of(const std::vector<DrawnSample>& drawn) const {
+    const auto rows = static_cast<std::int64_t>(drawn.size());
     const auto classes = static_cast<std::int64_t>(listed_.class_names.size());
     if (label_mode_ == LabelMode::none) return {};
     Tensor<float> y(label_mode_ == LabelMode::sparse   ? Shape{rows}
@@ -245,7 +245,7 @@ class DirectorySource : public BatchSource {
                                                        : Shape{rows, classes});
     for (std::int64_t i = 0; i < rows; ++i) {
       const std::int64_t label =
-          listed_.labels[static_cast<std::size_t>(numbers[static_cast<std::size_t>(i)])];
+          listed_.labels[static_cast<std::size_t>(drawn[static_cast<std::size_t>(i)].number)];
       if (label_mode_ == LabelMode::categorical)
         y.data()[i * classes + label] = 1;
       else
@@ -285,14 +285,14 @@ class PictureSource final : public DirectorySource {
   Shape element_shape() const override {
     return {picture_.height, picture_.width, channels_of(picture_.color_mode)};
   }
-  Batch batch(std::int64_t draw) const override {
-    const std::vector<std::int64_t> chosen = order_.batch(draw);
+  Batch gather(std::span<const std::int64_t> draws) const override {
+    const std::vector<DrawnSample> chosen = order_.samples(draws);
     const std::int64_t size = element_shape().size();
     Tensor<T> pictures =
         Tensor<T>::uninitialized(element_shape().with_batch(static_cast<std::int64_t>(chosen.size())));
     T* to = pictures.data();
-    for (const std::int64_t sample : chosen) {
-      const auto i = static_cast<std::size_t>(sample);
+    for (const DrawnSample& sample : chosen) {
+      const auto i = static_cast<std::size_t>(sample.number);
       if (!cache_->load(numbers_[i], to)) {
         const Tensor<T> loaded = load_picture<T>(listed_.files[i], picture_);
         std::copy_n(loaded.data(), size, to);
@@ -306,8 +306,7 @@ class PictureSource final : public DirectorySource {
     else
       out.pixels = std::move(pictures);
     out.scaling = picture_.scaling;
-    out.warps =
-        picture_.augmentation.warps(order_.seed(), draw / batches(), chosen, picture_.height, picture_.width);
+    out.warps = picture_.augmentation.warps(order_.seed(), chosen, picture_.height, picture_.width);
     out.sampling = picture_.augmentation.sampling();
     out.y = labels_of(chosen);
     return out;

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include <strata/data/dataset.hpp>
 
@@ -28,6 +31,35 @@ class PrefetchQueue {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// Goes once through the batches of a queue.
+class BatchIterator {
+ public:
+  using value_type = Batch;
+  using difference_type = std::ptrdiff_t;
+
+  explicit BatchIterator(PrefetchQueue queue) : queue_(std::move(queue)), batch_(queue_.next()) {}
+  const Batch& operator*() const { return *batch_; }
+  const Batch* operator->() const { return &*batch_; }
+  BatchIterator& operator++() {
+    batch_ = queue_.next();
+    return *this;
+  }
+  void operator++(int) { ++*this; }
+  friend bool operator==(const BatchIterator& i, std::default_sentinel_t) { return !i.batch_; }
+
+ private:
+  PrefetchQueue queue_;
+  std::optional<Batch> batch_;
+};
+
+/// `for (const Batch& batch : dataset)`: the first pass, loaded ahead; later ones are those of `pass`.
+inline BatchIterator begin(const Dataset& dataset) {
+  return BatchIterator(PrefetchQueue(dataset, 0, dataset.batches()));
+}
+inline std::default_sentinel_t end(const Dataset&) {
+  return {};
+}
 
 }}  // namespace strata::STRATA_ABI
 

@@ -18,6 +18,8 @@ struct PixelScaling {
   float mean[4] = {0, 0, 0, 0};
   bool reverse_channels = false;
   float std[4] = {1, 1, 1, 1};
+
+  friend bool operator==(const PixelScaling&, const PixelScaling&) = default;
 };
 
 /// What lies around a row abcd of pixels: aaaa|abcd|dddd, kkkk|abcd|kkkk, dcba|abcd|dcba, abcd|abcd|abcd.
@@ -37,6 +39,8 @@ struct PixelSampling {
   float cval = 0;  ///< of FillMode::constant
   Interpolation interpolation = Interpolation::bilinear;
   EdgeRule edges = EdgeRule::scipy;
+
+  friend bool operator==(const PixelSampling&, const PixelSampling&) = default;
 };
 
 /// What happens to one picture before its values are scaled. The defaults leave it as it is.
