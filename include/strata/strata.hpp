@@ -6,6 +6,7 @@
 #error "Strata is written in C++20: compile with -std=c++20 or later"
 #else  // the one error says enough
 
+#include <strata/applications/classifier.hpp>
 #include <strata/applications/imagenet.hpp>
 #include <strata/applications/tiny_darknet.hpp>
 #include <strata/applications/verify.hpp>

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -58,6 +59,10 @@ class ConfigWriter {
     for (const T& value : values) out.push_back(to_json(value));
     return out;
   }
+  template <class T, std::size_t n>
+  static Json to_json(const T (&values)[n]) {
+    return Json::array(std::span(values));
+  }
   static Json to_json(const Activation& value) {
     if (value.kind != Activation::Kind::leaky_relu) return std::string(name_of(value));
     return Json::object({{"name", "leaky_relu"}, {"negative_slope", value.negative_slope}});
@@ -108,6 +113,11 @@ class ConfigReader {
   static void from_json(const Json& json, std::vector<T>& values) {
     values.clear();
     for (const Json& item : json.as_array()) from_json(item, values.emplace_back());
+  }
+  template <class T, std::size_t n>
+  static void from_json(const Json& json, T (&values)[n]) {
+    require<DataError>(json.size() == n, "expected ", n, " values, found ", json.size());
+    for (std::size_t i = 0; i < n; ++i) from_json(json.at(i), values[i]);
   }
   static void from_json(const Json& json, Size2D& value) {
     if (json.is_number()) {

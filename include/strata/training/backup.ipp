@@ -182,7 +182,7 @@ template <class T>
 STRATA_COLD void BackupAndRestoreImpl<T>::write(const BasicFitState<T>& state, int epoch, std::int64_t step,
                                                 const History& history) {
   Trainer<T>& trainer = state.model.trainer();
-  auto tensors = detail::training_tensors(state.model);
+  auto tensors = detail::training_tensors(state.model, true);
   Json callbacks = Json::array();
   for (const auto& callback : state.options->callbacks) {
     const BasicCallbackState<T> kept = callback.impl().state();

@@ -9,11 +9,15 @@
 
 namespace strata { inline namespace STRATA_ABI {
 
+struct SaveOptions {
+  bool include_optimizer = true;      ///< where the model is compiled
+  SafetensorsMetadata metadata = {};  ///< entries of your own; Strata's go before those of the same name
+};
+
 /// Saves a model to one safetensors file, atomically: weights ("weights/..."), and in the metadata its
-/// config, Strata's version and, where it is compiled, the optimizer, whose state goes beside the weights
-/// ("optimizer/...").
+/// config, Strata's version and the optimizer, whose state goes beside the weights ("optimizer/...").
 template <class T>
-void save_model(const BasicModel<T>& model, const std::string& path);
+void save_model(const BasicModel<T>& model, const std::string& path, const SaveOptions& options = {});
 
 template <class T>
 struct BasicLoadOptions {

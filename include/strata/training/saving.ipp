@@ -93,15 +93,16 @@ STRATA_COLD BasicModel<T> root_from_json(const Json& json, std::span<const Basic
 
 /// Weights ("weights/...") and the optimizer's slots ("optimizer/..."), in host memory.
 template <class T>
-STRATA_COLD std::vector<std::pair<std::string, Tensor<T>>> training_tensors(const BasicModel<T>& model) {
+STRATA_COLD std::vector<std::pair<std::string, Tensor<T>>> training_tensors(const BasicModel<T>& model,
+                                                                            bool with_optimizer) {
   std::vector<std::pair<std::string, Tensor<T>>> out;
   const auto weights = named_weights<T>(model);
   for (const auto& [name, weight] : weights) out.emplace_back("weights/" + name, weight->value().to(nullptr));
+  if (!with_optimizer) return out;
   for (const auto& [name, weight] : weights)
     for (int slot = 0; slot < 3; ++slot)
-      if (const Tensor<T>* values = model.compiled() && model.optimizer().uses_slot(slot)
-                                        ? model.trainer().find_slot(weight, slot)
-                                        : nullptr)
+      if (const Tensor<T>* values =
+              model.optimizer().uses_slot(slot) ? model.trainer().find_slot(weight, slot) : nullptr)
         out.emplace_back(concat("optimizer/", slot, "/", name), values->to(nullptr));
   return out;
 }
@@ -135,17 +136,19 @@ STRATA_COLD BasicModel<T> model_from_config(const Json& json, std::span<const Ba
 }
 
 template <class T>
-STRATA_COLD void save_model(const BasicModel<T>& model, const std::string& path) {
+STRATA_COLD void save_model(const BasicModel<T>& model, const std::string& path, const SaveOptions& options) {
   const ModelImpl<T>& impl = model.model();
   impl.require_built();
+  const bool with_optimizer = options.include_optimizer && model.compiled();
   SafetensorsMetadata metadata{{"format", detail::model_format},
                                {"strata_version", STRATA_VERSION},
                                {"model", detail::model_json(impl).dump()}};
-  if (model.compiled())
+  if (with_optimizer)
     metadata["optimizer"] =
         Json::object({{"config", model.optimizer().config()}, {"iterations", model.trainer().iterations()}})
             .dump();
-  const auto tensors = detail::training_tensors(model);
+  metadata.insert(options.metadata.begin(), options.metadata.end());
+  const auto tensors = detail::training_tensors(model, with_optimizer);
   std::vector<SafetensorsEntry> entries;
   for (const auto& [name, tensor] : tensors) entries.emplace_back(name, tensor);
   add_checksums(metadata, entries);
@@ -194,8 +197,8 @@ STRATA_COLD BasicModel<T> load_model(const std::string& path, BasicLoadOptions<T
 #if !STRATA_HEADER_ONLY
 template BasicModel<float> model_from_config(const Json&, std::span<const BasicLayerFactory<float>>);
 template BasicModel<double> model_from_config(const Json&, std::span<const BasicLayerFactory<double>>);
-template void save_model(const BasicModel<float>&, const std::string&);
-template void save_model(const BasicModel<double>&, const std::string&);
+template void save_model(const BasicModel<float>&, const std::string&, const SaveOptions&);
+template void save_model(const BasicModel<double>&, const std::string&, const SaveOptions&);
 template BasicModel<float> load_model(const std::string&, BasicLoadOptions<float>);
 template BasicModel<double> load_model(const std::string&, BasicLoadOptions<double>);
 #endif
