@@ -47,7 +47,7 @@ void augmented_training(int argc, char** argv) {
   model.compile({.optimizer = RMSprop({.learning_rate = options.learning_rate}),
                  .loss = BinaryCrossentropy(),
                  .metrics = {Accuracy()}});
-  examples::train(model, data, options, run);
+  examples::train(model, data, options, run, examples::deployed(model, options, data));
   std::printf("To go on: bash examples/run fine_tuning --from %s\n", run.file("model.safetensors").c_str());
 }
 

@@ -72,11 +72,13 @@ void feature_extraction(int argc, char** argv) {
   classifier.compile({.optimizer = RMSprop({.learning_rate = options.learning_rate}),
                       .loss = BinaryCrossentropy(),
                       .metrics = {Accuracy()}});
+  // From the picture to the class, the weights shared with both.
+  const Sequential whole({base, classifier}, {.name = "feature_extraction"});
   std::printf("\nThe classifier\n");
   classifier.summary();
   examples::train(classifier,
                   {features("train", true), features("validation", false), features("test", false)}, options,
-                  run, examples::Keep::last);
+                  run, examples::deployed(whole, options, pictures), examples::Keep::last);
   std::printf("The features are there, too (*.npy)\n");
 }
 

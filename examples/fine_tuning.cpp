@@ -77,7 +77,7 @@ void fine_tuning(int argc, char** argv) {
                  .metrics = {Accuracy()}});
   // From 0 on, the random layers would make the same pictures again that the head has seen.
   model.trainer().set_iterations(steps);
-  examples::train(model, data, options, run);
+  examples::train(model, data, options, run, examples::deployed(model, options, data));
 }
 
 }  // namespace

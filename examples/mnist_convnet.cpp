@@ -86,10 +86,13 @@ void mnist_convnet(int argc, char** argv) {
                  .loss = SparseCategoricalCrossentropy(),
                  .metrics = {Accuracy()}});
 
+  std::vector<std::string> names;
+  for (int digit = 0; digit < 10; ++digit) names.push_back(std::to_string(digit));
   examples::train(model,
                   {digits(train, 0, trained, options, true), digits(train, trained, trained + held, options),
                    digits(test, 0, count(test), options)},
-                  options, run, examples::Keep::last);
+                  options, run, Classifier(model, {.class_names = names, .scaling = options.scaling()}),
+                  examples::Keep::last);
 }
 
 }  // namespace

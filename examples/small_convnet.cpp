@@ -90,7 +90,10 @@ void small_convnet(int argc, char** argv) {
                  .loss = BinaryCrossentropy(),
                  .metrics = {Accuracy()}});
   // The 2nd edition tests the model of the best epoch.
-  examples::train(model, data, options, run,
+  const Classifier classifier(model, {.class_names = data.train.class_names(),
+                                      .scaling = second ? PixelScaling{} : options.scaling(),
+                                      .decoder = second ? ImageDecoder::tensorflow : ImageDecoder::pillow});
+  examples::train(model, data, options, run, classifier,
                   second ? examples::Keep::best_evaluated : examples::Keep::best_and_last);
 }
 

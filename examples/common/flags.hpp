@@ -52,8 +52,16 @@ inline std::vector<Flag> without(std::vector<Flag> flags, const std::vector<std:
 
 class Flags {
  public:
-  Flags(std::string program, std::string purpose, std::vector<Flag> flags)
-      : program_(std::move(program)), purpose_(std::move(purpose)), flags_(std::move(flags)) {}
+  /// `operands` is what --help calls the words that belong to no flag, "MODEL PICTURES..."; "": none may
+  /// stand.
+  Flags(std::string program, std::string purpose, std::vector<Flag> flags, std::string operands = "")
+      : program_(std::move(program)),
+        purpose_(std::move(purpose)),
+        flags_(std::move(flags)),
+        usage_(std::move(operands)) {}
+
+  /// The words that belong to no flag.
+  const std::vector<std::string>& operands() const { return operands_; }
 
   /// Sets the variables from `--name value` and `--name=value`. Returns false where --help was asked for.
   /// Throws UsageError.
@@ -61,6 +69,10 @@ class Flags {
     for (int i = 1; i < argc; ++i) {
       const std::string_view word = argv[i];
       if (word == "--help" || word == "-h") return false;
+      if (!usage_.empty() && !word.starts_with("--")) {
+        operands_.emplace_back(word);
+        continue;
+      }
       const std::size_t equals = word.find('=');
       Flag& flag = find(word.substr(0, equals));
       const bool alone = equals == word.npos, is_switch = std::holds_alternative<bool*>(flag.variable);
@@ -110,7 +122,8 @@ class Flags {
   }
 
   void print_help() const {
-    std::printf("%s\n\nusage: bash examples/run %s [FLAGS]\n\n", purpose_.c_str(), program_.c_str());
+    std::printf("%s\n\nusage: bash examples/run %s %s[FLAGS]\n\n", purpose_.c_str(), program_.c_str(),
+                usage_.empty() ? "" : (usage_ + " ").c_str());
     for (const Flag& flag : flags_) {
       std::string value = flag.value;
       for (const std::string& choice : flag.choices) value += (value.empty() ? "" : "|") + choice;
@@ -181,6 +194,8 @@ class Flags {
 
   std::string program_, purpose_;
   std::vector<Flag> flags_;
+  std::string usage_;
+  std::vector<std::string> operands_;
 };
 
 /// Runs an example's body. Errors become one message on stderr; the result is the exit code: 2 for a wrong

@@ -56,7 +56,7 @@ class RunDirectory {
                        "--resume goes on with it");
     strata::make_directories(path_);
     for (const char* name : {"config.json", "history.csv", "metrics.json", "curves.svg", "model.safetensors",
-                             "best.safetensors", "backup/backup.safetensors", "backup"})
+                             "best.safetensors", "deploy.safetensors", "backup/backup.safetensors", "backup"})
       if (holds_run && overwrite) std::remove(file(name).c_str());
   }
 

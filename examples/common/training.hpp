@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <strata/applications/classifier.hpp>
 #include <strata/applications/imagenet.hpp>
 #include <strata/applications/tiny_darknet.hpp>
 #include <strata/applications/vgg.hpp>
@@ -199,6 +200,12 @@ inline Subsets open_subsets(const TrainingOptions& options) {
       options, [&](const std::string& subset) { return pictures(options, subset, subset == "train"); });
 }
 
+/// What a run leaves for use: a model of pictures that were read as `pictures` reads them.
+inline strata::Classifier deployed(const strata::Model& model, const TrainingOptions& options,
+                                   const Subsets& data) {
+  return {model, {.class_names = data.train.class_names(), .scaling = options.scaling()}};
+}
+
 /// A progress bar on a terminal, a line per epoch elsewhere.
 inline int verbosity() {
   return isatty(STDERR_FILENO) ? 1 : 2;
@@ -212,10 +219,11 @@ enum class Keep {
 };
 
 /// Trains a compiled model, evaluates it and leaves all of a run in its folder, numbers before weights:
-/// history.csv after every epoch, then the models that are kept; metrics.json and curves.svg. Goes on where
-/// the folder has a backup, which is there until all is written. Throws Interrupted after SIGINT.
+/// history.csv after every epoch, then the models that are kept; metrics.json, curves.svg and, of the model
+/// that was evaluated, deploy.safetensors. Goes on where the folder has a backup, which is there until all is
+/// written. Throws Interrupted after SIGINT.
 inline void train(strata::Model model, const Subsets& data, const TrainingOptions& options, RunDirectory& run,
-                  Keep keep = Keep::best_and_last) {
+                  const strata::Classifier& classifier, Keep keep = Keep::best_and_last) {
   std::printf("RMSprop with learning rate %g, batches of %lld, %lld epochs\n", options.learning_rate,
               static_cast<long long>(options.batch_size), static_cast<long long>(options.epochs));
   strata::History history;
@@ -265,12 +273,15 @@ inline void train(strata::Model model, const Subsets& data, const TrainingOption
   });
   run.write_metrics(history.at(history.size() - 1), validation, test, data.test.samples());
   if (keep == Keep::last) strata::save_model(model, run.file("model.safetensors"));
+  classifier.save(run.file("deploy.safetensors"));
   backup.impl().remove();
   std::printf("\nIn %s: curves.svg, metrics.json, history.csv, config.json and the trained model\n%s\n",
               options.run_dir.c_str(),
               keep == Keep::last
                   ? "(model.safetensors)"
                   : "(best.safetensors, of the least validation loss, and model.safetensors, the last)");
+  std::printf("To use it: bash examples/run predict %s PICTURES...\n",
+              run.file("deploy.safetensors").c_str());
 }
 
 }  // namespace examples
