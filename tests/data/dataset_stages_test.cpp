@@ -10,6 +10,8 @@
 #include <strata/data/directory.hpp>
 #include <strata/data/prefetch.hpp>
 
+#include "support/golden.hpp"
+
 using namespace strata;
 using Catch::Matchers::Contains;
 
@@ -87,6 +89,43 @@ TEST_CASE("take, skip, repeat and rebatch count batches", "[data][dataset]") {
   CHECK(some.batches() == 2);
   CHECK(some.batch_size() == 3);
   CHECK(some.element_shape() == Shape{1});
+}
+
+TEST_CASE("Chains of stages have tf.data's batches in every pass", "[data][dataset][golden]") {
+  const strata_test::Golden golden("stages");
+  for (const Json& chain : golden.cases()) {
+    const auto count = chain.get<std::int64_t>("samples");
+    Tensor<float> x({count, 1});
+    for (std::int64_t i = 0; i < count; ++i) x(i, 0) = static_cast<float>(i);
+    Dataset dataset = dataset_from_tensors(x, {}, {.batch_size = chain.get<std::int64_t>("batch_size")});
+    std::string stages = concat(count, " samples");
+    for (const Json& stage : chain.at("stages").as_array()) {
+      const auto name = stage.at(0).as<std::string>();
+      const auto n = stage.at(1).as<std::int64_t>();
+      stages += concat(", ", name, " ", n);
+      if (name == "take") dataset = dataset.take(n);
+      if (name == "skip") dataset = dataset.skip(n);
+      if (name == "repeat") dataset = dataset.repeat(n);
+      if (name == "rebatch") dataset = dataset.rebatch(n);
+      if (name == "cache") dataset = dataset.cache();
+      if (name == "map")
+        dataset = dataset.map([](Batch batch) {
+          for (float& value : batch.x.values()) value = 2 * value + 1;
+          return batch;
+        });
+    }
+    INFO(stages);
+    const auto sizes = golden.read<std::int32_t>(chain, "sizes");
+    const auto samples = golden.read<std::int32_t>(chain, "samples").cast<float>();
+    REQUIRE(dataset.batches() == sizes.size());
+    REQUIRE(dataset.samples() == samples.size());
+    for (std::int64_t draw = 0, row = 0; draw < 3 * sizes.size(); ++draw) {
+      if (draw % sizes.size() == 0) row = 0;
+      const Batch batch = dataset.batch(draw);
+      REQUIRE(batch.size() == sizes(draw % sizes.size()));
+      for (std::int64_t i = 0; i < batch.size(); ++i) REQUIRE(batch.x(i, 0) == samples(row++));
+    }
+  }
 }
 
 TEST_CASE("shuffle permutes the samples of each pass", "[data][dataset]") {
@@ -249,6 +288,25 @@ TEST_CASE("Samples come from a function of number and pass", "[data][dataset]") 
   CHECK(dataset.repeat(2).rebatch(2).batch(7).x == Tensor<float>({2, 2}, {4, 2, 0, 3}));
 }
 
+TEST_CASE("Every stage keeps the names of the classes", "[data][dataset]") {
+  struct Named final : BatchSource {
+    std::int64_t samples() const override { return 4; }
+    std::int64_t batch_size() const override { return 2; }
+    Shape element_shape() const override { return {1}; }
+    Batch gather(std::span<const std::int64_t> draws) const override {
+      Batch out;
+      out.x = Tensor<float>({std::ssize(draws), 1});
+      return out;
+    }
+    std::vector<std::string> class_names() const override { return {"cats", "dogs"}; }
+  };
+  const Dataset named(std::make_shared<Named>());
+  for (const Dataset& stage :
+       {named.map([](Batch batch) { return batch; }), named.shuffle(), named.rebatch(3), named.take(1),
+        named.skip(1), named.repeat(2), named.cache(), named.pass(1)})
+    CHECK(stage.class_names() == std::vector<std::string>{"cats", "dogs"});
+}
+
 TEST_CASE("A range-for goes through one pass", "[data][dataset]") {
   const Dataset dataset = numbers(7, 3).shuffle(4);
   for (std::int64_t epoch = 0; epoch < 3; ++epoch) {
@@ -333,10 +391,10 @@ TEST_CASE("A cache loads every batch once, for any number of threads", "[data][d
   CHECK(calls == 11);
   CHECK(batches_of(cached, 5) == batches_of(numbers(40, 4)));
 
-  CHECK_NOTHROW(numbers(40, 4).cache(320).batch(0));  // x and y
-  const Dataset large = numbers(40, 4).cache(319);
+  CHECK_NOTHROW(numbers(40, 4).cache(480).batch(0));  // three floats a sample
+  const Dataset large = numbers(40, 4).cache(479);
   CHECK_THROWS_AS(large.batch(0), DataError);
-  CHECK_THROWS_WITH(large.batch(0), Contains("[cache]") && Contains("319") && Contains("320"));
+  CHECK_THROWS_WITH(large.batch(0), Contains("[cache]") && Contains("479") && Contains("480"));
 }
 
 TEST_CASE("What a cache could not load it loads when asked again", "[data][dataset]") {
@@ -366,6 +424,10 @@ TEST_CASE("Stages say what is wrong with them", "[data][dataset]") {
   CHECK_THROWS_AS(dataset.pass(-1), ConfigError);
   CHECK_THROWS_AS(dataset.map(nullptr), ConfigError);
   CHECK_THROWS_AS(dataset_from_function(3, 1, nullptr), ConfigError);
+  const auto one = [](std::int64_t, std::int64_t) { return Batch(); };
+  CHECK_THROWS_WITH(dataset_from_function(0, 1, one), Contains("[dataset_from_function]") && Contains("0"));
+  CHECK_THROWS_AS(dataset_from_function(-1, 1, one), ConfigError);
+  CHECK_THROWS_AS(dataset_from_function(1, 0, one), ConfigError);
   CHECK_THROWS_AS(Dataset().take(1), DataError);
   CHECK_THROWS_AS(Dataset().shuffle(), DataError);
 }

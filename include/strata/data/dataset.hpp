@@ -63,7 +63,8 @@ class BatchSource {
 ///
 /// Its stages are tf.data's, and like all iteration count elements of this dataset: batches. Each gives a new
 /// dataset whose batches are still a pure function of their draw; for training loops every epoch is a new
-/// pass. Loading ahead is no stage: whoever reads does it (FitOptions, PrefetchQueue, and a range-for).
+/// pass. Loading ahead is no stage: whoever reads does it (FitOptions, PrefetchQueue, a range-for of
+/// prefetch.hpp).
 class Dataset {
  public:
   Dataset() = default;

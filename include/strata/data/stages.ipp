@@ -255,7 +255,8 @@ class CacheStage final : public Stage {
     const std::lock_guard lock(kept.mutex);
     if (kept.batch.size() > 0) return kept.batch;
     Batch batch = source_->batch(number);
-    const std::size_t bytes = batch.pixels.bytes() + batch.x.bytes() + batch.y.bytes();
+    const std::size_t bytes = batch.pixels.bytes() + batch.x.bytes() + batch.y.bytes() +
+                              batch.sample_weight.bytes() + batch.warps.size() * sizeof(PixelWarp);
     const double pass =
         static_cast<double>(bytes) / static_cast<double>(batch.size()) * static_cast<double>(samples());
     require<DataError>(pass <= static_cast<double>(max_bytes_), "[cache] expected a pass of at most ",
@@ -327,6 +328,9 @@ STRATA_COLD STRATA_INLINE Dataset Dataset::pass(std::int64_t number) const {
 STRATA_COLD STRATA_INLINE Dataset dataset_from_function(std::int64_t samples, std::int64_t batch_size,
                                                         detail::FunctionSource::Function function) {
   require<ConfigError>(function != nullptr, "[dataset_from_function] expected a function, found none");
+  require<ConfigError>(samples >= 1 && batch_size >= 1,
+                       "[dataset_from_function] expected samples and a batch size of 1 or more, found ",
+                       samples, " and ", batch_size);
   return {std::make_shared<detail::FunctionSource>(samples, batch_size, std::move(function))};
 }
 

@@ -944,6 +944,36 @@ def generator(group):
             group.add(case, {"y": np.stack(rows)})
 
 
+# Datasets: chains of tf.data's stages ------------------------------------------------------------------------------
+
+
+def stages(group):
+    """Chains of tf.data's stages on samples 0, 1, 2, ... in batches: the sizes of the batches and what is in them."""
+    random = np.random.default_rng(41)
+    for number in range(150):
+        samples, batch_size = int(random.integers(1, 14)), int(random.integers(1, 6))
+        dataset = tf.data.Dataset.range(samples).batch(batch_size)
+        chain = []
+        for stage in random.choice(["take", "skip", "repeat", "rebatch", "map", "cache"], random.integers(1, 6)):
+            count = int(random.integers(1, 5))
+            if stage == "skip" and count >= dataset.cardinality():
+                continue
+            if stage == "map":
+                after = dataset.map(lambda x: x * 2 + 1)
+            else:
+                after = getattr(dataset, stage)(*([] if stage == "cache" else [count]))
+            if stage == "rebatch":  # does not tell how many there are
+                after = after.apply(tf.data.experimental.assert_cardinality(len(list(after))))
+            dataset = after
+            chain.append([str(stage), count])
+        batches = list(dataset.as_numpy_iterator())
+        group.add(
+            {"name": f"chain_{number}", "samples": samples, "batch_size": batch_size, "stages": chain},
+            {"sizes": np.array([len(batch) for batch in batches], "int32"),
+             "samples": np.concatenate(batches).astype("int32")},
+        )
+
+
 # VGG16 at 150x150 -------------------------------------------------------------------------------------------------
 
 
@@ -980,7 +1010,7 @@ GROUPS = {
     function.__name__: function
     for function in (
         conv2d, pooling, layers, schedules, optimizers, losses, metrics, resize_pillow, resize_tensorflow, warps,
-        generator, training, class_weight, vgg16
+        generator, stages, training, class_weight, vgg16
     )
 }
 
