@@ -36,6 +36,32 @@ void conv2d() {
     layer_test(Conv2D64({.filters = 3, .kernel_size = 1, .activation = activation}), {{3, 2, 3}});
 }
 
+void depthwise_conv2d() {
+  using Depthwise = BasicDepthwiseConv2D<double>;
+  layer_test(Depthwise({.kernel_size = 3}), {{5, 6, 3}});
+  layer_test(
+      Depthwise({.kernel_size = {2, 3}, .strides = 2, .padding = Padding::same, .depth_multiplier = 2}),
+      {{5, 4, 2}});
+  layer_test(Depthwise({.kernel_size = 3, .padding = Padding::same, .dilation_rate = 2, .use_bias = false}),
+             {{6, 5, 2}});
+  layer_test(Depthwise({.kernel_size = 2, .depth_multiplier = 3, .activation = Activation::silu}),
+             {{3, 4, 1}});
+}
+
+void separable_conv2d() {
+  using Separable = BasicSeparableConv2D<double>;
+  layer_test(Separable({.filters = 3, .kernel_size = 3, .padding = Padding::same}), {{4, 5, 3}});
+  layer_test(Separable({.filters = 4, .kernel_size = {2, 3}, .strides = 2, .depth_multiplier = 2}),
+             {{5, 6, 2}});
+  layer_test(Separable({.filters = 2,
+                        .kernel_size = 3,
+                        .padding = Padding::same,
+                        .dilation_rate = 2,
+                        .activation = Activation::gelu,
+                        .use_bias = false}),
+             {{5, 4, 2}});
+}
+
 void dense() {
   layer_test(Dense64({.units = 1}), {{7}});
   layer_test(Dense64({.units = 4, .use_bias = false}), {{3, 4}});
@@ -98,6 +124,8 @@ void random_transform(const Layer& moving, const Layer& still) {
 // By class, so that one which is missing shows.
 const std::map<std::string, std::function<void()>> checks{
     {"Conv2D", conv2d},
+    {"DepthwiseConv2D", depthwise_conv2d},
+    {"SeparableConv2D", separable_conv2d},
     {"Dense", dense},
     {"MaxPooling2D", pooling<PoolKind::max>},
     {"AveragePooling2D", pooling<PoolKind::average>},

@@ -251,6 +251,16 @@ Model residual() {
   for (int i = 0; i < 3; ++i) x = ReLU()(Add()({same(x), Conv2D({.filters = 3, .kernel_size = 1})(x), x}));
   return Model(input, Dense({.units = 4, .activation = Activation::softmax})(GlobalAveragePooling2D()(x)));
 }
+/// Layers that need room for what lies between.
+Model gated() {
+  auto input = Input({.shape = {20, 20, 3}});
+  const Symbol x = DepthwiseConv2D({.kernel_size = 3, .strides = 2})(
+      SeparableConv2D({.filters = 8, .kernel_size = 3, .padding = Padding::same, .activation = relu})(input));
+  const Symbol gate =
+      Dense({.units = 8, .activation = Activation::sigmoid})(GlobalAveragePooling2D({.keepdims = true})(x));
+  const Symbol y = Multiply()({x, gate});
+  return Model(input, Dense({.units = 4, .activation = Activation::softmax})(GlobalMaxPooling2D()(y)));
+}
 
 }  // namespace
 
@@ -285,8 +295,11 @@ TEST_CASE("A plan knows to the byte what a training step allocates", "[plan]") {
 }
 
 TEST_CASE("A plan knows to the byte what inference allocates", "[plan]") {
-  const int which = GENERATE(0, 1, 2);
-  const Model model = which == 0 ? Model(convnet()) : which == 1 ? Model(on_frozen_base()) : residual();
+  const int which = GENERATE(0, 1, 2, 3);
+  const Model model = which == 0   ? Model(convnet())
+                      : which == 1 ? Model(on_frozen_base())
+                      : which == 2 ? residual()
+                                   : gated();
   const DevicePtr device = strata_test::reference_device({.host_accessible = false});
   auto& counts = strata_test::memory_of(device).counts;
   Model(model).to(device);

@@ -65,3 +65,29 @@ TEST_CASE("Layers that merge say how many inputs they take, and of which shapes"
                     Contains("[maximum]") && Contains("expected two or more inputs, found 1"));
   CHECK_THROWS_WITH(Multiply()({x, y}), Contains("extents of 1 where they differ, found [4,6] and [4,5]"));
 }
+
+TEST_CASE("Depthwise convolutions of sizes that cannot be are refused") {
+  const Input x({.shape = {6, 6, 3}});
+  const auto depthwise = [](std::int64_t multiplier, Size2D kernel) {
+    return DepthwiseConv2D({.kernel_size = kernel, .depth_multiplier = multiplier, .name = "d"});
+  };
+  const auto separable = [](std::int64_t filters, std::int64_t multiplier, Size2D kernel) {
+    return SeparableConv2D({.filters = filters, .kernel_size = kernel, .depth_multiplier = multiplier});
+  };
+  CHECK(depthwise(2, 3)(x).shape() == Shape({4, 4, 6}));
+  CHECK(separable(5, 2, {1, 3})(x).shape() == Shape({6, 4, 5}));
+  CHECK_THROWS_WITH(depthwise(0, 3)(x),
+                    "[depthwise_conv2d] layer 'd': expected a depth_multiplier of at least 1, found 0");
+  CHECK_THROWS_AS(separable(1, -1, 3)(x), ConfigError);
+  CHECK_THROWS_WITH(separable(0, 1, 3)(x), Contains("[separable_conv2d] expected filters of at least 1"));
+  CHECK_THROWS_AS(depthwise(1, 0)(x), ConfigError);
+  CHECK_THROWS_AS(depthwise(1, 7)(x), ShapeError);
+  CHECK_THROWS_AS(depthwise(huge, 1)(x), ShapeError);
+  CHECK_THROWS_AS(separable(1, huge / 2, 1)(x), ShapeError);
+  CHECK_THROWS_AS(depthwise(1, huge)(x), ShapeError);
+  CHECK_THROWS_AS(depthwise(1, 1)(Input({.shape = {6, 6, 0}})), ShapeError);
+  CHECK_THROWS_AS(depthwise(1, 1)(Input({.shape = {6, 6}})), ShapeError);
+  const DepthwiseConv2D built = depthwise(1, 1);
+  const Sequential model{Input({.shape = {6, 6, 3}}), built};
+  CHECK_THROWS_WITH(built(Input({.shape = {6, 6, 4}})), Contains("expected 3 input channels, found 4"));
+}

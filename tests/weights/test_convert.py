@@ -56,6 +56,17 @@ class Legacy(ConverterTest):
         write_legacy(self.folder / "bn.h5", {"bn": weights})
         self.assert_tensors(self.converted(self.folder / "bn.h5"), {f"bn/{name}": array for name, array in weights.items()})
 
+    def test_depthwise_and_separable_convolutions(self):
+        depthwise, bias = self.random(3, 3, 4, 2), self.random(8)
+        separable = {"depthwise_kernel": self.random(3, 3, 4, 1), "pointwise_kernel": self.random(1, 1, 4, 5), "bias": self.random(5)}
+        for name in ("kernel", "depthwise_kernel"):  # Keras 3, and before
+            write_legacy(self.folder / "net.h5", {"dw": {name: depthwise, "bias": bias}, "sep": separable})
+            self.assert_tensors(self.converted(self.folder / "net.h5"),
+                                self.expected({"dw": {"kernel": depthwise, "bias": bias}, "sep": separable}))
+        write_legacy(self.folder / "net.h5", {"dw": {"kernel": depthwise, "depthwise_kernel": depthwise}})
+        self.output.unlink()
+        self.refused(self.folder / "net.h5", "two tensors named 'kernel'")
+
     def test_long_list_of_names_is_split(self):
         layers = self.layers()
         write_legacy(self.folder / "split.h5", layers)
@@ -92,6 +103,15 @@ class Keras3(ConverterTest):
         self.assert_tensors(found, {f"{path[7:]}/{weight}": array for path, _, arrays in layers
                                     for weight, array in zip(("kernel", "bias"), arrays)})
         self.assertEqual([layer["name"] for layer in self.provenance()["layers"]], [path[7:] for path, _, _ in layers])
+
+    def test_depthwise_and_separable_convolutions(self):
+        depthwise = {"kernel": self.random(3, 3, 4, 2), "bias": self.random(8)}
+        separable = {"depthwise_kernel": self.random(3, 3, 4, 1), "pointwise_kernel": self.random(1, 1, 4, 5), "bias": self.random(5)}
+        plain = {name: separable[name] for name in ("depthwise_kernel", "pointwise_kernel")}
+        layers = {"dw": depthwise, "sep": separable, "plain": plain}
+        write_keras3(self.folder / "k.weights.h5", [(f"layers/{name}", name, list(weights.values())) for name, weights in layers.items()])
+        self.assert_tensors(self.converted(self.folder / "k.weights.h5"),
+                            {f"{layer}/{name}": array for layer, weights in layers.items() for name, array in weights.items()})
 
     def test_vgg16_without_names_is_matched_by_number(self):
         layers = [("layers/functional/layers/conv2d" + (f"_{i}" if i else ""), "", [np.full(s["kernel"], i, np.float32),

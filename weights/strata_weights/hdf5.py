@@ -143,8 +143,11 @@ def _read_legacy(root, file, size, configuration):
             raise WeightError(f"{file}: layer '{group_name}' is not a group")
         names, last = _names(group, "weight_names", file), group_name.split("/")[-1]
         inside = _inside(last, names, file, configuration)
-        for name in names:
-            layer, weight = _legacy_name(last, name, file, inside)
+        entries = [(*_legacy_name(last, name, file, inside), name) for name in names]
+        separable = {layer for layer, weight, _ in entries if weight == "pointwise_kernel"}
+        for layer, weight, name in entries:
+            if weight == "depthwise_kernel" and layer not in separable:  # so named before Keras 3
+                weight = "kernel"
             add(layers, layer, weight, _tensor(_child(group, name, file), file, size), file)
     return Source("Keras legacy HDF5", layers)
 
@@ -167,6 +170,8 @@ def _weight_names(arrays, where, kind, options):
     ranks = [array.ndim for array in arrays]
     if ranks[0] in (2, 4) and ranks[1:] in ([], [1]):
         return ("kernel", "bias")[: len(ranks)]
+    if ranks[:2] == [4, 4] and ranks[2:] in ([], [1]):
+        return ("depthwise_kernel", "pointwise_kernel", "bias")[: len(ranks)]
     if ranks == [1] * len(ranks) and (kind == "BatchNormalization" or len(ranks) in (3, 4)):
         # Without the options, three are those of scale=False, as in Keras's own networks.
         present = {"gamma": options.get("scale", len(ranks) == 4), "beta": options.get("center", len(ranks) >= 3)}
@@ -174,7 +179,8 @@ def _weight_names(arrays, where, kind, options):
         if len(names) == len(ranks):
             return names
     raise WeightError(f"{where}: variables of shapes {[list(a.shape) for a in arrays]} are neither those of a convolution or "
-                      "dense layer (kernel, bias) nor of a batch normalization (gamma, beta, mean, variance)")
+                      "dense layer (kernel, bias), nor of a separable convolution (depthwise and pointwise kernel, bias), nor of a "
+                      "batch normalization (gamma, beta, mean, variance)")
 
 
 def _name(group):

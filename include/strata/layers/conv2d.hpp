@@ -15,7 +15,7 @@ struct Conv2DOptions {
   bool use_bias = true;
   Initializer kernel_initializer = initializers::glorot_uniform();
   Initializer bias_initializer = initializers::zeros();
-  Regularizer kernel_regularizer = {};
+  Regularizer kernel_regularizer = {}, bias_regularizer = {};
   std::string name = {};
 
   template <class Fields>
@@ -31,8 +31,24 @@ struct Conv2DOptions {
     f("kernel_initializer", kernel_initializer);
     f("bias_initializer", bias_initializer);
     f("kernel_regularizer", kernel_regularizer);
+    f("bias_regularizer", bias_regularizer);
   }
 };
+
+namespace detail {
+/// Gradients of a convolution's kernel, bias (may be null) and, where `dx` is not, input.
+template <class T>
+void conv2d_gradients(const Conv2DGeometry& g, const ParameterPtr<T>& kernel, const ParameterPtr<T>& bias,
+                      const T* x, const T* dy, Gradient<T> dx, BasicContext<T>& context) {
+  Backend<T>& backend = context.backend();
+  if (const auto dkernel = context.gradient(*kernel); dkernel.data)
+    backend.conv2d_backward_kernel(g, x, dy, dkernel);
+  if (bias)
+    if (const auto dbias = context.gradient(*bias); dbias.data)
+      backend.bias_gradient(g.batch * g.out_h * g.out_w, g.out_c, dy, dbias);
+  if (dx.data) backend.conv2d_backward_input(g, dy, kernel->view(), dx);
+}
+}  // namespace detail
 
 /// 2D convolution (cross-correlation), bias and activation. Shapes: [batch,h,w,c] -> [batch,h',w',filters];
 /// kernel [kernel_h,kernel_w,c/groups,filters], bias [filters]. Source: Keras's Conv2D.
@@ -56,7 +72,7 @@ class Conv2DImpl final : public LayerBase<Conv2DImpl<T>, T, Conv2DOptions> {
     kernel_ = this->add_weight(
         "kernel", {o.kernel_size.height, o.kernel_size.width, inputs[0][2] / o.groups, o.filters},
         o.kernel_initializer, o.kernel_regularizer);
-    if (o.use_bias) bias_ = this->add_weight("bias", {o.filters}, o.bias_initializer);
+    if (o.use_bias) bias_ = this->add_weight("bias", {o.filters}, o.bias_initializer, o.bias_regularizer);
   }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     Epilogue<T> epilogue = context.epilogue(final_activation());
@@ -65,17 +81,8 @@ class Conv2DImpl final : public LayerBase<Conv2DImpl<T>, T, Conv2DOptions> {
   }
   void backward(Inputs<T> x, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
                 BasicContext<T>& context) const override {
-    Backend<T>& backend = context.backend();
-    const Conv2DGeometry g = geometry(x[0].shape());
-    const std::int64_t rows = g.batch * g.out_h * g.out_w;
-    if (const auto dkernel = context.gradient(*kernel_); dkernel.data)
-      backend.conv2d_backward_kernel(g, x[0].data(), dy.data(), dkernel);
-    if (bias_)
-      if (const auto dbias = context.gradient(*bias_); dbias.data)
-        backend.bias_gradient(rows, g.out_c, dy.data(), dbias);
-    if (dx[0])
-      backend.conv2d_backward_input(g, dy.data(), kernel_->view(),
-                                    {dx[0].data(), context.adds_input_gradient()});
+    detail::conv2d_gradients<T>(geometry(x[0].shape()), kernel_, bias_, x[0].data(), dy.data(),
+                                {dx[0].data(), context.adds_input_gradient()}, context);
   }
   LayerCost cost(Shapes x, const BasicContext<T>& context) const override {
     const Conv2DGeometry g = geometry(x[0]);

@@ -10,7 +10,7 @@ struct DenseOptions {
   bool use_bias = true;
   Initializer kernel_initializer = initializers::glorot_uniform();
   Initializer bias_initializer = initializers::zeros();
-  Regularizer kernel_regularizer = {};
+  Regularizer kernel_regularizer = {}, bias_regularizer = {};
   std::string name = {};
 
   template <class Fields>
@@ -21,6 +21,7 @@ struct DenseOptions {
     f("kernel_initializer", kernel_initializer);
     f("bias_initializer", bias_initializer);
     f("kernel_regularizer", kernel_regularizer);
+    f("bias_regularizer", bias_regularizer);
   }
 };
 
@@ -47,7 +48,7 @@ class DenseImpl final : public LayerBase<DenseImpl<T>, T, DenseOptions> {
     const auto& o = this->options();
     kernel_ =
         this->add_weight("kernel", {inputs[0].back(), o.units}, o.kernel_initializer, o.kernel_regularizer);
-    if (o.use_bias) bias_ = this->add_weight("bias", {o.units}, o.bias_initializer);
+    if (o.use_bias) bias_ = this->add_weight("bias", {o.units}, o.bias_initializer, o.bias_regularizer);
   }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     Epilogue<T> epilogue = context.epilogue(final_activation());

@@ -4,6 +4,7 @@
 #include <strata/layers/batch_normalization.hpp>
 #include <strata/layers/conv2d.hpp>
 #include <strata/layers/dense.hpp>
+#include <strata/layers/depthwise_conv2d.hpp>
 #include <strata/layers/dropout.hpp>
 #include <strata/layers/flatten.hpp>
 #include <strata/layers/input.hpp>
@@ -12,6 +13,7 @@
 #include <strata/layers/random_colors.hpp>
 #include <strata/layers/random_transforms.hpp>
 #include <strata/layers/rescaling.hpp>
+#include <strata/layers/separable_conv2d.hpp>
 #include <strata/layers/zero_padding2d.hpp>
 
 /// The list of layers, `X(...)` for the class of each. What a file can name, what the library compiles, and
@@ -19,6 +21,8 @@
 #define STRATA_LAYERS(X, T)                    \
   X(InputImpl<T>)                              \
   X(Conv2DImpl<T>)                             \
+  X(DepthwiseConv2DImpl<T>)                    \
+  X(SeparableConv2DImpl<T>)                    \
   X(DenseImpl<T>)                              \
   X(Pooling2DImpl<T, PoolKind::max>)           \
   X(Pooling2DImpl<T, PoolKind::average>)       \

@@ -113,7 +113,7 @@ def layer_case(group, name, class_name, config, *shapes, training=False, inputs=
         options, call = {"training": training}, lambda x, **options: layer(tf.identity(x), **options)
     call(argument)  # builds
     for weight in layer.weights:
-        scale = 1.0 / np.sqrt(np.prod(weight.shape[:-1])) if weight.name == "kernel" else 0.5
+        scale = 1.0 / np.sqrt(np.prod(weight.shape[:-1])) if "kernel" in weight.name else 0.5
         value = normal(rng, *weight.shape, scale=scale)
         if weight.name in ("gamma", "moving_variance"):
             value = round32(0.5 + np.abs(value))
@@ -180,6 +180,32 @@ def conv2d(group):
         dilated = {**defaults, "padding": padding, "dilation_rate": [2, 3], "filters": 5}
         layer_case(group, f"conv2d_dilated_{padding}", "Conv2D", dilated, [2, 8, 9, 3])
     layer_case(group, "conv2d_one_pixel", "Conv2D", defaults, [3, 1, 1, 8])
+    for groups, c_in, filters in ((2, 4, 6), (4, 8, 8), (3, 3, 6), (16, 32, 32)):
+        for turn, padding in enumerate(("same", "valid")):
+            grouped = {**defaults, "padding": padding, "groups": groups, "filters": filters, "strides": [1 + turn] * 2}
+            layer_case(group, f"conv2d_groups{groups}_{c_in}x{filters}_{padding}", "Conv2D", grouped, [2, 7, 6, c_in])
+    turn = 0
+    for kernel in ([3, 3], [5, 5], [1, 1], [2, 3]):
+        for strides in ([1, 1], [2, 2]):
+            for padding in ("same", "valid"):
+                shape = [[1, 3][(turn + turn // 2) % 2], *sizes[turn // 2 % 4], [3, 8, 17, 1][turn // 4]]
+                config = {
+                    "kernel_size": kernel,
+                    "strides": strides,
+                    "padding": padding,
+                    "depth_multiplier": (multiplier := [1, 2, 3][turn % 3]),
+                    "activation": ["relu6", None, "silu", "gelu", "tanh"][turn % 5],
+                    "use_bias": turn % 4 != 3,
+                }
+                name = f"{text(shape)}_k{text(kernel)}_s{text(strides)}_{padding}_m{multiplier}"
+                layer_case(group, f"depthwise_conv2d_{name}", "DepthwiseConv2D", config, shape)
+                config["filters"] = filters = [4, 1, 9][turn // 3 % 3]
+                layer_case(group, f"separable_conv2d_{name}x{filters}", "SeparableConv2D", config, shape)
+                turn += 1
+    for padding in ("same", "valid"):
+        dilated = {"kernel_size": [3, 3], "padding": padding, "dilation_rate": [2, 2], "depth_multiplier": 2}
+        layer_case(group, f"depthwise_conv2d_dilated_{padding}", "DepthwiseConv2D", dilated, [2, 8, 9, 3])
+        layer_case(group, f"separable_conv2d_dilated_{padding}", "SeparableConv2D", {**dilated, "filters": 5}, [2, 8, 9, 3])
     layer_case(group, "conv2d_deep", "Conv2D", {**defaults, "activation": None, "filters": 8}, [1, 4, 4, 96])
 
 
@@ -223,7 +249,7 @@ def layers(group):
         for batch in (1, 3):
             config = {"units": units, "activation": activation, "use_bias": turn != 3}
             layer_case(group, f"dense_{c_in}x{units}_{activation}_b{batch}", "Dense", config, [batch, c_in])
-    for activation in ("relu", "sigmoid", "tanh", "softmax", "leaky_relu", "elu", "linear"):
+    for activation in ("relu", "sigmoid", "tanh", "softmax", "leaky_relu", "elu", "linear", "relu6", "silu", "gelu"):
         config = {"activation": activation}
         layer_case(group, f"activation_{activation}", "Activation", config, [3, 7])
         layer_case(group, f"activation_{activation}_4d", "Activation", config, [1, 5, 3, 17])
