@@ -3,7 +3,6 @@
 // Section 5.3.1 of Chollet, "Deep Learning with Python": the base sees every picture once; only the
 // classifier on its features is trained.
 
-#include <strata/data/prefetch.hpp>
 #include <strata/io/npy.hpp>
 #include <strata/io/progress.hpp>
 #include <strata/strata.hpp>
@@ -18,13 +17,12 @@ namespace {
 void extract_features(const Model& base, const Dataset& pictures, const std::string& subset,
                       const examples::RunDirectory& run) {
   NpyWriter features(run.file(subset + "_features.npy")), labels(run.file(subset + "_labels.npy"));
-  PrefetchQueue queue(pictures, 0, pictures.batches());
   ProgressBar progress(pictures.samples(), subset + " ");
   std::int64_t done = 0;
-  while (const auto batch = queue.next()) {
-    features.append(base.predict(network_input(*batch), batch->size()));
-    labels.append(batch->y);
-    progress.update(done += batch->size());
+  for (const Batch& batch : pictures) {
+    features.append(base.predict(network_input(batch), batch.size()));
+    labels.append(batch.y);
+    progress.update(done += batch.size());
   }
   features.close();
   labels.close();

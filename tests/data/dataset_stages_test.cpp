@@ -271,6 +271,20 @@ TEST_CASE("map changes batches and may change their shape", "[data][dataset]") {
   CHECK(batches_of(tripled.skip(1).rebatch(3)) == Batches{{2, 3, 4}});
 }
 
+TEST_CASE("map gets the groups of later stages, a cache its own", "[data][dataset]") {
+  const auto centred = [](Batch batch) {  // mixes samples
+    float mean = 0;
+    for (const float value : batch.x.values()) mean += value / static_cast<float>(batch.size());
+    for (float& value : batch.x.values()) value -= mean;
+    return batch;
+  };
+  const Dataset dataset = numbers(8, 2).map(centred);
+  CHECK(dataset.skip(1).batch(0).x == Tensor<float>({2, 1}, {-0.5F, 0.5F}));
+  CHECK(dataset.rebatch(4).batch(1).x == Tensor<float>({4, 1}, {-1.5F, -0.5F, 0.5F, 1.5F}));
+  CHECK(dataset.cache().rebatch(4).batch(1).x == Tensor<float>({4, 1}, {-0.5F, 0.5F, -0.5F, 0.5F}));
+  CHECK(dataset.rebatch(4).cache().rebatch(1).batch(7).x == Tensor<float>({1, 1}, {1.5F}));
+}
+
 TEST_CASE("Samples come from a function of number and pass", "[data][dataset]") {
   const Dataset dataset = dataset_from_function(5, 2, [](std::int64_t sample, std::int64_t pass) {
     Batch out;

@@ -61,10 +61,9 @@ class BatchSource {
 
 /// A shared handle to a source of batches: copying it copies no data.
 ///
-/// Its stages are tf.data's, and like all iteration count elements of this dataset: batches. Each gives a new
-/// dataset whose batches are still a pure function of their draw; for training loops every epoch is a new
-/// pass. Loading ahead is no stage: whoever reads does it (FitOptions, PrefetchQueue, a range-for of
-/// prefetch.hpp).
+/// Its stages are tf.data's and count this dataset's elements, which are batches. Each gives a new dataset
+/// whose batches are a pure function of their draw too. Loading ahead is no stage: whoever reads does it
+/// (FitOptions, PrefetchQueue, a range-for of prefetch.hpp).
 class Dataset {
  public:
   Dataset() = default;
@@ -85,6 +84,8 @@ class Dataset {
   /// Batches as the function changes them: from n samples to n, each to one of the same shape. It has to be
   /// pure and safe on several threads, and is asked for the first sample at once. What it throws arrives as a
   /// DataError that names the stage, with the exception nested in it. Pixels come as bytes, not yet scaled.
+  /// Where a later stage groups samples anew, the function gets the new groups, which matters to one that
+  /// mixes samples; a cache keeps what it made of this stage's own.
   Dataset map(std::function<Batch(Batch)> function) const;
   /// All samples of a pass in a random order, anew for every pass or always that of the first: for a split by
   /// take and skip, which would otherwise exchange samples from pass to pass. Unlike tf.data's, which moves
