@@ -167,6 +167,13 @@ const std::map<std::string, std::function<void()>> checks{
        layer_test(BasicZeroPadding2D<double>(), {{3, 2, 2}});
        layer_test(BasicZeroPadding2D<double>({.padding = {1, 0, 2, 3}}), {{2, 3, 1}});
      }},
+    {"UpSampling2D",
+     [] {
+       for (const Interpolation how : {Interpolation::nearest, Interpolation::bilinear}) {
+         layer_test(BasicUpSampling2D<double>({.interpolation = how}), {{3, 4, 2}});
+         layer_test(BasicUpSampling2D<double>({.size = {3, 1}, .interpolation = how}), {{2, 1, 3}});
+       }
+     }},
     {"RandomFlip",
      [] {
        layer_test(BasicRandomFlip<double>(), {{3, 4, 2}});

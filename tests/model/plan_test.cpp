@@ -258,8 +258,9 @@ Model gated() {
       SeparableConv2D({.filters = 8, .kernel_size = 3, .padding = Padding::same, .activation = relu})(input));
   const Symbol gate =
       Dense({.units = 8, .activation = Activation::sigmoid})(GlobalAveragePooling2D({.keepdims = true})(x));
-  const Symbol y = Multiply()({x, gate});
-  return Model(input, Dense({.units = 4, .activation = Activation::softmax})(GlobalMaxPooling2D()(y)));
+  const Symbol y = Maximum()({Multiply()({x, gate}), gate});
+  return Model(input, Dense({.units = 4, .activation = Activation::softmax})(GlobalMaxPooling2D()(
+                          UpSampling2D({.size = {1, 2}, .interpolation = Interpolation::bilinear})(y))));
 }
 
 }  // namespace

@@ -91,3 +91,13 @@ TEST_CASE("Depthwise convolutions of sizes that cannot be are refused") {
   const Sequential model{Input({.shape = {6, 6, 3}}), built};
   CHECK_THROWS_WITH(built(Input({.shape = {6, 6, 4}})), Contains("expected 3 input channels, found 4"));
 }
+
+TEST_CASE("Pictures are enlarged as far as sizes can be counted") {
+  const Input x({.shape = {6, 5, 3}});
+  CHECK(UpSampling2D({.size = {2, 3}})(x).shape() == Shape({12, 15, 3}));
+  CHECK_THROWS_WITH(UpSampling2D({.size = {2, 0}, .name = "up"}),
+                    Contains("expected a size of at least 1, found (2,0)"));
+  CHECK_THROWS_AS(UpSampling2D({.size = huge / 2})(x), ShapeError);
+  CHECK_THROWS_AS(UpSampling2D({.size = huge / 100})(x), ShapeError);
+  CHECK_THROWS_AS(UpSampling2D()(Input({.shape = {6, 5}})), ShapeError);
+}

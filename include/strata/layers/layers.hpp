@@ -14,6 +14,7 @@
 #include <strata/layers/random_transforms.hpp>
 #include <strata/layers/rescaling.hpp>
 #include <strata/layers/separable_conv2d.hpp>
+#include <strata/layers/up_sampling2d.hpp>
 #include <strata/layers/zero_padding2d.hpp>
 
 /// The list of layers, `X(...)` for the class of each. What a file can name, what the library compiles, and
@@ -38,6 +39,7 @@
   X(BatchNormalizationImpl<T>)                 \
   X(RescalingImpl<T>)                          \
   X(ZeroPadding2DImpl<T>)                      \
+  X(UpSampling2DImpl<T>)                       \
   X(RandomFlipImpl<T>)                         \
   X(RandomRotationImpl<T>)                     \
   X(RandomZoomImpl<T>)                         \

@@ -45,20 +45,22 @@ class Merging {
   static void forward(MergeKind kind, Inputs<T> x, TensorView<T> y, BasicContext<T>& context) {
     Backend<T>& backend = context.backend();
     if (y.size() == 0) return;
+    const auto memory = room_for(kind, x, y.shape(), 0, context);
+    T* const room = memory ? memory->data() : nullptr;
     if (kind == MergeKind::multiply) {
-      const Wide first(x[0], y.shape(), context);
-      multiply(first.data, x, 0, y, context);
+      const T* const first = widen(x[0], y.shape(), room, backend);
+      multiply(first, x, 0, y, room + widening(x[0].shape(), y.shape()), backend);
     } else if (is_extremum(kind)) {
-      const auto stack = stacked(kind, x, y.shape(), context);
-      backend.pool2d(across(x.size(), y.shape()), PoolKind::max, stack.data(), y.data());
+      stack(kind, x, y.shape(), room, backend);
+      backend.pool2d(across(x.size(), y.shape()), PoolKind::max, room, y.data());
       if (kind == MergeKind::minimum) backend.affine(y.size(), -1, 0, y.data(), y.data());
     } else {
       for (std::size_t i = 0; i < x.size(); ++i) {
-        const Wide part(x[i], y.shape(), context);
+        const T* const part = widen(x[i], y.shape(), room, backend);
         if (i == 0)
-          backend.affine(y.size(), factor(kind, i, x.size()), 0, part.data, y.data());
+          backend.affine(y.size(), factor(kind, i, x.size()), 0, part, y.data());
         else
-          backend.axpy(y.size(), factor(kind, i, x.size()), part.data, y.data());
+          backend.axpy(y.size(), factor(kind, i, x.size()), part, y.data());
       }
     }
   }
@@ -70,41 +72,39 @@ class Merging {
       for (const auto& gradient : dx)
         if (gradient) backend.zero(gradient.data(), static_cast<std::size_t>(gradient.size()) * sizeof(T));
     } else if (is_extremum(kind)) {
-      const auto stack = stacked(kind, x, y.shape(), context), gradients = context.scratch(stack.shape());
-      const auto extremum = context.scratch(y.shape());
       const Pool2DGeometry g = across(x.size(), y.shape());
-      backend.affine(y.size(), kind == MergeKind::minimum ? -1 : 1, 0, y.data(), extremum.data());
-      backend.pool2d_backward(g, PoolKind::max, stack.data(), extremum.data(), dy.data(), gradients.data());
+      const std::int64_t stacked = y.size() * g.in_h;
+      const auto memory = room_for(kind, x, y.shape(), stacked + y.size(), context);
+      T *const gradients = memory->data(), *const extremum = gradients + stacked;
+      T* const inputs = extremum + y.size();
+      stack(kind, x, y.shape(), inputs, backend);
+      backend.affine(y.size(), kind == MergeKind::minimum ? -1 : 1, 0, y.data(), extremum);
+      backend.pool2d_backward(g, PoolKind::max, inputs, extremum, dy.data(), gradients);
       for (std::size_t i = 0; i < x.size(); ++i) {
         if (!dx[i]) continue;
-        backend.copy_block(g.batch, g.channels, gradients.data() + static_cast<std::int64_t>(i) * g.channels,
-                           g.in_h * g.channels, extremum.data(), g.channels);
-        narrow(1, extremum.data(), y.shape(), dx[i], context);
+        backend.copy_block(g.batch, g.channels, gradients + static_cast<std::int64_t>(i) * g.channels,
+                           g.in_h * g.channels, extremum, g.channels);
+        narrow(1, extremum, y.shape(), dx[i], context);
+      }
+    } else if (kind == MergeKind::multiply) {
+      const auto memory = room_for(kind, x, y.shape(), y.size(), context);
+      const TensorView<T> gradient(memory->data(), y.shape());
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        if (!dx[i]) continue;
+        multiply(dy.data(), x, i, gradient, memory->data() + y.size(), backend);
+        narrow(1, gradient.data(), y.shape(), dx[i], context);
       }
     } else {
-      for (std::size_t i = 0; i < x.size(); ++i) {
-        if (!dx[i]) continue;
-        if (kind == MergeKind::multiply) {
-          const auto gradient = context.scratch(y.shape());
-          multiply(dy.data(), x, i, gradient.view(), context);
-          narrow(1, gradient.data(), y.shape(), dx[i], context);
-        } else {
-          narrow(factor(kind, i, x.size()), dy.data(), y.shape(), dx[i], context);
-        }
-      }
+      for (std::size_t i = 0; i < x.size(); ++i)
+        if (dx[i]) narrow(factor(kind, i, x.size()), dy.data(), y.shape(), dx[i], context);
     }
   }
   /// Of `forward`, with the batch axis.
   static std::int64_t scratch(MergeKind kind, Shapes x, const Shape& y) {
-    const auto of = [&](const Shape& part) {
-      std::int64_t size = 0;
-      for (const Repeat& repeat : repeats_of(part, y)) size += repeat.wide();
-      return size;
-    };
     std::int64_t largest = 0;
-    for (const Shape& part : x) largest = std::max(largest, of(part));
-    if (is_extremum(kind)) return largest + static_cast<std::int64_t>(x.size()) * y.size();
-    if (kind == MergeKind::multiply) return largest + of(x[0]) + (x.size() > 2 ? y.size() : 0);
+    for (const Shape& part : x) largest = std::max(largest, widening(part, y));
+    if (is_extremum(kind)) return static_cast<std::int64_t>(x.size()) * y.size() + largest;
+    if (kind == MergeKind::multiply) return largest + widening(x[0], y) + (x.size() > 2 ? y.size() : 0);
     return largest;
   }
 
@@ -133,14 +133,7 @@ class Merging {
     }
     return out;
   }
-  static void repeat(const T* x, std::span<const Repeat> repeats, T* y, BasicContext<T>& context) {
-    const Repeat& r = repeats[0];
-    if (repeats.size() > 1) {
-      const auto wide = context.scratch({r.wide()});
-      repeat(x, {&r, 1}, wide.data(), context);
-      return repeat(wide.data(), repeats.subspan(1), y, context);
-    }
-    Backend<T>& backend = context.backend();
+  static void repeat(const T* x, const Repeat& r, T* y, Backend<T>& backend) {
     if (r.outer < r.times)
       for (std::int64_t o = 0; o < r.outer; ++o)
         backend.copy_block(r.times, r.inner, x + o * r.inner, 0, y + o * r.times * r.inner, r.inner);
@@ -169,18 +162,21 @@ class Merging {
       backend.axpy(r.narrow(), 1, part.data(), dx);
     }
   }
-  /// An input in the shape of the result: itself, or repeated in memory of its own.
-  struct Wide {
-    Wide(TensorView<const T> x, const Shape& y, BasicContext<T>& context) : data(x.data()) {
-      const auto repeats = repeats_of(x.shape(), y);
-      if (repeats.empty()) return;
-      memory.emplace(context.scratch(y));
-      repeat(x.data(), repeats, memory->data(), context);
-      data = memory->data();
+  /// An input in the shape of the result: itself, or repeated in `room` of `widening(x, y)` elements.
+  static const T* widen(TensorView<const T> x, const Shape& y, T* room, Backend<T>& backend) {
+    const T* from = x.data();
+    for (const Repeat& r : repeats_of(x.shape(), y)) {
+      repeat(from, r, room, backend);
+      from = room;
+      room += r.wide();
     }
-    std::optional<Scratch<T>> memory;
-    const T* data;
-  };
+    return from;
+  }
+  static std::int64_t widening(const Shape& x, const Shape& y) {
+    std::int64_t size = 0;
+    for (const Repeat& r : repeats_of(x, y)) size += r.wide();
+    return size;
+  }
   /// dx = scale * dy, where x was repeated summed.
   static void narrow(T scale, const T* dy, const Shape& y, TensorView<T> dx, BasicContext<T>& context) {
     Backend<T>& backend = context.backend();
@@ -196,12 +192,20 @@ class Merging {
     if (kind == MergeKind::average) return T(1) / static_cast<T>(inputs);
     return kind == MergeKind::subtract && i == 1 ? -1 : 1;
   }
+  /// What `forward` needs, in one piece, and `more`; nothing where that is nothing.
+  static std::optional<Scratch<T>> room_for(MergeKind kind, Inputs<T> x, const Shape& y, std::int64_t more,
+                                            BasicContext<T>& context) {
+    std::vector<Shape> shapes;
+    for (const auto& part : x) shapes.push_back(part.shape());
+    const std::int64_t size = scratch(kind, shapes, y) + more;
+    return size > 0 ? std::optional(context.scratch({size})) : std::nullopt;
+  }
   /// y = first * the product of all inputs but one. To a backend, a product of elements is a depthwise
   /// convolution of one pixel.
-  static void multiply(const T* first, Inputs<T> x, std::size_t left_out, TensorView<T> y,
-                       BasicContext<T>& context) {
-    std::optional<Scratch<T>> other;  // for every second product: none may overlap what it is made of
-    if (x.size() > 2) other.emplace(context.scratch(y.shape()));
+  static void multiply(const T* first, Inputs<T> x, std::size_t left_out, TensorView<T> y, T* room,
+                       Backend<T>& backend) {
+    T* const other = room;  // for every second product: none may overlap what it is made of
+    if (x.size() > 2) room += y.size();
     const std::int64_t count = y.size();
     const Conv2DGeometry pixel{.batch = 1,
                                .in_h = 1,
@@ -216,9 +220,9 @@ class Merging {
     std::size_t left = x.size() - 1;
     for (std::size_t i = 0; i < x.size(); ++i) {
       if (i == left_out) continue;
-      const Wide part(x[i], y.shape(), context);
-      T* const to = --left % 2 ? other->data() : y.data();
-      context.backend().conv2d(pixel, first, {part.data}, {}, to);
+      const T* const part = widen(x[i], y.shape(), room, backend);
+      T* const to = --left % 2 ? other : y.data();
+      backend.conv2d(pixel, first, {part}, {}, to);
       first = to;
     }
   }
@@ -235,17 +239,13 @@ class Merging {
             .pool_h = n,
             .pool_w = 1};
   }
-  static Scratch<T> stacked(MergeKind kind, Inputs<T> x, const Shape& y, BasicContext<T>& context) {
-    Backend<T>& backend = context.backend();
+  static void stack(MergeKind kind, Inputs<T> x, const Shape& y, T* to, Backend<T>& backend) {
     const Pool2DGeometry g = across(x.size(), y);
-    Scratch<T> out = context.scratch({g.batch, g.in_h, g.channels});
-    for (std::size_t i = 0; i < x.size(); ++i) {
-      const Wide part(x[i], y, context);
-      backend.copy_block(g.batch, g.channels, part.data, g.channels,
-                         out.data() + static_cast<std::int64_t>(i) * g.channels, g.in_h * g.channels);
-    }
-    if (kind == MergeKind::minimum) backend.affine(out.shape().size(), -1, 0, out.data(), out.data());
-    return out;
+    const std::int64_t pitch = g.in_h * g.channels, size = g.batch * pitch;
+    for (std::size_t i = 0; i < x.size(); ++i)
+      backend.copy_block(g.batch, g.channels, widen(x[i], y, to + size, backend), g.channels,
+                         to + static_cast<std::int64_t>(i) * g.channels, pitch);
+    if (kind == MergeKind::minimum) backend.affine(size, -1, 0, to, to);
   }
 };
 

@@ -279,6 +279,12 @@ def layers(group):
     layer_case(group, "rescaling_offset", "Rescaling", {"scale": 1 / 127.5, "offset": -1.0}, [3, 5, 3, 3])
     for name, padding in (("1", 1), ("2_1", [2, 1]), ("1_0_2_3", [[1, 0], [2, 3]])):
         layer_case(group, f"zero_padding2d_{name}", "ZeroPadding2D", {"padding": padding}, [3, 5, 4, 3])
+    for interpolation, tolerance in (("nearest", 0.0), ("bilinear", 1e-6)):  # TensorFlow interpolates in float32
+        for size, shape in (([2, 2], [3, 4, 5, 3]), ([3, 2], [2, 5, 1, 1]), ([1, 4], [1, 3, 6, 8]), ([5, 3], [2, 3, 2, 17])):
+            name = f"up_sampling2d_{interpolation}_{text(size)}_{text(shape)}"
+            config = {"size": size, "interpolation": interpolation}
+            layer_case(group, name, "UpSampling2D", config, shape, tolerance=tolerance)
+    layer_case(group, "up_sampling2d", "UpSampling2D", {}, [2, 3, 4, 3])
     # In training, ranges of one value leave nothing to chance. Keras's matrices and TensorFlow's places are float.
     layer_case(group, "random_flip_inference", "RandomFlip", {}, [3, 5, 4, 3])
     keras.config.set_floatx("float32")
