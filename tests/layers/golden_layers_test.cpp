@@ -107,12 +107,13 @@ void check_group(const std::string& group, const DevicePtr& device) {
 TEST_CASE("Layers compute what Keras computes, on the CPU", "[layers][golden]") {
   const int threads = GENERATE(1, 3);
   const DevicePtr device = cpu::device({.threads = threads});
-  for (const char* group : {"conv2d", "pooling", "layers"}) check_group<float>(group, device);
+  for (const char* group : {"conv2d", "grouped_conv2d", "pooling", "layers"})
+    check_group<float>(group, device);
 }
 
 TEST_CASE("Every layer of the list has a case of Keras's", "[layers][golden]") {
   std::set<std::string> classes{InputImpl<float>::type};
-  for (const char* group : {"conv2d", "pooling", "layers"}) {
+  for (const char* group : {"conv2d", "grouped_conv2d", "pooling", "layers"}) {
     const Golden golden(group);
     for (const Json& golden_case : golden.cases())
       classes.insert(golden_case.at("layer").get<std::string>("class_name"));
@@ -126,5 +127,6 @@ TEST_CASE("Every layer of the list has a case of Keras's", "[layers][golden]") {
 TEMPLATE_TEST_CASE("Layers compute what Keras computes, on the reference device", "[layers][golden]", float,
                    double) {
   const DevicePtr device = reference_device({.host_accessible = false});
-  for (const char* group : {"conv2d", "pooling", "layers"}) check_group<TestType>(group, device);
+  for (const char* group : {"conv2d", "grouped_conv2d", "pooling", "layers"})
+    check_group<TestType>(group, device);
 }

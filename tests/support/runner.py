@@ -203,6 +203,10 @@ def step_structure():
     for instance, paths in instances.items():
         if len(paths) > 1:
             totals.check(f"structure: {instance}", f"{instance} is instantiated in {' and '.join(paths)}")
+    large = [path for folder in ("docs", "examples", "tests", "weights")
+             for path in glob.glob(f"{folder}/**/*", recursive=True)
+             if os.path.isfile(path) and os.path.getsize(path) > 1_000_000]
+    totals.check("structure: no file over 1 MB", f"too large: {', '.join(large)}" if large else None)
     line("structure", f"{len(instances)} instances", start)
 
 

@@ -180,9 +180,16 @@ def conv2d(group):
         dilated = {**defaults, "padding": padding, "dilation_rate": [2, 3], "filters": 5}
         layer_case(group, f"conv2d_dilated_{padding}", "Conv2D", dilated, [2, 8, 9, 3])
     layer_case(group, "conv2d_one_pixel", "Conv2D", defaults, [3, 1, 1, 8])
+    layer_case(group, "conv2d_deep", "Conv2D", {**defaults, "activation": None, "filters": 8}, [1, 4, 4, 96])
+
+
+def grouped_conv2d(group):
+    """Convolutions whose outputs see a part of the channels: in groups, depthwise, separable."""
+    sizes = [[7, 5], [9, 8], [6, 11], [13, 7]]
     for groups, c_in, filters in ((2, 4, 6), (4, 8, 8), (3, 3, 6), (16, 32, 32)):
         for turn, padding in enumerate(("same", "valid")):
-            grouped = {**defaults, "padding": padding, "groups": groups, "filters": filters, "strides": [1 + turn] * 2}
+            grouped = {"kernel_size": [3, 3], "padding": padding, "activation": "relu", "groups": groups}
+            grouped |= {"filters": filters, "strides": [1 + turn] * 2}
             layer_case(group, f"conv2d_groups{groups}_{c_in}x{filters}_{padding}", "Conv2D", grouped, [2, 7, 6, c_in])
     turn = 0
     for kernel in ([3, 3], [5, 5], [1, 1], [2, 3]):
@@ -206,7 +213,6 @@ def conv2d(group):
         dilated = {"kernel_size": [3, 3], "padding": padding, "dilation_rate": [2, 2], "depth_multiplier": 2}
         layer_case(group, f"depthwise_conv2d_dilated_{padding}", "DepthwiseConv2D", dilated, [2, 8, 9, 3])
         layer_case(group, f"separable_conv2d_dilated_{padding}", "SeparableConv2D", {**dilated, "filters": 5}, [2, 8, 9, 3])
-    layer_case(group, "conv2d_deep", "Conv2D", {**defaults, "activation": None, "filters": 8}, [1, 4, 4, 96])
 
 
 def pooling(group):
@@ -1041,8 +1047,8 @@ def vgg16(group):
 GROUPS = {
     function.__name__: function
     for function in (
-        conv2d, pooling, layers, schedules, optimizers, losses, metrics, resize_pillow, resize_tensorflow, warps,
-        generator, stages, training, class_weight, vgg16
+        conv2d, grouped_conv2d, pooling, layers, schedules, optimizers, losses, metrics, resize_pillow, resize_tensorflow,
+        warps, generator, stages, training, class_weight, vgg16
     )
 }
 
