@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 JOBS = len(os.sched_getaffinity(0))
 EIGEN = "/usr/include/eigen3"
 THREADED = re.compile(r"parallel|pool|loader|prefetch|dataset|generator|threads")
+# What these do with memory, the programs on the parts they are made of do under AddressSanitizer as well.
+WHOLE = re.compile(r"^(applications|eigen|examples|conformance)/|gradient_check")
 EPILOG = """FILTER runs only what contains this text: a test program (core/, parallel_test), a step (format, structure,
 headers, docs, examples, bench, packaging, weights, fuzz, asan, tsan) or, where neither fits, the name or [tag] of a test case.
 Tests on real data look for its folder in the variable STRATA_DATA and are skipped without it. The last line is
@@ -221,10 +223,12 @@ def step_headers():
     sources, eigen_sources = [], []
     for header in sorted(glob.glob("**/*.hpp", root_dir="include", recursive=True)):
         path, definitions = f"build/headers/{header}.cpp", header.replace(".hpp", ".ipp")
+        with_eigen = header.startswith("strata/eigen")
         # Twice, so that a missing include guard shows. Definitions meet only declarations: what they use, they include.
+        # Eigen's device takes a minute: as a whole, it is compiled below.
         write_changed(path, f"#include <{header}>\n#include <{header}>\n" +
-                      f"#include <{definitions}>\n" * os.path.exists(f"include/{definitions}"))
-        (eigen_sources if header.startswith("strata/eigen") else sources).append((header, path))
+                      f"#include <{definitions}>\n" * (not with_eigen and os.path.exists(f"include/{definitions}")))
+        (eigen_sources if with_eigen else sources).append((header, path))
     compile_all("headers", sources, compiled)
     write_changed("build/headers/whole.cpp", "#include <strata/strata.hpp>\n")
     compile_all("headers as a whole", [("strata/strata.hpp", "build/headers/whole.cpp")], whole)
@@ -359,13 +363,14 @@ def step_fuzz():
 
 
 def step_asan():
-    programs = configure_asan()[0]
+    programs = [program for program in configure_asan()[0] if not WHOLE.search(program)]
     run_programs("build/asan", programs, "asan: ", ["~[slow]~[.]"],
                  {"ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:allocator_may_return_null=1", "UBSAN_OPTIONS": "print_stacktrace=1"})
 
 
 def step_tsan():
-    programs = [program for program in configure("build/tsan", "tsan") if THREADED.search(program)]
+    options = ["-DCMAKE_CXX_COMPILER=clang++"] if compiles("-fsanitize=thread") else []
+    programs = [program for program in configure("build/tsan", "tsan", *options) if THREADED.search(program)]
     run_programs("build/tsan", programs, "tsan: ", ["~[slow]~[.]"], {"TSAN_OPTIONS": "halt_on_error=1:allocator_may_return_null=1"})
 
 
@@ -376,8 +381,9 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("filter", nargs="?", default="", metavar="FILTER")
     parser.add_argument("--sanitizers", action="store_true", default=bool(os.environ.get("CI")),
-                        help="all programs again under AddressSanitizer and UndefinedBehaviorSanitizer, those with "
-                             "threads under ThreadSanitizer, without cases tagged [slow] (default where CI is set)")
+                        help="the programs on parts again under AddressSanitizer and UndefinedBehaviorSanitizer, "
+                             "those with threads under ThreadSanitizer, without cases tagged [slow] (default where CI "
+                             "is set)")
     parser.add_argument("--list", action="store_true", help="name what would run")
     options = parser.parse_args()
 

@@ -45,14 +45,16 @@ struct Case {
   bool elementwise = false;
   double floor = 1e-33;       ///< float has no relative precision below 1e-38
   bool float_oracle = false;  ///< expected values from the reference in float too: where its limits count
-  bool large = false;         ///< takes the naive reference long
 };
 
 /// Hands cases to a visitor one by one, so that only one is in memory.
 class Cases {
  public:
   using Visitor = std::function<void(const Case&)>;
-  explicit Cases(Visitor visit) : visit_(std::move(visit)) {}
+  Cases(Visitor visit, bool large) : visit_(std::move(visit)), large_(large) {}
+
+  /// Whether cases are wanted that take the naive reference long.
+  bool large() const { return large_; }
 
   /// `body(backend, arguments)` is a generic lambda that calls the primitive once.
   template <class Body>
@@ -67,16 +69,7 @@ class Cases {
   }
 
   /// Uniform in [low, high), different at every call.
-  Operand random(std::int64_t count, double low = -1, double high = 1) {
-    const strata::RandomStream stream(20240607, strata::Purpose::user, draws_++);
-    std::vector<float> values;
-    values.reserve(static_cast<std::size_t>(count));
-    for (std::uint64_t block = 0; static_cast<std::int64_t>(values.size()) < count; ++block)
-      for (const std::uint32_t bits : stream.block(block))
-        if (static_cast<std::int64_t>(values.size()) < count)
-          values.push_back(static_cast<float>(low + (high - low) * (bits >> 8) * 0x1p-24));
-    return {std::move(values)};
-  }
+  Operand random(std::int64_t count, double low = -1, double high = 1);
   /// Multiples of 0.5 in [-2, 2]: full of ties.
   Operand ties(std::int64_t count) {
     Operand out = random(count, 0, 9);
@@ -96,6 +89,7 @@ class Cases {
 
  private:
   Visitor visit_;
+  bool large_;
   std::uint64_t draws_ = 0;
 };
 

@@ -35,8 +35,13 @@ std::string describe(const Parts& parts, const Activation& activation) {
                 ", ", name_of(activation));
 }
 
+bool is_large(const Conv2DGeometry& g) {
+  return g.flops() > 30'000'000;
+}
+
 void forward(Cases& cases, const Conv2DGeometry& g, const Parts& parts, const Activation& activation,
              bool pool, double size = 1) {
+  if (is_large(g) && !cases.large()) return;
   const std::int64_t whole = g.batch * g.out_h * g.out_w * g.out_c;
   const std::int64_t outputs = pool ? g.batch * (g.out_h / 2) * (g.out_w / 2) * g.out_c : whole;
   const double weight = size / std::sqrt(double(g.kernel_h * g.kernel_w * g.group_in()));
@@ -50,29 +55,26 @@ void forward(Cases& cases, const Conv2DGeometry& g, const Parts& parts, const Ac
        parts.residual ? cases.random(whole) : cases.null(), cases.output(outputs)},
       [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
         backend.conv2d(g, a[0], {a[1]}, {a[2], activation, pool, a[3], a[4]}, a[5]);
-      },
-      {.large = g.flops() > 30'000'000});
+      });
 }
 
 void backward(Cases& cases, const Conv2DGeometry& g) {
   const std::int64_t x = g.batch * g.in_h * g.in_w * g.in_c, y = g.batch * g.out_h * g.out_w * g.out_c;
   const std::int64_t kernel = g.kernel_h * g.kernel_w * g.group_in() * g.out_c;
-  const bool large = g.flops() > 30'000'000;
+  if (is_large(g) && !cases.large()) return;
   for (const bool accumulate : {false, true}) {
-    if (accumulate && large) continue;
+    if (accumulate && is_large(g)) continue;
     cases.add("conv2d_backward_input", describe(g) + (accumulate ? ", accumulated" : ""),
               {cases.random(y), cases.random(kernel), accumulate ? cases.random_output(x) : cases.output(x)},
               [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
                 backend.conv2d_backward_input(g, a[0], {a[1]}, {a[2], accumulate});
-              },
-              {.large = large});
+              });
     cases.add(
         "conv2d_backward_kernel", describe(g) + (accumulate ? ", accumulated" : ""),
         {cases.random(x), cases.random(y), accumulate ? cases.random_output(kernel) : cases.output(kernel)},
         [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
           backend.conv2d_backward_kernel(g, a[0], a[1], {a[2], accumulate});
-        },
-        {.large = large});
+        });
   }
 }
 
@@ -261,14 +263,14 @@ void dense_cases(Cases& cases) {
                     backend.dense_backward_kernel({rows, in, out}, a[0], a[1], {a[2], accumulate});
                   });
       }
+  if (!cases.large()) return;
   // The head of the book's classifier.
   cases.add("dense", "[20,8192] to 256, bias, relu",
             {cases.random(20 * 8192), cases.random(8192 * 256, -0.02, 0.02), cases.random(256),
              cases.output(20 * 256)},
             []<class T>(Backend<T>& backend, const Arguments<T>& a) {
               backend.dense({20, 8192, 256}, a[0], {a[1]}, {a[2], Activation::relu}, a[3]);
-            },
-            {.large = true});
+            });
 }
 
 }  // namespace strata_test
