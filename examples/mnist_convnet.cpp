@@ -19,11 +19,7 @@ constexpr std::int64_t validated = 5000;
 
 Dataset digits(const MNIST& mnist, std::int64_t begin, std::int64_t end,
                const examples::TrainingOptions& options, bool shuffle = false) {
-  const auto rows = [&]<class T>(const Tensor<T>& tensor) {
-    const auto slice = tensor.slice(begin, end);
-    return Tensor<T>(slice.shape(), std::span(slice.data(), static_cast<std::size_t>(slice.size())));
-  };
-  return dataset_from_tensors(rows(mnist.pixels), rows(mnist.labels),
+  return dataset_from_tensors(mnist.pixels.rows(begin, end), mnist.labels.rows(begin, end),
                               {.batch_size = options.batch_size,
                                .shuffle = shuffle,
                                .seed = options.seed,

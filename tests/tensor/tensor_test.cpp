@@ -200,3 +200,15 @@ TEST_CASE("A device without a backend says so") {
   CHECK_THROWS_WITH(device.make_backend<double>(), "[device] nothing does not compute in double");
   CHECK(device.threads() == nullptr);
 }
+
+TEST_CASE("Rows are a copy in host memory, of a tensor anywhere") {
+  const Tensor<float> x({3, 2}, {1, 2, 3, 4, 5, 6});
+  const Tensor<float> expected({2, 2}, {3, 4, 5, 6});
+  for (const DevicePtr& device : {DevicePtr(), reference_device()}) {
+    const Tensor<float> rows = x.to(device).rows(1, 3);
+    CHECK_FALSE(rows.device());
+    CHECK(rows == expected);
+    CHECK(x.to(device).rows(3, 3).shape() == Shape{0, 2});
+    CHECK_THROWS_AS(x.to(device).rows(2, 4), ShapeError);
+  }
+}

@@ -82,7 +82,7 @@ class Classifier {
   std::vector<Classification> operator()(std::span<const std::string> files) const;
 
   const Model& model() const { return model_; }
-  const std::vector<std::string>& class_names() const { return *class_names_; }
+  const std::vector<std::string>& class_names() const { return options_->class_names; }
 
  private:
   Tensor<float> prepare(TensorView<const std::uint8_t> pixels) const;
@@ -90,8 +90,7 @@ class Classifier {
   Classification classification(std::span<const float> output) const;
 
   Model model_;
-  ClassifierOptions options_;
-  std::shared_ptr<const std::vector<std::string>> class_names_;
+  std::shared_ptr<const ClassifierOptions> options_;
 };
 
 }}  // namespace strata::STRATA_ABI

@@ -54,13 +54,10 @@ STRATA_COLD STRATA_INLINE std::vector<Prediction> Classification::top(std::int64
 }
 
 STRATA_COLD STRATA_INLINE Classifier::Classifier(Model model, ClassifierOptions options)
-    : model_(std::move(model)),
-      options_(std::move(options)),
-      class_names_(std::make_shared<const std::vector<std::string>>(options_.class_names)) {
+    : model_(std::move(model)), options_(std::make_shared<const ClassifierOptions>(std::move(options))) {
   const ModelImpl<float>& impl = model_.model();
   impl.require_built();
-  const auto one = [&](std::size_t count) { return count == 1; };
-  require<ConfigError>(one(impl.graph().input_shapes().size()) && one(impl.graph().outputs().size()),
+  require<ConfigError>(impl.graph().input_shapes().size() == 1 && impl.graph().outputs().size() == 1,
                        "[classifier] expected a model of one input and one output, '", model_.name(),
                        "' has ", impl.graph().input_shapes().size(), " and ", impl.graph().outputs().size());
   const Shape in = model_.input_shape(), out = model_.output_shape();
@@ -74,13 +71,13 @@ STRATA_COLD STRATA_INLINE Classifier::Classifier(Model model, ClassifierOptions 
       "[classifier] expected a model that ends in softmax or sigmoid, '", model_.name(), "' gives ", out,
       " by '", name_of(impl.final_activation()), "'");
   const std::int64_t classes = out[0] == 1 ? 2 : out[0];
-  require<ConfigError>(static_cast<std::int64_t>(class_names_->size()) == classes, "[classifier] expected ",
+  require<ConfigError>(static_cast<std::int64_t>(class_names().size()) == classes, "[classifier] expected ",
                        classes, " class names for the output ", out, " of '", model_.name(), "', found ",
-                       class_names_->size());
+                       class_names().size());
   require<ConfigError>(
-      options_.aspect_ratio != AspectRatio::pad || options_.decoder == ImageDecoder::tensorflow,
+      options_->aspect_ratio != AspectRatio::pad || options_->decoder == ImageDecoder::tensorflow,
       "[classifier] Pillow's resizing does not pad");
-  for (const float deviation : options_.scaling.std)
+  for (const float deviation : options_->scaling.std)
     require<ConfigError>(deviation != 0, "[classifier] a channel cannot be divided by a std of 0");
 }
 
@@ -104,14 +101,14 @@ STRATA_COLD STRATA_INLINE Classifier Classifier::load(const std::string& path, c
 
 STRATA_COLD STRATA_INLINE void Classifier::save(const std::string& path) const {
   ConfigWriter writer;
-  ClassifierOptions options = options_;
+  ClassifierOptions options = *options_;
   options.fields(writer);
   save_model(model_, path,
              {.include_optimizer = false, .metadata = {{detail::classifier_key, writer.take().dump()}}});
 }
 
 STRATA_COLD STRATA_INLINE Tensor<std::uint8_t> Classifier::read(const std::string& file) const {
-  return read_image(file, detail::color_mode_of(model_.input_shape()[2]), options_.decoder);
+  return read_image(file, detail::color_mode_of(model_.input_shape()[2]), options_->decoder);
 }
 
 /// [1,height,width,channels] as the network takes it.
@@ -119,7 +116,7 @@ STRATA_COLD STRATA_INLINE Tensor<float> Classifier::prepare(TensorView<const std
   const Shape shape = model_.input_shape();
   require<ShapeError>(pixels.shape().rank() == 3 && pixels.shape()[2] == shape[2],
                       "[classifier] expected pixels [height,width,", shape[2], "], found ", pixels.shape());
-  const PixelScaling& s = options_.scaling;
+  const PixelScaling& s = options_->scaling;
   const auto channels = static_cast<int>(shape[2]);
   const auto scaled = [&](const auto& from) {
     Tensor<float> out = Tensor<float>::uninitialized(shape.with_batch(1));
@@ -131,17 +128,17 @@ STRATA_COLD STRATA_INLINE Tensor<float> Classifier::prepare(TensorView<const std
             s.std[c];
     return out;
   };
-  if (options_.decoder == ImageDecoder::tensorflow)
+  if (options_->decoder == ImageDecoder::tensorflow)
     return scaled(
-        resize_tf(pixels, shape[0], shape[1], options_.interpolation, false, options_.aspect_ratio));
-  return scaled(
-      resize_pillow(pixels, shape[0], shape[1], options_.filter, options_.aspect_ratio == AspectRatio::crop));
+        resize_tf(pixels, shape[0], shape[1], options_->interpolation, false, options_->aspect_ratio));
+  return scaled(resize_pillow(pixels, shape[0], shape[1], options_->filter,
+                              options_->aspect_ratio == AspectRatio::crop));
 }
 
 STRATA_COLD STRATA_INLINE Classification Classifier::classification(std::span<const float> output) const {
   std::vector<float> probabilities(output.begin(), output.end());
   if (output.size() == 1) probabilities.insert(probabilities.begin(), 1 - output[0]);
-  return {std::move(probabilities), class_names_};
+  return {std::move(probabilities), {options_, &options_->class_names}};
 }
 
 STRATA_COLD STRATA_INLINE Classification Classifier::operator()(TensorView<const std::uint8_t> pixels) const {

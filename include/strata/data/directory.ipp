@@ -318,14 +318,6 @@ class PictureSource final : public DirectorySource {
   std::unique_ptr<SampleCache> cache_;
 };
 
-template <class T>
-STRATA_COLD Tensor<T> rows_between(const Tensor<T>& tensor, std::int64_t begin, std::int64_t end) {
-  if (tensor.empty()) return {};
-  const Tensor<T> host = tensor.to(nullptr);
-  const TensorView<const T> rows = host.slice(begin, end);
-  return {rows.shape(), std::span(rows.data(), static_cast<std::size_t>(rows.size()))};
-}
-
 inline void check_split(std::string_view caller, double validation_split, Subset subset) {
   require<ConfigError>(validation_split >= 0 && validation_split < 1, "[", caller,
                        "] expected a validation_split from 0 up to below 1, found ", validation_split);
@@ -517,8 +509,8 @@ STRATA_COLD Dataset ImageDataGenerator::flow_rows(Tensor<T> pictures, Tensor<flo
     require<DataError>(first > 0, "[flow] the validation subset of the ", count,
                        " pictures is empty (validation_split ", options_.validation_split, ")");
     const auto of = [&](const auto& tensor, Subset subset) {
-      return subset == Subset::validation ? detail::rows_between(tensor, 0, first)
-                                          : detail::rows_between(tensor, first, count);
+      if (tensor.empty()) return tensor;
+      return subset == Subset::validation ? tensor.rows(0, first) : tensor.rows(first, count);
     };
     const auto labels = [&](Subset subset) {
       const Tensor<float> part = of(y, subset);
@@ -547,10 +539,8 @@ STRATA_COLD STRATA_INLINE Dataset ImageDataGenerator::flow(Tensor<std::uint8_t> 
 
 STRATA_COLD STRATA_INLINE Dataset ImageDataGenerator::flow(Tensor<float> pictures, Tensor<float> y,
                                                            FlowOptions options) const {
-  const PixelScaling none, &given = options_.preprocessing;
-  bool scales = options_.rescale != 1 || options_.featurewise_center ||
-                options_.featurewise_std_normalization || given.scale != none.scale || given.reverse_channels;
-  for (int c = 0; c < 4; ++c) scales |= given.mean[c] != none.mean[c] || given.std[c] != none.std[c];
+  const bool scales = options_.rescale != 1 || options_.featurewise_center ||
+                      options_.featurewise_std_normalization || options_.preprocessing != PixelScaling{};
   require<ConfigError>(!scales,
                        "[flow] expected bytes for rescale, preprocessing and featurewise options, found "
                        "floats: scale them beforehand, or by a Rescaling layer");

@@ -36,6 +36,15 @@ struct Conv2DOptions {
 };
 
 namespace detail {
+/// A convolution with bias (may be null) and activation, and what the layer absorbed.
+template <class T>
+void conv2d_forward(const Conv2DGeometry& g, const ParameterPtr<T>& kernel, const ParameterPtr<T>& bias,
+                    const Activation& activation, const T* x, T* y, BasicContext<T>& context) {
+  Epilogue<T> epilogue = context.epilogue(activation);
+  if (bias) epilogue.bias = bias->value().data();
+  context.backend().conv2d(g, x, kernel->view(), epilogue, y);
+}
+
 /// Gradients of a convolution's kernel, bias (may be null) and, where `dx` is not, input.
 template <class T>
 void conv2d_gradients(const Conv2DGeometry& g, const ParameterPtr<T>& kernel, const ParameterPtr<T>& bias,
@@ -75,9 +84,8 @@ class Conv2DImpl final : public LayerBase<Conv2DImpl<T>, T, Conv2DOptions> {
     if (o.use_bias) bias_ = this->add_weight("bias", {o.filters}, o.bias_initializer, o.bias_regularizer);
   }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
-    Epilogue<T> epilogue = context.epilogue(final_activation());
-    if (bias_) epilogue.bias = bias_->value().data();
-    context.backend().conv2d(geometry(x[0].shape()), x[0].data(), kernel_->view(), epilogue, y.data());
+    detail::conv2d_forward<T>(geometry(x[0].shape()), kernel_, bias_, final_activation(), x[0].data(),
+                              y.data(), context);
   }
   void backward(Inputs<T> x, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
                 BasicContext<T>& context) const override {

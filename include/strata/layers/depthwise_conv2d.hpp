@@ -73,9 +73,8 @@ class DepthwiseConv2DImpl final : public LayerBase<DepthwiseConv2DImpl<T>, T, De
                                o.bias_initializer, o.bias_regularizer);
   }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
-    Epilogue<T> epilogue = context.epilogue(final_activation());
-    if (bias_) epilogue.bias = bias_->value().data();
-    context.backend().conv2d(geometry(x[0].shape()), x[0].data(), kernel_->view(), epilogue, y.data());
+    detail::conv2d_forward<T>(geometry(x[0].shape()), kernel_, bias_, final_activation(), x[0].data(),
+                              y.data(), context);
   }
   void backward(Inputs<T> x, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
                 BasicContext<T>& context) const override {

@@ -101,9 +101,7 @@ class SeparableConv2DImpl final : public LayerBase<SeparableConv2DImpl<T>, T, Se
   void forward(const Conv2DGeometry& g, const Conv2DGeometry& p, const T* x, T* middle, TensorView<T> y,
                BasicContext<T>& context) const {
     context.backend().conv2d(g, x, depthwise_->view(), {}, middle);
-    Epilogue<T> epilogue = context.epilogue(final_activation());
-    if (bias_) epilogue.bias = bias_->value().data();
-    context.backend().conv2d(p, middle, pointwise_->view(), epilogue, y.data());
+    detail::conv2d_forward<T>(p, pointwise_, bias_, final_activation(), middle, y.data(), context);
   }
   Conv2DGeometry depthwise(const Shape& input, std::int64_t batch) const {
     const auto& o = this->options();

@@ -143,6 +143,14 @@ class Tensor {
   TensorView<T> slice(std::int64_t begin, std::int64_t end) { return view().slice(begin, end); }
   TensorView<const T> slice(std::int64_t begin, std::int64_t end) const { return view().slice(begin, end); }
 
+  /// Entries [begin, end) along the first axis, copied to the host. Throws ShapeError where they are not
+  /// there.
+  Tensor rows(std::int64_t begin, std::int64_t end) const {
+    if (device_) return to(nullptr).rows(begin, end);
+    const TensorView<const T> from = slice(begin, end);
+    return {from.shape(), std::span(from.data(), static_cast<std::size_t>(from.size()))};
+  }
+
   /// The same elements under another shape; the count must not change.
   Tensor& reshape(Shape shape) {
     require<ShapeError>(shape.size() == size(), "[reshape] ", shape_, " does not fit into ", shape);

@@ -281,10 +281,10 @@ STRATA_COLD Tensor<float> as_float(const Tensor<T>& tensor) {
 }
 template <class T>
 STRATA_COLD Tensor<float> rows_of(const Tensor<T>& tensor, std::int64_t begin, std::int64_t end) {
-  if (tensor.device()) return rows_of(tensor.to(nullptr), begin, end);
-  const auto slice = tensor.slice(begin, end);
-  return as_float(
-      Tensor<T>(slice.shape(), std::span<const T>(slice.data(), static_cast<std::size_t>(slice.size()))));
+  if constexpr (std::is_same_v<T, float>)
+    return tensor.rows(begin, end);
+  else
+    return tensor.rows(begin, end).template cast<float>();
 }
 }  // namespace detail
 
