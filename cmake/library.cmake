@@ -49,7 +49,7 @@ set(sources)
 file(GLOB_RECURSE definitions CONFIGURE_DEPENDS RELATIVE ${include_dir} ${include_dir}/strata/*.ipp)
 foreach(definition IN LISTS definitions)
   string(REGEX REPLACE "^strata/([^/]+)/.*" "\\1" folder ${definition})
-  if(folder STREQUAL eigen AND NOT TARGET strata_eigen)
+  if((folder STREQUAL eigen AND NOT TARGET strata_eigen) OR folder STREQUAL cuda)  # cuda: cmake/cuda.cmake
     continue()
   endif()
   list(APPEND folders ${folder})

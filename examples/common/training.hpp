@@ -12,6 +12,7 @@
 #include <strata/applications/tiny_darknet.hpp>
 #include <strata/applications/vgg.hpp>
 #include <strata/cpu/device.hpp>
+#include <strata/cuda/device.hpp>
 #include <strata/data/directory.hpp>
 #include <strata/eigen/device.hpp>
 #include <strata/training/backup.hpp>
@@ -60,9 +61,9 @@ struct TrainingOptions {
         {"--seed", "N", "of everything random", &seed},
         {"--threads", "N", "of the CPU; 0: all", &threads, 0, 1024},
         {.name = "--device",
-         .help = "what computes: Strata's own kernels, or Eigen",
+         .help = "what computes: Strata's own kernels on the CPU, an NVIDIA card, or Eigen",
          .variable = &device,
-         .choices = {"cpu", "eigen"}},
+         .choices = {"cpu", "cuda", "eigen"}},
         {"--limit", "N", "only the first N pictures of each class; 0: all", &limit, 0},
         {"--run-dir", "DIR", "where the results go, a folder for each run", &run_dir},
         {.name = "--overwrite", .help = "replaces a run that lies there", .variable = &overwrite},
@@ -75,9 +76,17 @@ struct TrainingOptions {
     return preprocess == "caffe" ? strata::applications::caffe_scaling
                                  : strata::applications::rescale_scaling;
   }
-  /// Throws UsageError for Eigen where the examples were built without it.
+  /// Throws UsageError for a device that the examples were built without.
   strata::DevicePtr make_device() const {
     const int count = static_cast<int>(threads);
+    if (device == "cuda") {
+#if STRATA_EXAMPLES_CUDA
+      return strata::cuda::device();
+#else
+      throw UsageError(
+          "--device cuda needs the CUDA toolkit 12.8 with cuDNN 9.8 when the examples are built");
+#endif
+    }
     if (device == "cpu") return strata::cpu::device({.threads = count});
 #if STRATA_EXAMPLES_EIGEN
     return strata::eigen::device({.threads = count});

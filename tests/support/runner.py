@@ -12,9 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 JOBS = len(os.sched_getaffinity(0))
 EIGEN = "/usr/include/eigen3"
+CUDA = "/usr/local/cuda/include"
 THREADED = re.compile(r"parallel|pool|loader|prefetch|dataset|generator|threads")
 # What these do with memory, the programs on the parts they are made of do under AddressSanitizer as well.
-WHOLE = re.compile(r"^(applications|eigen|examples|conformance)/|gradient_check")
+WHOLE = re.compile(r"^(applications|eigen|examples|conformance|gpu)/|gradient_check")
 EPILOG = """FILTER runs only what contains this text: a test program (core/, parallel_test), a step (format, structure,
 headers, docs, examples, bench, packaging, weights, fuzz, asan, tsan) or, where neither fits, the name or [tag] of a test case.
 Tests on real data look for its folder in the variable STRATA_DATA and are skipped without it. The last line is
@@ -180,8 +181,8 @@ def step_format():
     if "version 14." not in run(["clang-format", "--version"])[1]:
         totals.skips.append("format: clang-format 14 is not installed")
         return
-    sources = [path for folder in ("include", "examples", "tests", "bench", "cmake")
-               for kind in ("hpp", "ipp", "cpp") for path in glob.glob(f"{folder}/**/*.{kind}", recursive=True)]
+    sources = [path for folder in ("include", "kernels", "examples", "tests", "bench", "cmake")
+               for kind in ("hpp", "ipp", "cpp", "cu", "cuh") for path in glob.glob(f"{folder}/**/*.{kind}", recursive=True)]
     totals.check("format", command_error(["clang-format", "--dry-run", "-Werror", *sources]))
     line("format", f"{len(sources)} sources", start)
 
@@ -190,7 +191,7 @@ def step_structure():
     """Includes point down only, as docs/architecture.md draws it, and no template is instantiated twice."""
     start = time.monotonic()
     below = {"core": "", "tensor": "core", "ops": "core tensor", "cpu": "core tensor", "eigen": "core tensor",
-             "io": "core tensor", "data": "core tensor io", "layers": "core tensor io ops",
+             "cuda": "core tensor io", "io": "core tensor", "data": "core tensor io", "layers": "core tensor io ops",
              "model": "core tensor io ops layers", "training": "core tensor io ops layers data model",
              "applications": "core tensor io ops layers data model training"}
     instances = {}
@@ -205,6 +206,10 @@ def step_structure():
     for instance, paths in instances.items():
         if len(paths) > 1:
             totals.check(f"structure: {instance}", f"{instance} is instantiated in {' and '.join(paths)}")
+    embedded = "include/strata/cuda/kernel_sources.hpp"
+    totals.check("structure: kernels", command_error(["cmake", "-DOUTPUT=build/kernel_sources.hpp", "-P", "cmake/embed_kernels.cmake"])
+                 or command_error(["cmp", embedded, "build/kernel_sources.hpp"]) and
+                 f"{embedded} is stale: cmake -P cmake/embed_kernels.cmake")
     large = [path for folder in ("docs", "examples", "tests", "weights")
              for path in glob.glob(f"{folder}/**/*", recursive=True)
              if os.path.isfile(path) and os.path.getsize(path) > 1_000_000]
@@ -220,7 +225,7 @@ def step_headers():
              "clang++, AVX2": ["clang++", *strict, "-mavx2", "-mfma"],
              "clang++, AVX-512": ["clang++", *strict, "-march=skylake-avx512"]}
     whole = {name: command for name, command in whole.items() if has(command[0])}
-    sources, eigen_sources = [], []
+    sources, eigen_sources, cuda_sources = [], [], []
     for header in sorted(glob.glob("**/*.hpp", root_dir="include", recursive=True)):
         path, definitions = f"build/headers/{header}.cpp", header.replace(".hpp", ".ipp")
         with_eigen = header.startswith("strata/eigen")
@@ -228,7 +233,8 @@ def step_headers():
         # Eigen's device takes a minute: as a whole, it is compiled below.
         write_changed(path, f"#include <{header}>\n#include <{header}>\n" +
                       f"#include <{definitions}>\n" * (not with_eigen and os.path.exists(f"include/{definitions}")))
-        (eigen_sources if with_eigen else sources).append((header, path))
+        kind = eigen_sources if with_eigen else cuda_sources if header.startswith("strata/cuda") else sources
+        kind.append((header, path))
     compile_all("headers", sources, compiled)
     write_changed("build/headers/whole.cpp", "#include <strata/strata.hpp>\n")
     compile_all("headers as a whole", [("strata/strata.hpp", "build/headers/whole.cpp")], whole)
@@ -245,6 +251,14 @@ def step_headers():
                     {name: [*command, *eigen] for name, command in whole.items() if "AVX" not in name})
     else:
         totals.skips.append(f"headers with Eigen: {EIGEN} is missing")
+    if os.path.exists(f"{CUDA}/cudnn.h"):
+        cuda = ["-isystem", CUDA]
+        compile_all("headers with CUDA", cuda_sources, {"g++": [*compiled["g++"], *cuda]})
+        compile_all("headers with CUDA as a whole",
+                    [source for source in cuda_sources if source[0] == "strata/cuda.hpp"],
+                    {name: [*command, *cuda] for name, command in whole.items() if "AVX" not in name})
+    else:
+        totals.skips.append(f"headers with CUDA: the toolkit with cuDNN is not in {CUDA}")
 
 
 def step_docs():

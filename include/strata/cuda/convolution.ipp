@@ -1,0 +1,301 @@
+#pragma once
+
+#include <strata/cuda/backend.hpp>
+#include <strata/cuda/convolution_plan.hpp>
+#include <strata/cuda/kernels/convolution.hpp>
+
+namespace strata { inline namespace STRATA_ABI { namespace cuda {
+
+/// cuDNN on one stream: its handle, and a plan for every problem met so far.
+class Convolutions {
+ public:
+  Convolutions(const DeviceOptions& options, cudaStream_t stream) : options_(options) {
+    check(cudnnCreate(&handle_), "a handle");
+    check(cudnnSetStream(handle_, stream), "its stream");
+  }
+  Convolutions(const Convolutions&) = delete;
+  Convolutions& operator=(const Convolutions&) = delete;
+  ~Convolutions() { (void)cudnnDestroy(handle_); }
+
+  cudnnHandle_t handle() const { return handle_; }
+
+  /// Null where cuDNN has none.
+  const ConvolutionPlan* plan(ConvolutionPass pass, const Conv2DGeometry& g) {
+    const Key key{static_cast<std::int64_t>(pass),
+                  g.batch,
+                  g.in_h,
+                  g.in_w,
+                  g.in_c,
+                  g.out_h,
+                  g.out_w,
+                  g.out_c,
+                  g.kernel_h,
+                  g.kernel_w,
+                  g.stride_h,
+                  g.stride_w,
+                  g.dilation_h,
+                  g.dilation_w,
+                  g.pad_top,
+                  g.pad_left,
+                  g.groups};
+    auto found = plans_.find(key);
+    if (found == plans_.end()) {
+      const ConvolutionProblem problem{pass, g, options_.tf32,
+                                       static_cast<std::int64_t>(options_.workspace_bytes)};
+      found = plans_.emplace(key, ConvolutionPlan::find(problem, {.handle = handle_})).first;
+    }
+    return found->second ? &*found->second : nullptr;
+  }
+
+ private:
+  using Key = std::array<std::int64_t, 17>;
+
+  DeviceOptions options_;
+  cudnnHandle_t handle_ = nullptr;
+  std::map<Key, std::optional<ConvolutionPlan>> plans_;
+};
+
+namespace detail {
+
+inline std::int64_t input_size(const Conv2DGeometry& g) {
+  return g.batch * g.in_h * g.in_w * g.in_c;
+}
+inline std::int64_t output_size(const Conv2DGeometry& g) {
+  return g.batch * g.out_h * g.out_w * g.out_c;
+}
+inline std::int64_t taps(const Conv2DGeometry& g) {
+  return g.kernel_h * g.kernel_w * g.group_in();
+}
+
+/// A dense product of pixels in disguise.
+inline bool pointwise(const Conv2DGeometry& g) {
+  return g.kernel_h == 1 && g.kernel_w == 1 && g.stride_h == 1 && g.stride_w == 1 && g.pad_top == 0 &&
+         g.pad_left == 0 && g.groups == 1 && g.out_h == g.in_h && g.out_w == g.in_w;
+}
+
+/// Rows of padding behind an input of one axis, so that the last output has what it reads.
+inline std::int64_t padding_behind(std::int64_t in, std::int64_t out, std::int64_t size, std::int64_t step,
+                                   std::int64_t dilation, std::int64_t before) {
+  return std::max<std::int64_t>(0, (out - 1) * step + (size - 1) * dilation + 1 - in - before);
+}
+
+/// How an input gets the same padding on both sides, as cuDNN's engines want it: by zeros in memory where the
+/// sides differ.
+struct SymmetricPadding {
+  Conv2DGeometry geometry;
+  Pad2DGeometry zeros;
+  bool needed = false;
+};
+inline SymmetricPadding symmetric(const Conv2DGeometry& g) {
+  SymmetricPadding out{g, {g.batch, g.in_h, g.in_w, g.in_c}};
+  const std::int64_t bottom =
+      padding_behind(g.in_h, g.out_h, g.kernel_h, g.stride_h, g.dilation_h, g.pad_top);
+  const std::int64_t right =
+      padding_behind(g.in_w, g.out_w, g.kernel_w, g.stride_w, g.dilation_w, g.pad_left);
+  const auto outputs = [](std::int64_t in, std::int64_t pad, std::int64_t size, std::int64_t step,
+                          std::int64_t dilation) {
+    return (in + 2 * pad - (size - 1) * dilation - 1) / step + 1;
+  };
+  out.needed = bottom > g.pad_top || right > g.pad_left ||
+               outputs(g.in_h, g.pad_top, g.kernel_h, g.stride_h, g.dilation_h) != g.out_h ||
+               outputs(g.in_w, g.pad_left, g.kernel_w, g.stride_w, g.dilation_w) != g.out_w;
+  if (!out.needed) return out;
+  out.zeros.top = g.pad_top, out.zeros.bottom = bottom, out.zeros.left = g.pad_left, out.zeros.right = right;
+  out.geometry.in_h += g.pad_top + bottom, out.geometry.in_w += g.pad_left + right;
+  out.geometry.pad_top = out.geometry.pad_left = 0;
+  return out;
+}
+
+inline bool aligned(const void* pointer) {
+  return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0;
+}
+
+}  // namespace detail
+
+/// An operand where cuDNN can read it: on 16 bytes, with zeros around it where that is asked for.
+class CudaBackend::Input {
+ public:
+  Input(CudaBackend& backend, const float* x, std::int64_t count, const Pad2DGeometry* zeros = nullptr)
+      : data_(x) {
+    if (!zeros && detail::aligned(x)) return;
+    copy_ = backend.scratch<float>(count);
+    data_ = copy_.data();
+    if (zeros)
+      backend.pad2d(*zeros, x, copy_.data());
+    else
+      backend.copy(copy_.data(), x, count);
+  }
+  const float* data() const { return data_; }
+
+ private:
+  const float* data_;
+  Scratch<float> copy_;
+};
+
+/// Where cuDNN can write a result: in its place, or in scratch memory from which `finish` takes it there.
+class CudaBackend::Output {
+ public:
+  Output(CudaBackend& backend, Gradient<float> to, std::int64_t count) : to_(to), count_(count) {
+    if (!detail::aligned(to.data) || to.accumulate) memory_ = backend.scratch<float>(count);
+  }
+  float* data() const { return memory_.data() ? memory_.data() : to_.data; }
+  void finish(CudaBackend& backend) {
+    if (!memory_.data()) return;
+    if (to_.accumulate)
+      backend.axpy(count_, 1, memory_.data(), to_.data);
+    else
+      backend.copy(to_.data, memory_.data(), count_);
+  }
+
+ private:
+  Gradient<float> to_;
+  std::int64_t count_;
+  Scratch<float> memory_;
+};
+
+/// A kernel in cuDNN's order, out_c first, and when that stands on the device.
+struct CudaBackend::PackedKernel {
+  PackedKernel(const Card& card, std::int64_t count) {
+    card.use();
+    void* memory = nullptr;
+    check(cudaMalloc(&memory, static_cast<std::size_t>(count) * sizeof(float)), "memory for a packed kernel");
+    data = static_cast<float*>(memory);
+  }
+  PackedKernel(const PackedKernel&) = delete;
+  PackedKernel& operator=(const PackedKernel&) = delete;
+  ~PackedKernel() { (void)cudaFree(data); }
+
+  float* data = nullptr;
+  Event ready;
+};
+
+STRATA_INLINE std::shared_ptr<const void> CudaBackend::pack(const Conv2DGeometry& g, const float* kernel) {
+  const auto packed = std::make_shared<PackedKernel>(*card_, detail::taps(g) * g.out_c);
+  transpose(detail::taps(g), g.out_c, kernel, {packed->data});
+  packed->ready.record(stream_);
+  return packed;
+}
+
+/// `kernel` as cuDNN reads it; `keep` holds its memory.
+STRATA_INLINE const float* CudaBackend::packed(const Conv2DGeometry& g, WeightView<float> kernel,
+                                               std::shared_ptr<const void>& keep) {
+  // Cards have memories of their own, so the key names the card too.
+  const auto key = static_cast<std::uint64_t>(0x637564'00 + card_->options.index);
+  keep = kernel.packed ? kernel.packed->get(key, kernel.version, [&] { return pack(g, kernel.data); })
+                       : pack(g, kernel.data);
+  const auto& made = *static_cast<const PackedKernel*>(keep.get());
+  made.ready.precede(stream_);
+  return made.data;
+}
+
+STRATA_INLINE void CudaBackend::run(const ConvolutionPlan& plan, const float* x, const float* kernel,
+                                    const float* bias, const float* y) {
+  const Scratch<std::byte> workspace(plan.workspace_bytes(), stream_);
+  plan.execute(convolutions_->handle(), x, kernel, bias, y, workspace.data());
+}
+
+STRATA_INLINE void CudaBackend::conv2d(const Conv2DGeometry& g, const float* x, WeightView<float> kernel,
+                                       const Epilogue<float>& epilogue, float* y) {
+  const std::int64_t count = detail::output_size(g), pixels = count ? count / g.out_c : 0;
+  if (count == 0) return;
+  enter();
+  if (detail::pointwise(g) && !epilogue.max_pool_2x2)
+    return dense({pixels, g.in_c, g.out_c}, x, kernel, epilogue, y);
+
+  const detail::SymmetricPadding padding = detail::symmetric(g);
+  Epilogue<float> rest = epilogue;
+  const ConvolutionPlan* plan = nullptr;
+  if (epilogue.bias && !epilogue.scale && detail::aligned(epilogue.bias)) {
+    const bool relu = epilogue.activation == Activation::relu && !epilogue.residual;
+    plan = convolutions_->plan(relu ? ConvolutionPass::forward_bias_relu : ConvolutionPass::forward_bias,
+                               padding.geometry);
+    if (plan) rest.bias = nullptr;
+    if (plan && relu) rest.activation = Activation::linear;
+  }
+  if (!plan) plan = convolutions_->plan(ConvolutionPass::forward, padding.geometry);
+
+  Scratch<float> memory;
+  float* to = y;
+  if (epilogue.max_pool_2x2 || !detail::aligned(y)) {
+    memory = scratch<float>(count);
+    to = memory.data();
+  }
+  if (plan) {
+    const Input input(*this, x, detail::input_size(padding.geometry),
+                      padding.needed ? &padding.zeros : nullptr);
+    std::shared_ptr<const void> keep;
+    run(*plan, input.data(), packed(g, kernel, keep), epilogue.bias, to);
+  } else {
+    launch_over("strata_convolution", count, DirectConvolution{g, x, kernel.data, nullptr, to, false});
+  }
+  if (epilogue.max_pool_2x2)
+    apply_pooled(rest, g.batch, g.out_h, g.out_w, g.out_c, to, y);
+  else
+    apply(rest, pixels, g.out_c, to, y);
+}
+
+STRATA_INLINE void CudaBackend::conv2d_backward_input(const Conv2DGeometry& g, const float* dy,
+                                                      WeightView<float> kernel, Gradient<float> dx) {
+  const std::int64_t count = detail::input_size(g);
+  if (count == 0) return;
+  enter();
+  if (detail::pointwise(g)) return dense_backward_input({count / g.in_c, g.in_c, g.out_c}, dy, kernel, dx);
+
+  const detail::SymmetricPadding padding = detail::symmetric(g);
+  const ConvolutionPlan* plan = detail::output_size(g)
+                                    ? convolutions_->plan(ConvolutionPass::backward_input, padding.geometry)
+                                    : nullptr;
+  if (!plan)
+    return launch_over("strata_convolution_backward_input", count,
+                       DirectConvolution{g, nullptr, kernel.data, dy, dx.data, dx.accumulate});
+  const Input gradient(*this, dy, detail::output_size(g));
+  std::shared_ptr<const void> keep;
+  const float* const weights = packed(g, kernel, keep);
+  Output result(*this, dx, count);
+  if (!padding.needed) {
+    run(*plan, result.data(), weights, nullptr, gradient.data());
+  } else {
+    const Scratch<float> padded = scratch<float>(detail::input_size(padding.geometry));
+    run(*plan, padded.data(), weights, nullptr, gradient.data());
+    pad2d_backward(padding.zeros, padded.data(), result.data());
+  }
+  result.finish(*this);
+}
+
+STRATA_INLINE void CudaBackend::conv2d_backward_kernel(const Conv2DGeometry& g, const float* x,
+                                                       const float* dy, Gradient<float> dkernel) {
+  const std::int64_t count = detail::taps(g) * g.out_c;
+  if (count == 0) return;
+  enter();
+  if (detail::pointwise(g))
+    return dense_backward_kernel({g.batch * g.out_h * g.out_w, g.in_c, g.out_c}, x, dy, dkernel);
+
+  const detail::SymmetricPadding padding = detail::symmetric(g);
+  const ConvolutionPlan* plan = detail::output_size(g)
+                                    ? convolutions_->plan(ConvolutionPass::backward_kernel, padding.geometry)
+                                    : nullptr;
+  if (!plan)
+    return launch("strata_convolution_backward_kernel",
+                  dim3(static_cast<unsigned>(std::min<std::int64_t>(count, 65535))), threads_per_block,
+                  DirectConvolution{g, x, nullptr, dy, dkernel.data, dkernel.accumulate});
+  const Input input(*this, x, detail::input_size(padding.geometry),
+                    padding.needed ? &padding.zeros : nullptr);
+  const Input gradient(*this, dy, detail::output_size(g));
+  const Scratch<float> result = scratch<float>(count);
+  run(*plan, input.data(), result.data(), nullptr, gradient.data());
+  transpose(g.out_c, detail::taps(g), result.data(), dkernel);
+}
+
+STRATA_COLD STRATA_INLINE Algorithm CudaBackend::describe_conv2d(const Conv2DGeometry& g,
+                                                                 const Epilogue<float>& epilogue) const {
+  if (detail::output_size(g) == 0) return {};
+  if (detail::pointwise(g) && !epilogue.max_pool_2x2) return {.name = "cuBLAS"};
+  card_->use();
+  const ConvolutionPlan* plan = convolutions_->plan(ConvolutionPass::forward, detail::symmetric(g).geometry);
+  if (!plan) return {.name = "direct"};
+  return {.name = concat("cuDNN ", plan->name()),
+          .packed_bytes = detail::taps(g) * g.out_c * static_cast<std::int64_t>(sizeof(float)),
+          .workspace_bytes = plan->workspace_bytes()};
+}
+
+}}}  // namespace strata::STRATA_ABI::cuda

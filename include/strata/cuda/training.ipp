@@ -1,0 +1,102 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include <strata/cuda/backend.hpp>
+#include <strata/cuda/kernels/training.hpp>
+
+namespace strata { inline namespace STRATA_ABI { namespace cuda {
+
+static_assert(int(LossKind::binary_crossentropy) == loss_kind::binary_crossentropy &&
+              int(LossKind::categorical_crossentropy) == loss_kind::categorical_crossentropy &&
+              int(LossKind::sparse_categorical_crossentropy) == loss_kind::sparse_categorical_crossentropy &&
+              int(LossKind::mean_squared_error) == loss_kind::mean_squared_error);
+static_assert(int(OptimizerKind::sgd) == optimizer_kind::sgd &&
+              int(OptimizerKind::rmsprop) == optimizer_kind::rmsprop &&
+              int(OptimizerKind::adam) == optimizer_kind::adam);
+static_assert(sizeof(StepState) == sizeof(OptimizerState) &&
+              offsetof(StepState, learning_rate) == offsetof(OptimizerState, learning_rate) &&
+              offsetof(StepState, iteration) == offsetof(OptimizerState, iteration));
+
+STRATA_INLINE void CudaBackend::loss(const LossSpec& spec, const Predictions<float>& of,
+                                     double gradient_scale, float* losses, float* gradient) {
+  Loss p{.kind = static_cast<int>(spec.kind),
+         .from_logits = spec.from_logits,
+         .lanes = 1,
+         .gradient_scale = gradient_scale,
+         .rows = of.rows,
+         .classes = of.classes,
+         .prediction = of.values,
+         .target = of.target,
+         .sample_weight = of.sample_weight,
+         .losses = losses,
+         .gradient = gradient};
+  while (p.lanes < of.classes && p.lanes < 32) p.lanes *= 2;
+  const bool binary = spec.kind == LossKind::binary_crossentropy;
+  if (binary || spec.kind == LossKind::categorical_crossentropy) {
+    p.target_scale = 1 - spec.label_smoothing;
+    p.target_offset = spec.label_smoothing * (binary ? 0.5 : 1 / static_cast<double>(of.classes));
+  }
+  const std::int64_t rows_per_block = threads_per_block / p.lanes;
+  launch("strata_loss", dim3(static_cast<unsigned>((of.rows + rows_per_block - 1) / rows_per_block)),
+         threads_per_block, p);
+}
+
+STRATA_INLINE void CudaBackend::l1_l2_penalty(std::int64_t count, double l1, double l2, const float* w,
+                                              float* gradient, double* to) {
+  if (count == 0) return;
+  // The number of blocks, and so the order of the sum, does not depend on the card.
+  const std::int64_t blocks = std::min<std::int64_t>(1024, (count + 1023) / 1024);
+  const auto partial = scratch<double>(blocks);
+  const Penalty p{.count = count,
+                  .blocks = blocks,
+                  .l1 = l1,
+                  .l2 = l2,
+                  .w = w,
+                  .gradient = gradient,
+                  .partial = partial.data(),
+                  .to = to};
+  launch("strata_penalty_sums", dim3(static_cast<unsigned>(blocks)), threads_per_block, p);
+  launch("strata_penalty", dim3(1), threads_per_block, p);
+}
+
+STRATA_INLINE void CudaBackend::optimizer_step(const OptimizerSpec& spec, OptimizerState* state,
+                                               std::span<const OptimizerUpdate<float>> updates) {
+  const auto rates = scratch<StepRates>(1);
+  OptimizerStep p{.kind = static_cast<int>(spec.kind),
+                  .nesterov = spec.nesterov,
+                  .centered = spec.centered,
+                  .amsgrad = spec.amsgrad,
+                  .beta_1 = spec.beta_1,
+                  .beta_2 = spec.beta_2,
+                  .weight_decay = spec.weight_decay,
+                  .clip_norm = spec.clip_norm,
+                  .momentum = static_cast<float>(spec.momentum),
+                  .rho = static_cast<float>(spec.rho),
+                  .one_minus_rho = static_cast<float>(1 - spec.rho),
+                  .one_minus_beta_1 = static_cast<float>(1 - spec.beta_1),
+                  .one_minus_beta_2 = static_cast<float>(1 - spec.beta_2),
+                  .epsilon = static_cast<float>(spec.epsilon),
+                  .clip_value = static_cast<float>(spec.clip_value),
+                  .state = reinterpret_cast<StepState*>(state),
+                  .rates = rates.data()};
+  launch("strata_begin_step", dim3(1), 1, p);
+  int filled = 0;
+  std::int64_t blocks = 0;
+  const auto flush = [&] {
+    launch("strata_optimizer_step", dim3(static_cast<unsigned>(blocks)), OptimizerStep::threads, p);
+    filled = 0, blocks = 0;
+  };
+  for (const OptimizerUpdate<float>& u : updates) {
+    if (u.size == 0) continue;
+    blocks += (u.size + OptimizerStep::block_size - 1) / OptimizerStep::block_size;
+    p.updates[filled++] = {u.size,    u.value, u.gradient, {u.slots[0], u.slots[1], u.slots[2]},
+                           u.squares, blocks};
+    if (filled == OptimizerStep::most_updates) flush();
+  }
+  flush();
+  publish_weights();
+}
+
+}}}  // namespace strata::STRATA_ABI::cuda

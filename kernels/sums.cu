@@ -1,0 +1,111 @@
+// Sums in two steps of a fixed order: blocks leave their parts, then one block per sum adds them up.
+
+#include "common.cuh"
+
+#include <strata/cuda/kernels/sums.hpp>
+
+namespace strata { inline namespace STRATA_ABI { namespace cuda {
+
+/// Every thread of the block hands in its part of sum s.
+__device__ inline void hand_in(const SumTarget& target, Int s, double part) {
+  const double sum = block_sum(part);
+  if (threadIdx.x != 0) return;
+  if (gridDim.x == 1)
+    target.to[s] += target.scale * sum;
+  else
+    target.parts[s * gridDim.x + blockIdx.x] = sum;
+}
+
+/// A block per sum.
+STRATA_KERNEL(strata_add_parts, AddPartsParameters) {
+  const double* const parts = p.target.parts + blockIdx.x * p.blocks;
+  double sum = 0;
+  for (Int i = threadIdx.x; i < p.blocks; i += blockDim.x) sum += parts[i];
+  sum = block_sum(sum);
+  if (threadIdx.x == 0) p.target.to[blockIdx.x] += p.target.scale * sum;
+}
+
+STRATA_KERNEL(strata_sum, SumParameters) {
+  double sum = 0;
+  for (Int i = first(); i < p.count; i += stride()) {
+    const double value = p.x[i];
+    sum += p.squares ? value * value : value;
+  }
+  hand_in(p.target, 0, sum);
+}
+
+/// One thread.
+STRATA_KERNEL(strata_add_scalar, AddScalarParameters) {
+  *p.to += p.alpha * *p.x;
+}
+
+__device__ inline double sample_weight(const PredictionParameters& of, Int row) {
+  return of.sample_weight ? double(of.sample_weight[row]) : 1.0;
+}
+
+/// The place of a row's largest value, as std::max_element finds it: the first of equals, and NaN counts only
+/// at the row's head, where nothing is greater. Threads of a warp together; each gets it.
+__device__ inline int largest_place(const float* row, Int classes) {
+  float value = row[0];
+  int place = 0;
+  for (Int c = threadIdx.x % 32; c < classes; c += 32)
+    if (row[c] > value) value = row[c], place = int(c);
+  for (int offset = 16; offset; offset /= 2) {
+    const float other = __shfl_xor_sync(0xffffffffu, value, offset);
+    const int other_place = __shfl_xor_sync(0xffffffffu, place, offset);
+    if (other > value || (other == value && other_place < place)) value = other, place = other_place;
+  }
+  return place;
+}
+
+/// How many outputs of a row are on the side of the threshold where their target is. Threads of a warp
+/// together.
+__device__ inline int right_outputs(const AccuracyParameters& p, const float* values, const float* target) {
+  int right = 0;
+  for (Int c = threadIdx.x % 32; c < p.of.classes; c += 32)
+    right += (values[c] > p.threshold ? 1.0f : 0.0f) == target[c];
+  for (int offset = 16; offset; offset /= 2) right += __shfl_xor_sync(0xffffffffu, right, offset);
+  return right;
+}
+
+/// A warp per row.
+STRATA_KERNEL(strata_add_accuracy, AccuracyParameters) {
+  double right = 0, total = 0;
+  for (Int row = first() / 32; row < p.of.rows; row += stride() / 32) {
+    const float *values = p.of.values + row * p.of.classes, *target = p.of.target + row * p.of.classes;
+    double fraction = 0;
+    if (p.kind == accuracy_kind::binary)
+      fraction = double(right_outputs(p, values, target)) / double(p.of.classes);
+    else if (p.kind == accuracy_kind::categorical)
+      fraction = largest_place(values, p.of.classes) == largest_place(target, p.of.classes);
+    else
+      fraction = float(largest_place(values, p.of.classes)) == p.of.target[row];
+    if (threadIdx.x % 32 != 0) continue;  // the warp's first thread counts for all
+    const double weight = sample_weight(p.of, row);
+    right += weight * fraction;
+    total += weight;
+  }
+  hand_in(p.target, 0, right);
+  hand_in(p.target, 1, total);
+}
+
+/// A line of blocks (y) per sum, each of which looks at all outputs: that takes neither atomics nor an order
+/// of its own.
+STRATA_KERNEL(strata_add_confusion, ConfusionParameters) {
+  const Int count = p.of.rows * p.of.classes;
+  for (Int s = blockIdx.y; s < p.sums; s += gridDim.y) {
+    double sum = 0;
+    for (Int i = first(); i < count; i += stride()) {
+      const float value = p.of.values[i];
+      Int above = 1;  // how many thresholds the output exceeds
+      if (p.intervals == 0)
+        above = value > p.threshold;
+      else if (value > 0)  // the rounding of the product is Keras's
+        above = Int(ceilf(__fmul_rn(fminf(value, 1.0f), p.intervals)));
+      if (s == 2 * above + (p.of.target[i] != 0)) sum += sample_weight(p.of, i / p.of.classes);
+    }
+    hand_in(p.target, s, sum);
+  }
+}
+
+}}}  // namespace strata::STRATA_ABI::cuda

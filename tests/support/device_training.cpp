@@ -1,0 +1,189 @@
+#include "support/device_training.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <thread>
+
+#include <strata/data/directory.hpp>
+#include <strata/model/compare_devices.hpp>
+#include <strata/training/fit.hpp>
+#include <strata/training/saving.hpp>
+
+#include "support/golden.hpp"
+#include "support/gradient_check.hpp"
+#include "support/temporary_directory.hpp"
+
+namespace strata_test {
+
+using namespace strata;
+
+template <class T>
+BasicSequential<T> small_convnet() {
+  // No bias in front of the batch normalization: its gradient would be rounding errors, which Adam magnifies.
+  const auto conv = [](std::int64_t filters, const Activation& activation) {
+    return BasicConv2D<T>({.filters = filters,
+                           .kernel_size = 3,
+                           .padding = Padding::same,
+                           .activation = activation,
+                           .use_bias = activation != Activation::linear,
+                           .kernel_regularizer = L2(1e-3)});
+  };
+  return BasicSequential<T>(
+      {BasicInput<T>({.shape = {10, 9, 3}}), conv(6, Activation::linear), BasicBatchNormalization<T>(),
+       BasicLeakyReLU<T>(0.1), BasicMaxPooling2D<T>(), conv(8, Activation::tanh), BasicMaxPooling2D<T>(),
+       BasicFlatten<T>(), BasicDropout<T>(0.3), BasicDense<T>({.units = 12, .activation = Activation::elu}),
+       BasicDense<T>({.units = 4, .activation = Activation::softmax})},
+      {.seed = 5});
+}
+
+template <class T>
+SmallPictures<T>::SmallPictures() : x(random_tensor({16, 10, 9, 3}, 1).template cast<T>()) {
+  for (std::int64_t i = 0; i < 16; ++i) y(i) = T(i % 4);
+}
+
+template <class T>
+std::vector<double> train_small_convnet(BasicModel<T>& model, const DevicePtr& device, int steps) {
+  model.to(device);
+  model.compile({.optimizer = Adam({.learning_rate = 1e-2}),
+                 .loss = BasicSparseCategoricalCrossentropy<T>(),
+                 .metrics = {BasicAccuracy<T>()}});
+  const SmallPictures<T> data;
+  std::vector<double> losses;
+  for (int step = 0; step < steps; ++step) losses.push_back(model.train_on_batch(data.x, data.y)["loss"]);
+  return losses;
+}
+
+template <class T>
+void check_training(const DevicePtr& device, const DevicePtr& other, double tolerance) {
+  INFO(device->description() << " against " << other->description());
+  BasicSequential<T> a = small_convnet<T>(), b = small_convnet<T>();
+  const std::vector<double> found = train_small_convnet<T>(a, device),
+                            expected = train_small_convnet<T>(b, other);
+  for (std::size_t step = 0; step < found.size(); ++step)
+    CHECK(found[step] == Approx(expected[step]).epsilon(tolerance));
+  CHECK(found.back() < found.front());
+  const std::vector<Tensor<T>> weights = a.get_weights(), should = b.get_weights();
+  for (std::size_t i = 0; i < weights.size(); ++i)
+    check_close(concat("weight ", i), weights[i], should[i], 10 * tolerance);
+  const SmallPictures<T> data;
+  check_close("prediction", a.predict(data.x), b.predict(data.x), 10 * tolerance);
+}
+
+void check_saving(const DevicePtr& device, const DevicePtr& other) {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "model.safetensors";
+  const DevicePtr devices[] = {device, other};
+  const SmallPictures<float> data;
+  for (const int from : {0, 1}) {
+    Sequential model = small_convnet<float>();
+    train_small_convnet<float>(model, devices[from], 3);
+    save_model(model, path);
+    Model loaded = load_model(path, {.device = devices[1 - from], .loss = SparseCategoricalCrossentropy()});
+    CHECK(loaded.device() == devices[1 - from]);
+    CHECK(loaded.get_weights() == model.get_weights());
+    check_close("prediction", loaded.predict(data.x), model.predict(data.x), 1e-5);
+    for (int step = 0; step < 3; ++step)
+      CHECK(loaded.train_on_batch(data.x, data.y)["loss"] ==
+            Approx(model.train_on_batch(data.x, data.y)["loss"]).epsilon(1e-4));
+  }
+}
+
+namespace {
+
+Model every_layer() {
+  const Symbol x = Input({.shape = {12, 10, 4}});
+  Symbol y = RandomFlip()(Rescaling({.scale = 0.5, .offset = 0.1})(x));
+  y = Conv2D({.filters = 8, .kernel_size = 3, .padding = Padding::same, .activation = Activation::relu})(y);
+  const Symbol wide = Conv2D({.filters = 8,
+                              .kernel_size = 3,
+                              .padding = Padding::same,
+                              .dilation_rate = 2,
+                              .activation = Activation::gelu})(y);
+  const Symbol grouped = Conv2D({.filters = 8,
+                                 .kernel_size = 3,
+                                 .padding = Padding::same,
+                                 .groups = 2,
+                                 .activation = Activation::silu})(y);
+  const Symbol deep =
+      LeakyReLU(0.1)(BatchNormalization()(DepthwiseConv2D({.kernel_size = 3, .padding = Padding::same})(y)));
+  const Symbol point = Conv2D({.filters = 8, .kernel_size = 1, .activation = Activation::tanh})(y);
+  y = Add()({wide, grouped});
+  y = Concatenate()({Multiply()({y, deep}), Average()({y, point}), Maximum()({y, deep}),
+                     Minimum()({y, point}), Subtract()({y, deep})});
+  y = SeparableConv2D({.filters = 6,
+                       .kernel_size = 3,
+                       .strides = 2,
+                       .padding = Padding::same,
+                       .activation = Activation::elu})(y);
+  y = AveragePooling2D({.pool_size = 3, .strides = 2, .padding = Padding::same})(UpSampling2D()(y));
+  y = Conv2D({.filters = 10, .kernel_size = 3, .strides = 2, .padding = Padding::same})(ZeroPadding2D(1)(y));
+  const Symbol pooled = MaxPooling2D({.pool_size = 2})(y);
+  y = Concatenate()({GlobalMaxPooling2D()(y), GlobalAveragePooling2D()(y), Flatten()(pooled)});
+  y = Dense({.units = 9, .activation = Activation::sigmoid})(Dropout(0.5)(y));
+  return Model(x, Softmax()(Dense({.units = 5, .activation = Activation::relu6})(y)));
+}
+
+}  // namespace
+
+void check_layers(const DevicePtr& device, const DevicePtr& other, double tolerance) {
+  const DeviceComparison found =
+      compare_devices(every_layer(), random_tensor({5, 12, 10, 4}, 3).cast<float>(), device, other);
+  INFO(found.text());
+  CHECK(found.layers.size() > 20);
+  CHECK(found.worst().largest() < tolerance);
+}
+
+void check_fit(const DevicePtr& device, const DevicePtr& other, double tolerance) {
+  Tensor<std::uint8_t> pictures({20, 16, 16, 3});
+  const Tensor<double> noise = random_tensor({20, 16, 16, 3}, 4), targets = random_tensor({20}, 5);
+  for (std::int64_t i = 0; i < pictures.size(); ++i)
+    pictures.data()[i] = static_cast<std::uint8_t>(127 + 100 * noise.data()[i]);
+  Tensor<float> labels({20});
+  for (std::int64_t i = 0; i < 20; ++i) labels(i) = targets(i) > 0;
+
+  std::vector<double> losses[2];
+  std::vector<Tensor<float>> predictions[2];
+  for (const int i : {0, 1}) {
+    Sequential model({Input({.shape = {16, 16, 3}}),
+                      Conv2D({.filters = 8, .kernel_size = 3, .activation = Activation::relu}),
+                      MaxPooling2D(), Conv2D({.filters = 8, .kernel_size = 3}), Flatten(), Dropout(0.5),
+                      Dense({.units = 1, .activation = Activation::sigmoid})},
+                     {.seed = 3});
+    model.to(i ? other : device);
+    model.compile({.optimizer = RMSprop({.learning_rate = 1e-3}),
+                   .loss = BinaryCrossentropy(),
+                   .metrics = {Accuracy(), AUC()}});
+    const ImageDataGenerator generator({.rotation_range = 20,
+                                        .width_shift_range = 0.1,
+                                        .height_shift_range = 0.1,
+                                        .zoom_range = 0.2,
+                                        .horizontal_flip = true,
+                                        .rescale = 1.0 / 255});
+    const History history = model.fit(generator.flow(pictures, labels, {.batch_size = 4, .seed = 8}),
+                                      {.epochs = 2, .verbose = 0});
+    for (const char* name : {"loss", "accuracy", "auc"})
+      for (const double value : history[name]) losses[i].push_back(value);
+    // Right behind the last step, on contexts of their own.
+    const Tensor<float> x = pictures.cast<float>();
+    predictions[i].resize(4);
+    std::vector<std::thread> threads;
+    for (Tensor<float>& prediction : predictions[i])
+      threads.emplace_back([&] { prediction = model.predict(x); });
+    for (std::thread& thread : threads) thread.join();
+    for (const Tensor<float>& prediction : predictions[i]) CHECK(prediction == predictions[i][0]);
+  }
+  for (std::size_t i = 0; i < losses[0].size(); ++i)
+    CHECK(losses[0][i] == Approx(losses[1][i]).epsilon(tolerance));
+  check_close("prediction", predictions[0][0], predictions[1][0], 10 * tolerance);
+}
+
+template struct SmallPictures<float>;
+template struct SmallPictures<double>;
+template BasicSequential<float> small_convnet();
+template BasicSequential<double> small_convnet();
+template std::vector<double> train_small_convnet(BasicModel<float>&, const DevicePtr&, int);
+template std::vector<double> train_small_convnet(BasicModel<double>&, const DevicePtr&, int);
+template void check_training<float>(const DevicePtr&, const DevicePtr&, double);
+template void check_training<double>(const DevicePtr&, const DevicePtr&, double);
+
+}  // namespace strata_test
