@@ -1,27 +1,20 @@
-# strata::cuda  for strata/cuda.hpp: the CUDA device, compiled once by the C++ compiler at hand, beside strata::compiled.
-# Header-only programs include strata/cuda.hpp and link strata::cuda_toolkit instead.
+# strata::cuda          for strata/cuda.hpp: the CUDA device, compiled once by the C++ compiler at hand, beside
+#                       strata::compiled
+# strata::cuda_toolkit  the same for header-only programs, beside strata::strata
 set(STRATA_CUDA AUTO CACHE STRING "The CUDA device: OFF, AUTO (where toolkit and cuDNN are found) or ON (an error where not)")
 set_property(CACHE STRATA_CUDA PROPERTY STRINGS OFF AUTO ON)
 if(NOT STRATA_CUDA)
   return()
 endif()
 
-list(APPEND CMAKE_MODULE_PATH ${CMAKE_CURRENT_LIST_DIR})
-set(required)
-if(NOT STRATA_CUDA STREQUAL AUTO)
-  set(required REQUIRED)
-endif()
-find_package(CUDAToolkit 12.8 QUIET ${required})
-find_package(CUDNN 9.8 QUIET ${required})
-if(NOT CUDAToolkit_FOUND OR NOT CUDNN_FOUND)
-  message(STATUS "strata::cuda is left out: the CUDA toolkit 12.8 with cuDNN 9.8 was not found")
+include(${CMAKE_CURRENT_LIST_DIR}/StrataCudaToolkit.cmake)
+if(strata_cuda_problem AND STRATA_CUDA STREQUAL AUTO)
+  message(STATUS "strata::cuda is left out: ${strata_cuda_problem}")
   return()
+elseif(strata_cuda_problem)
+  message(FATAL_ERROR "STRATA_CUDA is ${STRATA_CUDA}, but ${strata_cuda_problem}")
 endif()
-
-set(strata_cuda_libraries CUDNN::cudnn CUDA::cublasLt CUDA::nvrtc CUDA::cudart)
-add_library(strata_cuda_toolkit INTERFACE)
-add_library(strata::cuda_toolkit ALIAS strata_cuda_toolkit)
-target_link_libraries(strata_cuda_toolkit INTERFACE ${strata_cuda_libraries})
+set_target_properties(strata::cuda_toolkit PROPERTIES IMPORTED_GLOBAL ON)  # for a project that embeds this one
 if(NOT TARGET strata_compiled)
   return()
 endif()
@@ -31,6 +24,7 @@ file(CONFIGURE OUTPUT ${unit} CONTENT "#include <strata/cuda/device.ipp>\n" @ONL
 add_library(strata_cuda_objects OBJECT ${unit})
 set_target_properties(strata_cuda_objects PROPERTIES POSITION_INDEPENDENT_CODE ON)
 target_link_libraries(strata_cuda_objects PUBLIC strata_compiled)
+# The headers alone: tests link these objects with libraries that stand in for the real ones.
 target_include_directories(strata_cuda_objects SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS} ${CUDNN_INCLUDE_DIR})
 strata_warnings(strata_cuda_objects)
 
@@ -40,4 +34,4 @@ set_target_properties(strata_cuda PROPERTIES OUTPUT_NAME strata-cuda EXPORT_NAME
 if(NOT STRATA_INSTALL)
   set_target_properties(strata_cuda strata_cuda_objects PROPERTIES EXCLUDE_FROM_ALL ON)
 endif()
-target_link_libraries(strata_cuda PUBLIC strata_compiled PRIVATE ${strata_cuda_libraries})
+target_link_libraries(strata_cuda PUBLIC strata_compiled PRIVATE strata::cuda_toolkit)

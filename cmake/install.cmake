@@ -1,4 +1,5 @@
-# find_package(Strata [COMPONENTS headers|compiled|eigen]) and pkg-config (strata, strata-eigen, strata-headers)
+# find_package(Strata [COMPONENTS headers|compiled|eigen|cuda]) and pkg-config (strata, strata-eigen, strata-cuda,
+# strata-headers)
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/Strata)
 # The .pc files find the prefix from where they lie, so that what was installed may be moved.
@@ -18,6 +19,11 @@ if(TARGET strata_compiled)
   if(TARGET strata_eigen)
     list(APPEND names strata-eigen)
   endif()
+  if(TARGET strata_cuda)
+    install(TARGETS strata_cuda EXPORT StrataCuda)
+    install(EXPORT StrataCuda NAMESPACE strata:: DESTINATION ${package_dir})
+    list(APPEND names strata-cuda)
+  endif()
   foreach(name IN LISTS names)
     configure_file(cmake/${name}.pc.in ${name}.pc @ONLY)
     install(FILES ${PROJECT_BINARY_DIR}/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
@@ -28,8 +34,13 @@ set(STRATA_HAS_EIGEN FALSE)
 if(TARGET strata_eigen)
   set(STRATA_HAS_EIGEN TRUE)
 endif()
+set(STRATA_CUDA_MAJOR 0)
+if(TARGET strata_cuda)
+  set(STRATA_CUDA_MAJOR ${CUDAToolkit_VERSION_MAJOR})
+endif()
 
 configure_package_config_file(cmake/StrataConfig.cmake.in StrataConfig.cmake INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(StrataConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/StrataConfig.cmake ${PROJECT_BINARY_DIR}/StrataConfigVersion.cmake
+              cmake/StrataCudaToolkit.cmake cmake/FindCUDNN.cmake
         DESTINATION ${package_dir})

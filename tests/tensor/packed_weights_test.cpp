@@ -18,7 +18,7 @@ int number(const std::shared_ptr<const void>& packed) {
 TEST_CASE("A weight is packed once per key and version") {
   PackedWeights packed;
   int made = 0;
-  const auto make = [&] { return std::make_shared<const int>(++made); };
+  const auto make = [&](auto) { return std::make_shared<const int>(++made); };
   CHECK(number(packed.get(1, 10, make)) == 1);
   CHECK(number(packed.get(1, 10, make)) == 1);
   CHECK(number(packed.get(2, 10, make)) == 2);  // another way of packing
@@ -30,16 +30,24 @@ TEST_CASE("A weight is packed once per key and version") {
   CHECK(number(packed.get(2, 11, make)) == 4);
   packed.clear();
   CHECK(number(packed.get(1, 11, make)) == 5);
+
+  std::shared_ptr<const void> seen;
+  const auto again = [&](std::shared_ptr<const void> before) { return seen = std::move(before); };
+  const void* const memory = packed.get(1, 11, make).get();
+  CHECK(packed.get(1, 12, again).get() == memory);  // its memory, used again
+  CHECK(packed.get(3, 12, make).get() != memory);
 }
 
 TEST_CASE("Packing that fails leaves nothing behind") {
   PackedWeights packed;
-  const auto fail = []() -> std::shared_ptr<const void> { throw std::runtime_error("no memory"); };
-  const auto make = [] { return std::make_shared<const int>(7); };
+  const auto fail = [](auto) -> std::shared_ptr<const void> { throw std::runtime_error("no memory"); };
+  const auto make = [](auto) { return std::make_shared<const int>(7); };
   CHECK_THROWS_WITH(packed.get(1, 1, fail), "no memory");
   CHECK(number(packed.get(1, 1, make)) == 7);
   CHECK_THROWS_AS(packed.get(1, 2, fail), std::runtime_error);
-  const auto again = [] { return std::make_shared<const int>(8); };
+  CHECK(number(packed.get(1, 1, make)) == 7);
+  CHECK_THROWS_AS(packed.get(1, 2, fail), std::runtime_error);
+  const auto again = [](auto) { return std::make_shared<const int>(8); };
   CHECK(number(packed.get(1, 2, again)) == 8);
 }
 
@@ -50,7 +58,7 @@ TEST_CASE("Threads that ask at once share one packing") {
   for (int i = 0; i < 6; ++i)
     threads.emplace_back([&] {
       for (std::uint64_t key = 0; key < 200; ++key)
-        if (number(packed.get(key, 1, [&] {
+        if (number(packed.get(key, 1, [&](auto) {
               ++made;
               return std::make_shared<const int>(static_cast<int>(key));
             })) != static_cast<int>(key))

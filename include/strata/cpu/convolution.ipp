@@ -22,8 +22,9 @@ template <class Make>
 std::shared_ptr<const Buffer> packed_weight(const WeightView<float>& weight, std::uint64_t key, Make make) {
   if (!weight.packed) return std::make_shared<const Buffer>(make());
   return std::static_pointer_cast<const Buffer>(weight.packed->get(
-      key, weight.version,
-      [&]() -> std::shared_ptr<const void> { return std::make_shared<const Buffer>(make()); }));
+      key, weight.version, [&](std::shared_ptr<const void>) -> std::shared_ptr<const void> {
+        return std::make_shared<const Buffer>(make());
+      }));
 }
 
 inline PatchMatrix patches_of(const Conv2DGeometry& g, const float* x) {

@@ -144,6 +144,7 @@ class CudaBackend final : public Backend<float> {
  private:
   class Input;
   class Output;
+  class Kernel;
   struct PackedKernel;
 
   static constexpr int threads_per_block = 256;
@@ -177,8 +178,6 @@ class CudaBackend final : public Backend<float> {
                     std::int64_t channels, const float* x, float* y);
   void copy(float* to, const float* from, std::int64_t count);
   void multiply(const Product& product);
-  std::shared_ptr<const void> pack(const Conv2DGeometry& g, const float* kernel);
-  const float* packed(const Conv2DGeometry& g, WeightView<float> kernel, std::shared_ptr<const void>& keep);
   void run(const ConvolutionPlan& plan, const float* x, const float* kernel, const float* bias,
            const float* y);
   /// to [columns,rows] = the transpose of from [rows,columns], or is added to it.
@@ -193,7 +192,7 @@ class CudaBackend final : public Backend<float> {
   std::shared_ptr<const Card> card_;
   std::uint64_t updates_seen_ = 0;
   Stream stream_;
-  std::array<Staging, 2> staging_;
+  std::array<Staging, 4> staging_;
   std::size_t next_staging_ = 0;
   std::unique_ptr<Convolutions> convolutions_;
   std::unique_ptr<Products> products_;

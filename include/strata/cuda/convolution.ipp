@@ -153,40 +153,60 @@ class CudaBackend::Output {
   Scratch<float> memory_;
 };
 
-/// A kernel in cuDNN's order, out_c first, and when that stands on the device.
+/// A kernel in cuDNN's order, out_c first, kept beside the weight, and when that stands on the device.
 struct CudaBackend::PackedKernel {
-  PackedKernel(const Card& card, std::int64_t count) {
-    card.use();
+  PackedKernel(std::shared_ptr<const Card> owner, std::int64_t count) : card(std::move(owner)) {
+    card->use();
     void* memory = nullptr;
     check(cudaMalloc(&memory, static_cast<std::size_t>(count) * sizeof(float)), "memory for a packed kernel");
     data = static_cast<float*>(memory);
   }
   PackedKernel(const PackedKernel&) = delete;
   PackedKernel& operator=(const PackedKernel&) = delete;
-  ~PackedKernel() { (void)cudaFree(data); }
+  ~PackedKernel() {
+    (void)cudaSetDevice(card->options.index);
+    (void)cudaDeviceSynchronize();  // contexts may still read it
+    (void)cudaFree(data);
+  }
 
+  std::shared_ptr<const Card> card;
   float* data = nullptr;
   Event ready;
 };
 
-STRATA_INLINE std::shared_ptr<const void> CudaBackend::pack(const Conv2DGeometry& g, const float* kernel) {
-  const auto packed = std::make_shared<PackedKernel>(*card_, detail::taps(g) * g.out_c);
-  transpose(detail::taps(g), g.out_c, kernel, {packed->data});
-  packed->ready.record(stream_);
-  return packed;
-}
+/// A weight as cuDNN reads it, for the duration of a call.
+class CudaBackend::Kernel {
+ public:
+  Kernel(CudaBackend& backend, const Conv2DGeometry& g, WeightView<float> kernel) {
+    const std::int64_t rows = detail::taps(g), count = rows * g.out_c;
+    if (!kernel.packed) {
+      memory_ = backend.scratch<float>(count);
+      data_ = memory_.data();
+      backend.transpose(rows, g.out_c, kernel.data, {memory_.data()});
+      return;
+    }
+    const auto make = [&](std::shared_ptr<const void> before) {
+      auto packed = std::static_pointer_cast<const PackedKernel>(std::move(before));
+      // In the memory of the version before, which was of the same size: a step that trains allocates
+      // nothing.
+      if (!packed || packed.use_count() > 1) packed = std::make_shared<PackedKernel>(backend.card_, count);
+      backend.transpose(rows, g.out_c, kernel.data, {packed->data});
+      const_cast<Event&>(packed->ready).record(backend.stream_);
+      return packed;
+    };
+    // Cards have memories of their own, so the key names the card too.
+    const auto key = static_cast<std::uint64_t>(backend.card_->options.index) + 1;
+    packed_ = std::static_pointer_cast<const PackedKernel>(kernel.packed->get(key, kernel.version, make));
+    packed_->ready.precede(backend.stream_);
+    data_ = packed_->data;
+  }
+  const float* data() const { return data_; }
 
-/// `kernel` as cuDNN reads it; `keep` holds its memory.
-STRATA_INLINE const float* CudaBackend::packed(const Conv2DGeometry& g, WeightView<float> kernel,
-                                               std::shared_ptr<const void>& keep) {
-  // Cards have memories of their own, so the key names the card too.
-  const auto key = static_cast<std::uint64_t>(0x637564'00 + card_->options.index);
-  keep = kernel.packed ? kernel.packed->get(key, kernel.version, [&] { return pack(g, kernel.data); })
-                       : pack(g, kernel.data);
-  const auto& made = *static_cast<const PackedKernel*>(keep.get());
-  made.ready.precede(stream_);
-  return made.data;
-}
+ private:
+  const float* data_ = nullptr;
+  Scratch<float> memory_;
+  std::shared_ptr<const PackedKernel> packed_;
+};
 
 STRATA_INLINE void CudaBackend::run(const ConvolutionPlan& plan, const float* x, const float* kernel,
                                     const float* bias, const float* y) {
@@ -223,8 +243,8 @@ STRATA_INLINE void CudaBackend::conv2d(const Conv2DGeometry& g, const float* x, 
   if (plan) {
     const Input input(*this, x, detail::input_size(padding.geometry),
                       padding.needed ? &padding.zeros : nullptr);
-    std::shared_ptr<const void> keep;
-    run(*plan, input.data(), packed(g, kernel, keep), epilogue.bias, to);
+    const Kernel weights(*this, g, kernel);
+    run(*plan, input.data(), weights.data(), epilogue.bias, to);
   } else {
     launch_over("strata_convolution", count, DirectConvolution{g, x, kernel.data, nullptr, to, false});
   }
@@ -249,14 +269,13 @@ STRATA_INLINE void CudaBackend::conv2d_backward_input(const Conv2DGeometry& g, c
     return launch_over("strata_convolution_backward_input", count,
                        DirectConvolution{g, nullptr, kernel.data, dy, dx.data, dx.accumulate});
   const Input gradient(*this, dy, detail::output_size(g));
-  std::shared_ptr<const void> keep;
-  const float* const weights = packed(g, kernel, keep);
+  const Kernel weights(*this, g, kernel);
   Output result(*this, dx, count);
   if (!padding.needed) {
-    run(*plan, result.data(), weights, nullptr, gradient.data());
+    run(*plan, result.data(), weights.data(), nullptr, gradient.data());
   } else {
     const Scratch<float> padded = scratch<float>(detail::input_size(padding.geometry));
-    run(*plan, padded.data(), weights, nullptr, gradient.data());
+    run(*plan, padded.data(), weights.data(), nullptr, gradient.data());
     pad2d_backward(padding.zeros, padded.data(), result.data());
   }
   result.finish(*this);

@@ -73,7 +73,7 @@ class CudaDevice final : public Device {
   void transfer(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
     synchronize();
     if (bytes) check(cudaMemcpy(to, from, bytes, kind), "a copy");
-    if (kind == cudaMemcpyDeviceToDevice) synchronize();  // the one kind that does not wait itself
+    if (kind != cudaMemcpyDeviceToHost) synchronize();  // only that kind waits for its end itself
   }
 
   std::shared_ptr<Card> card_;

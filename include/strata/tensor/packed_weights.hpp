@@ -16,19 +16,21 @@ namespace strata { inline namespace STRATA_ABI {
 class PackedWeights {
  public:
   /// The entry of `key` (a backend's own number for a way of packing) if it belongs to `version` of the
-  /// weight, else `make()`'s result, which replaces it.
-  std::shared_ptr<const void> get(std::uint64_t key, std::uint64_t version,
-                                  FunctionRef<std::shared_ptr<const void>()> make) {
+  /// weight, else `make(before)`'s result, which replaces it. `before` is the entry of an earlier version, or
+  /// null: where nobody else holds it, its memory may be used again.
+  std::shared_ptr<const void> get(
+      std::uint64_t key, std::uint64_t version,
+      FunctionRef<std::shared_ptr<const void>(std::shared_ptr<const void> before)> make) {
     const std::lock_guard lock(mutex_);
     for (Entry& entry : entries_) {
       if (entry.key != key) continue;
-      if (entry.version != version) {
-        entry.packed = make();
+      if (entry.version != version || !entry.packed) {
+        entry.packed = make(std::exchange(entry.packed, nullptr));
         entry.version = version;
       }
       return entry.packed;
     }
-    entries_.push_back({key, version, make()});
+    entries_.push_back({key, version, make(nullptr)});
     return entries_.back().packed;
   }
   void clear() {
