@@ -46,7 +46,8 @@ __device__ inline void sum_columns(const Columns& p, Int begin, Int end, double 
   const unsigned width = unsigned(p.width);
   for (int k = 0; k < N; ++k) sums[k] = 0;
   if (own_channel(p) < p.channels)
-    for (Int row = begin + threadIdx.x / width; row < end; row += blockDim.x / width) add(row, sums);
+    STRATA_UNROLL for (Int row = begin + threadIdx.x / width; row < end; row += blockDim.x / width)
+        add(row, sums);
   __syncthreads();  // `shared` may still be read by an earlier call
   for (int k = 0; k < N; ++k) shared[k][threadIdx.x] = sums[k];
   for (unsigned half = blockDim.x / 2; half >= width; half /= 2) {

@@ -13,6 +13,13 @@
 #define NAN __int_as_float(0x7fffffff)
 #endif
 
+/// In front of a loop: four rounds at once, so that their loads overlap.
+#ifdef __CUDACC__
+#define STRATA_UNROLL _Pragma("unroll 4")
+#else
+#define STRATA_UNROLL
+#endif
+
 #ifndef STRATA_KERNEL
 /// A kernel takes one plain struct, which the host knows too (include/strata/cuda/kernels/).
 #define STRATA_KERNEL(name, Parameters) extern "C" __global__ void name(const Parameters p)

@@ -34,6 +34,15 @@ __device__ inline void map(Int count, Int channels, float* y, F f) {
   map_to(count, channels, f, [=](Int i, Int, float value) { y[i] = value; });
 }
 
+/// Calls f(image, row, place) for all of [images,rows,width]. Blocks lie along a row (x), the rows (y) and
+/// the images (z), so that nothing has to be divided to tell them apart. Start it with launch_images.
+template <class F>
+__device__ inline void for_images(Int images, int rows, int width, F f) {
+  for (Int image = blockIdx.z; image < images; image += gridDim.z)
+    for (int row = blockIdx.y; row < rows; row += gridDim.y)
+      for (int place = int(first()); place < width; place += int(stride())) f(image, row, place);
+}
+
 /// The threads that share a row: a warp, or a whole block where rows are long.
 struct RowTeam {
   bool wide;

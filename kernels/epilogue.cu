@@ -39,19 +39,17 @@ STRATA_KERNEL(strata_apply_softmax, ApplyParameters) {
 }
 
 STRATA_KERNEL(strata_apply_pooled, ApplyPooledParameters) {
-  const Int channels = p.apply.channels, columns = p.w / 2, rows = p.h / 2;
-  for (Int i = first(); i < p.outputs; i += stride()) {
-    const Int pixel = i / channels, c = i - pixel * channels;
-    const Int line = pixel / columns, column = pixel - line * columns;
-    const Int image = line / rows, row = line - image * rows;
+  const int channels = int(p.apply.channels), columns = int(p.w) / 2, rows = int(p.h) / 2;
+  for_images(p.batch, rows, columns * channels, [&](Int image, int row, int place) {
+    const int column = place / channels, c = place - column * channels;
     const Int corner = ((image * p.h + 2 * row) * p.w + 2 * column) * channels + c;
+    const Int below = corner + p.w * channels;
     const auto value = [&](Int at) {
       return activate(p.apply.kind, p.apply.negative_slope, linear_output(p.apply, at, c));
     };
-    const Int below = corner + p.w * channels;
-    p.apply.y[i] = maximum(maximum(value(corner), value(corner + channels)),
-                           maximum(value(below), value(below + channels)));
-  }
+    p.apply.y[(image * rows + row) * columns * channels + place] = maximum(
+        maximum(value(corner), value(corner + channels)), maximum(value(below), value(below + channels)));
+  });
 }
 
 /// A block of 256 threads per tile; both sides are read and written along their rows.

@@ -33,7 +33,7 @@ struct TrainingOptions {
   std::int64_t input_size = 150, epochs = 30, batch_size = 20, threads = 0, limit = 0;
   double learning_rate = 2e-5;
   std::uint64_t seed = 0;
-  bool overwrite = false, resume = false;
+  bool tf32 = true, overwrite = false, resume = false;
 
   std::vector<Flag> flags() {
     return {
@@ -64,6 +64,9 @@ struct TrainingOptions {
          .help = "what computes: Strata's own kernels on the CPU, an NVIDIA card, or Eigen",
          .variable = &device,
          .choices = {"cpu", "cuda", "eigen"}},
+        {.name = "--tf32",
+         .help = "an NVIDIA card may round what it multiplies to TF32, which is several times as fast",
+         .variable = &tf32},
         {"--limit", "N", "only the first N pictures of each class; 0: all", &limit, 0},
         {"--run-dir", "DIR", "where the results go, a folder for each run", &run_dir},
         {.name = "--overwrite", .help = "replaces a run that lies there", .variable = &overwrite},
@@ -81,7 +84,7 @@ struct TrainingOptions {
     const int count = static_cast<int>(threads);
     if (device == "cuda") {
 #if STRATA_EXAMPLES_CUDA
-      return strata::cuda::device();
+      return strata::cuda::device({.tf32 = tf32});
 #else
       throw UsageError(
           "--device cuda needs the CUDA toolkit 12.8 with cuDNN 9.8 when the examples are built");

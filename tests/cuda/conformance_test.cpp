@@ -19,3 +19,9 @@ TEST_CASE("The CUDA device conforms without a card, its kernels emulated") {
     check_dropout_mask(device);
   }
 }
+
+TEST_CASE("With TF32 the CUDA device fuses bias and relu into convolutions") {
+  // What stands in for cuDNN computes in double all the same.
+  check_conformance(strata::cuda::device({.tf32 = true}), conformance_groups[0], {.large = false});
+  check_nan_propagation(strata::cuda::device({.tf32 = true}));
+}

@@ -228,15 +228,14 @@ def workflows(run, options, result):
             run.skip("workflows", example, f"{data}/mnist is missing")
             continue
         runs = {}
-        for variant, device, environment in (("cpu", "cpu", {}), ("cuda", "cuda", {}),
-                                             ("cuda without TF32", "cuda", {"NVIDIA_TF32_OVERRIDE": "0"})):
+        for variant, device in (("cpu", ["cpu"]), ("cuda", ["cuda"]), ("cuda without TF32", ["cuda", "--tf32=no"])):
             folder = f"{BUILD}/runs/{example}-{variant.replace(' ', '-')}"
             shutil.rmtree(folder, ignore_errors=True)
             start = []
             if example == "fine_tuning":  # all go on from the same weights
                 start = ["--from", f"{BUILD}/runs/augmented_training-cpu/model.safetensors"]
-            command = [f"{BUILD}/examples/{example}", *start, *flags, "--device", device, "--run-dir", folder]
-            if run.step("workflows", f"{example}, {variant}", command, 120, environment) is None:
+            command = [f"{BUILD}/examples/{example}", *start, *flags, "--device", *device, "--run-dir", folder]
+            if run.step("workflows", f"{example}, {variant}", command, 120) is None:
                 continue
             with open(f"{folder}/history.csv") as history, open(f"{folder}/metrics.json") as metrics:
                 runs[variant] = {"history": [{k: float(v) for k, v in row.items()} for row in csv.DictReader(history)],

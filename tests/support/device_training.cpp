@@ -159,9 +159,14 @@ void check_fit(const DevicePtr& device, const DevicePtr& other, double tolerance
                                         .zoom_range = 0.2,
                                         .horizontal_flip = true,
                                         .rescale = 1.0 / 255});
+    // Several batches to validate: each overwrites the one before, which a device may still have to read.
+    const Dataset validation =
+        dataset_from_tensors(pictures, labels, {.batch_size = 3, .scaling = {.scale = 1.0f / 255}});
     const History history = model.fit(generator.flow(pictures, labels, {.batch_size = 4, .seed = 8}),
-                                      {.epochs = 2, .verbose = 0});
-    for (const char* name : {"loss", "accuracy", "auc"})
+                                      {.epochs = 2, .validation_data = validation, .verbose = 0});
+    losses[i].push_back(model.evaluate(validation)["loss"]);
+    CHECK(losses[i].back() == history["val_loss"].back());
+    for (const char* name : {"loss", "accuracy", "auc", "val_loss", "val_accuracy", "val_auc"})
       for (const double value : history[name]) losses[i].push_back(value);
     // Right behind the last step, on contexts of their own.
     const Tensor<float> x = pictures.cast<float>();
@@ -171,6 +176,7 @@ void check_fit(const DevicePtr& device, const DevicePtr& other, double tolerance
       threads.emplace_back([&] { prediction = model.predict(x); });
     for (std::thread& thread : threads) thread.join();
     for (const Tensor<float>& prediction : predictions[i]) CHECK(prediction == predictions[i][0]);
+    CHECK(model.predict(dataset_from_tensors(x, labels, {.batch_size = 20})) == predictions[i][0]);
   }
   for (std::size_t i = 0; i < losses[0].size(); ++i)
     CHECK(losses[0][i] == Approx(losses[1][i]).epsilon(tolerance));

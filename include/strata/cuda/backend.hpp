@@ -148,6 +148,7 @@ class CudaBackend final : public Backend<float> {
   struct PackedKernel;
 
   static constexpr int threads_per_block = 256;
+  static constexpr std::int64_t most_in_row = std::int64_t{1} << 30;  // kernels count these in an int
 
   /// Every call that gives the stream work begins with it.
   void enter() {
@@ -163,6 +164,10 @@ class CudaBackend final : public Backend<float> {
   /// The same for kernels that go over `count` elements in a grid-stride loop.
   template <class Parameters>
   void launch_over(const char* kernel, std::int64_t count, const Parameters& parameters);
+  /// The same for kernels that go over [images,rows,width] with for_images.
+  template <class Parameters>
+  void launch_images(const char* kernel, std::int64_t images, std::int64_t rows, std::int64_t width,
+                     const Parameters& parameters);
   template <class T>
   Scratch<T> scratch(std::int64_t count) {
     return Scratch<T>(count, stream_);
@@ -209,6 +214,17 @@ void CudaBackend::launch_over(const char* kernel, std::int64_t count, const Para
   const std::int64_t blocks = (count + threads_per_block - 1) / threads_per_block;
   const std::int64_t most = std::int64_t{32} * card_->multiprocessors;
   launch(kernel, dim3(static_cast<unsigned>(blocks < most ? blocks : most)), threads_per_block, parameters);
+}
+
+template <class Parameters>
+void CudaBackend::launch_images(const char* kernel, std::int64_t images, std::int64_t rows,
+                                std::int64_t width, const Parameters& parameters) {
+  require<DeviceError>(rows <= most_in_row && width <= most_in_row, "[cuda] ", kernel, ": expected at most ",
+                       most_in_row, " numbers in a row of pixels, found ", width);
+  const std::int64_t threads = width < threads_per_block ? (width + 31) / 32 * 32 : threads_per_block;
+  const auto extent = [](std::int64_t count) { return static_cast<unsigned>(count < 65535 ? count : 65535); };
+  const std::int64_t blocks = threads ? (width + threads - 1) / threads : 0;
+  launch(kernel, dim3(extent(blocks), extent(rows), extent(images)), static_cast<int>(threads), parameters);
 }
 
 }}}  // namespace strata::STRATA_ABI::cuda

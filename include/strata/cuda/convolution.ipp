@@ -225,7 +225,8 @@ STRATA_INLINE void CudaBackend::conv2d(const Conv2DGeometry& g, const float* x, 
   const detail::SymmetricPadding padding = detail::symmetric(g);
   Epilogue<float> rest = epilogue;
   const ConvolutionPlan* plan = nullptr;
-  if (epilogue.bias && !epilogue.scale && detail::aligned(epilogue.bias)) {
+  // In float, cuDNN ranks other and slower engines first where it is to add a bias (docs/performance-gpu.md).
+  if (card_->options.tf32 && epilogue.bias && !epilogue.scale && detail::aligned(epilogue.bias)) {
     const bool relu = epilogue.activation == Activation::relu && !epilogue.residual;
     plan = convolutions_->plan(relu ? ConvolutionPass::forward_bias_relu : ConvolutionPass::forward_bias,
                                padding.geometry);

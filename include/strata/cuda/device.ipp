@@ -109,6 +109,7 @@ STRATA_COLD STRATA_INLINE DevicePtr device(const DeviceOptions& options) {
   card->name = properties.name;
   card->capability = 10 * properties.major + properties.minor;
   card->multiprocessors = properties.multiProcessorCount;
+  if (card->options.workspace_bytes == 0) card->options.workspace_bytes = properties.totalGlobalMem / 16;
   require<DeviceError>(card->capability >= 75, "[cuda] ", card->name,
                        ": expected compute capability 7.5 or later, found ", properties.major, ".",
                        properties.minor);

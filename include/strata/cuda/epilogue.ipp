@@ -56,12 +56,10 @@ STRATA_INLINE void CudaBackend::apply_pooled(const Epilogue<float>& epilogue, st
     apply(epilogue, rows, channels, x, whole.data());
     return apply_pooled({}, batch, h, w, channels, whole.data(), y);
   }
-  const std::int64_t outputs = batch * (h / 2) * (w / 2) * channels;
-  launch_over("strata_apply_pooled", outputs,
-              ApplyPooledParameters{.apply = detail::apply_parameters(epilogue, rows, channels, x, y),
-                                    .h = h,
-                                    .w = w,
-                                    .outputs = outputs});
+  launch_images(
+      "strata_apply_pooled", batch, h / 2, w / 2 * channels,
+      ApplyPooledParameters{
+          .apply = detail::apply_parameters(epilogue, rows, channels, x, y), .batch = batch, .h = h, .w = w});
 }
 
 STRATA_INLINE void CudaBackend::transpose(std::int64_t rows, std::int64_t columns, const float* from,

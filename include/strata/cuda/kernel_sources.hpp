@@ -107,7 +107,8 @@ __device__ inline void sum_columns(const Columns& p, Int begin, Int end, double 
   const unsigned width = unsigned(p.width);
   for (int k = 0; k < N; ++k) sums[k] = 0;
   if (own_channel(p) < p.channels)
-    for (Int row = begin + threadIdx.x / width; row < end; row += blockDim.x / width) add(row, sums);
+    STRATA_UNROLL for (Int row = begin + threadIdx.x / width; row < end; row += blockDim.x / width)
+        add(row, sums);
   __syncthreads();  // `shared` may still be read by an earlier call
   for (int k = 0; k < N; ++k) shared[k][threadIdx.x] = sums[k];
   for (unsigned half = blockDim.x / 2; half >= width; half /= 2) {
@@ -152,6 +153,13 @@ __device__ inline void sum_partial(const Columns& p, const double* partial, doub
 #ifdef __CUDACC_RTC__  // it has no <cmath>
 #define INFINITY __int_as_float(0x7f800000)
 #define NAN __int_as_float(0x7fffffff)
+#endif
+
+/// In front of a loop: four rounds at once, so that their loads overlap.
+#ifdef __CUDACC__
+#define STRATA_UNROLL _Pragma("unroll 4")
+#else
+#define STRATA_UNROLL
 #endif
 
 #ifndef STRATA_KERNEL
@@ -435,6 +443,15 @@ __device__ inline void map(Int count, Int channels, float* y, F f) {
   map_to(count, channels, f, [=](Int i, Int, float value) { y[i] = value; });
 }
 
+/// Calls f(image, row, place) for all of [images,rows,width]. Blocks lie along a row (x), the rows (y) and
+/// the images (z), so that nothing has to be divided to tell them apart. Start it with launch_images.
+template <class F>
+__device__ inline void for_images(Int images, int rows, int width, F f) {
+  for (Int image = blockIdx.z; image < images; image += gridDim.z)
+    for (int row = blockIdx.y; row < rows; row += gridDim.y)
+      for (int place = int(first()); place < width; place += int(stride())) f(image, row, place);
+}
+
 /// The threads that share a row: a warp, or a whole block where rows are long.
 struct RowTeam {
   bool wide;
@@ -510,19 +527,17 @@ STRATA_KERNEL(strata_apply_softmax, ApplyParameters) {
 }
 
 STRATA_KERNEL(strata_apply_pooled, ApplyPooledParameters) {
-  const Int channels = p.apply.channels, columns = p.w / 2, rows = p.h / 2;
-  for (Int i = first(); i < p.outputs; i += stride()) {
-    const Int pixel = i / channels, c = i - pixel * channels;
-    const Int line = pixel / columns, column = pixel - line * columns;
-    const Int image = line / rows, row = line - image * rows;
+  const int channels = int(p.apply.channels), columns = int(p.w) / 2, rows = int(p.h) / 2;
+  for_images(p.batch, rows, columns * channels, [&](Int image, int row, int place) {
+    const int column = place / channels, c = place - column * channels;
     const Int corner = ((image * p.h + 2 * row) * p.w + 2 * column) * channels + c;
+    const Int below = corner + p.w * channels;
     const auto value = [&](Int at) {
       return activate(p.apply.kind, p.apply.negative_slope, linear_output(p.apply, at, c));
     };
-    const Int below = corner + p.w * channels;
-    p.apply.y[i] = maximum(maximum(value(corner), value(corner + channels)),
-                           maximum(value(below), value(below + channels)));
-  }
+    p.apply.y[(image * rows + row) * columns * channels + place] = maximum(
+        maximum(value(corner), value(corner + channels)), maximum(value(below), value(below + channels)));
+  });
 }
 
 /// A block of 256 threads per tile; both sides are read and written along their rows.
@@ -891,9 +906,9 @@ STRATA_KERNEL(strata_adjust_pixels_backward, AdjustPixels) {
 
 }}}  // namespace strata::STRATA_ABI::cuda
 )source"},
-{"pooling.cu", R"source(#include "common.cuh"
+{"pooling.cu", R"source(#include <strata/cuda/kernels/pooling.hpp>
 
-#include <strata/cuda/kernels/pooling.hpp>
+#include "elementwise.cuh"
 
 namespace strata { inline namespace STRATA_ABI { namespace cuda {
 
@@ -918,59 +933,85 @@ __device__ inline PoolingRange windows_of_pixel(int in, Int pool, Int stride, In
 
 STRATA_KERNEL(strata_pool2d, Pool2DParameters) {
   const Pool2DGeometry& g = p.g;
-  for (Int i = first(); i < g.batch * g.out_h * g.out_w * g.channels; i += stride()) {
-    const Int window = i / g.channels, line = window / g.out_w, image = line / g.out_h;
-    const Int c = i - window * g.channels;
-    const PoolingRange rows =
-        pooling_window(int(line - image * g.out_h), g.pool_h, g.stride_h, g.pad_top, g.in_h);
-    const PoolingRange columns =
-        pooling_window(int(window - line * g.out_w), g.pool_w, g.stride_w, g.pad_left, g.in_w);
-    const float* const x = p.x + image * g.in_h * g.in_w * g.channels + c;
-    float best = x[(rows.begin * g.in_w + columns.begin) * g.channels];
+  const int channels = int(g.channels);
+  for_images(g.batch, int(g.out_h), int(g.out_w) * channels, [&](Int image, int out_row, int place) {
+    const int out_column = place / channels, c = place - out_column * channels;
+    const PoolingRange rows = pooling_window(out_row, g.pool_h, g.stride_h, g.pad_top, g.in_h);
+    const PoolingRange columns = pooling_window(out_column, g.pool_w, g.stride_w, g.pad_left, g.in_w);
+    const float* const x = p.x + image * g.in_h * g.in_w * channels + c;
+    float best = x[(rows.begin * g.in_w + columns.begin) * channels];
     double sum = 0;
     for (int row = rows.begin; row < rows.end; ++row)
       for (int column = columns.begin; column < columns.end; ++column) {
-        const float value = x[(row * g.in_w + column) * g.channels];
+        const float value = x[(row * g.in_w + column) * channels];
         if (p.max)
           best = maximum(best, value);
         else
           sum += double(value);
       }
     const double size = double((rows.end - rows.begin) * (columns.end - columns.begin));
-    p.y[i] = p.max ? best : float(sum / size);
-  }
+    p.y[(image * g.out_h + out_row) * g.out_w * channels + place] = p.max ? best : float(sum / size);
+  });
+}
+
+/// What makes a pixel the maximum of its window; NaN wins.
+__device__ inline bool is_maximum(float value, float top) {
+  return value == top || value != value;
+}
+
+/// Where windows do not overlap: each writes its own pixels, and reads them once.
+STRATA_KERNEL(strata_pool2d_backward_apart, Pool2DBackwardParameters) {
+  const Pool2DGeometry& g = p.g;
+  const int channels = int(g.channels);
+  for_images(g.batch, int(g.out_h), int(g.out_w) * channels, [&](Int image, int out_row, int place) {
+    const int out_column = place / channels, c = place - out_column * channels;
+    const PoolingRange rows = pooling_window(out_row, g.pool_h, g.stride_h, g.pad_top, g.in_h);
+    const PoolingRange columns = pooling_window(out_column, g.pool_w, g.stride_w, g.pad_left, g.in_w);
+    const Int start = image * g.in_h * g.in_w * channels + c;
+    const Int out = (image * g.out_h + out_row) * g.out_w * channels + place;
+    const float top = p.max ? p.y[out] : 0.0f, dy = p.dy[out];
+    const float share = dy / float((rows.end - rows.begin) * (columns.end - columns.begin));
+    bool waiting = true;  // for the first maximum
+    for (int row = rows.begin; row < rows.end; ++row)
+      for (int column = columns.begin; column < columns.end; ++column) {
+        const Int i = start + (row * g.in_w + column) * channels;
+        const bool receives = p.max && waiting && is_maximum(p.x[i], top);
+        p.dx[i] = !p.max ? share : receives ? dy : 0.0f;
+        waiting = waiting && !receives;
+      }
+  });
 }
 
 /// Each pixel gathers from the windows that contain it, so that sums have one order.
 STRATA_KERNEL(strata_pool2d_backward, Pool2DBackwardParameters) {
   const Pool2DGeometry& g = p.g;
-  for (Int i = first(); i < g.batch * g.in_h * g.in_w * g.channels; i += stride()) {
-    const Int pixel = i / g.channels, line = pixel / g.in_w, image = line / g.in_h;
-    const Int c = i - pixel * g.channels;
-    const int row = int(line - image * g.in_h), column = int(pixel - line * g.in_w);
+  const int channels = int(g.channels);
+  for_images(g.batch, int(g.in_h), int(g.in_w) * channels, [&](Int image, int row, int place) {
+    const int column = place / channels, c = place - column * channels;
     const PoolingRange down = windows_of_pixel(row, g.pool_h, g.stride_h, g.pad_top, g.out_h);
     const PoolingRange across = windows_of_pixel(column, g.pool_w, g.stride_w, g.pad_left, g.out_w);
-    const float* const x = p.x + image * g.in_h * g.in_w * g.channels + c;
-    const auto is_maximum = [](float value, float top) { return value == top || value != value; };
+    const float* const x = p.x + image * g.in_h * g.in_w * channels + c;
+    const Int pixel = (row * g.in_w + column) * channels;
+    const float own = p.max ? x[pixel] : 0.0f;
     double sum = 0;
     for (int window_row = down.begin; window_row < down.end; ++window_row)
       for (int window_column = across.begin; window_column < across.end; ++window_column) {
         const PoolingRange rows = pooling_window(window_row, g.pool_h, g.stride_h, g.pad_top, g.in_h);
         const PoolingRange columns = pooling_window(window_column, g.pool_w, g.stride_w, g.pad_left, g.in_w);
-        const Int out = ((image * g.out_h + window_row) * g.out_w + window_column) * g.channels + c;
+        const Int out = ((image * g.out_h + window_row) * g.out_w + window_column) * channels + c;
         if (!p.max) {
           sum += double(p.dy[out] / float((rows.end - rows.begin) * (columns.end - columns.begin)));
           continue;
         }
         const float top = p.y[out];
-        bool receives = is_maximum(p.x[i], top);
+        bool receives = is_maximum(own, top);
         for (int r = rows.begin; receives && r <= row; ++r)  // unless one stands before it
           for (int k = columns.begin; receives && k < (r < row ? columns.end : column); ++k)
-            receives = !is_maximum(x[(r * g.in_w + k) * g.channels], top);
+            receives = !is_maximum(x[(r * g.in_w + k) * channels], top);
         if (receives) sum += double(p.dy[out]);
       }
-    p.dx[i] = float(sum);
-  }
+    p.dx[image * g.in_h * g.in_w * channels + pixel + c] = float(sum);
+  });
 }
 
 }}}  // namespace strata::STRATA_ABI::cuda
@@ -1476,7 +1517,7 @@ struct ApplyParameters {
 /// The same, then 2x2 max-pooling of images [batch,h,w,channels]; not softmax.
 struct ApplyPooledParameters {
   ApplyParameters apply;  ///< its rows do not count
-  std::int64_t h, w, outputs;
+  std::int64_t batch, h, w;
 };
 
 struct TransposeParameters {

@@ -12,8 +12,9 @@ struct DeviceOptions {
   /// it: relative errors of some 1e-3 in place of 1e-6, and several times the speed. What PyTorch calls
   /// allow_tf32.
   bool tf32 = true;
-  std::size_t workspace_bytes = std::size_t{1}
-                                << 30;  ///< the most that one convolution may take beside its tensors
+  /// The most that one convolution may take beside its tensors; 0: a sixteenth of the card's memory. Fast
+  /// engines for large batches want gigabytes.
+  std::size_t workspace_bytes = 0;
 };
 
 }}}  // namespace strata::STRATA_ABI::cuda

@@ -6,16 +6,20 @@
 namespace strata { inline namespace STRATA_ABI { namespace cuda {
 
 STRATA_INLINE void CudaBackend::pool2d(const Pool2DGeometry& g, PoolKind kind, const float* x, float* y) {
-  const std::int64_t count = g.batch * g.out_h * g.out_w * g.channels;
-  launch_over("strata_pool2d", count, Pool2DParameters{.g = g, .max = kind == PoolKind::max, .x = x, .y = y});
+  launch_images("strata_pool2d", g.batch, g.out_h, g.out_w * g.channels,
+                Pool2DParameters{.g = g, .max = kind == PoolKind::max, .x = x, .y = y});
 }
 
 STRATA_INLINE void CudaBackend::pool2d_backward(const Pool2DGeometry& g, PoolKind kind, const float* x,
                                                 const float* y, const float* dy, float* dx) {
-  const std::int64_t count = g.batch * g.in_h * g.in_w * g.channels;
-  launch_over(
-      "strata_pool2d_backward", count,
-      Pool2DBackwardParameters{.g = g, .max = kind == PoolKind::max, .x = x, .y = y, .dy = dy, .dx = dx});
+  const Pool2DBackwardParameters p{.g = g, .max = kind == PoolKind::max, .x = x, .y = y, .dy = dy, .dx = dx};
+  if (g.stride_h < g.pool_h || g.stride_w < g.pool_w)
+    return launch_images("strata_pool2d_backward", g.batch, g.in_h, g.in_w * g.channels, p);
+  const bool covered = g.stride_h == g.pool_h && g.stride_w == g.pool_w &&
+                       g.out_h * g.stride_h - g.pad_top >= g.in_h &&
+                       g.out_w * g.stride_w - g.pad_left >= g.in_w;
+  if (!covered) zero(dx, static_cast<std::size_t>(g.batch * g.in_h * g.in_w * g.channels) * sizeof(float));
+  launch_images("strata_pool2d_backward_apart", g.batch, g.out_h, g.out_w * g.channels, p);
 }
 
 }}}  // namespace strata::STRATA_ABI::cuda

@@ -49,6 +49,7 @@ class Session {
   }
   /// Plans made for its runs so far: one for each batch size, kind of run and set of weights that train.
   std::int64_t plans() const { return run_.plans; }
+  const DevicePtr& device() const { return run_.device; }
   Backend<T>& backend() const { return *run_.backend; }
   Scratch<T> scratch(const Shape& shape) { return {buffers_, shape}; }
   /// A copy of device memory on the host; waits for it.
@@ -113,7 +114,7 @@ class ModelImpl final : public BasicLayerImpl<T> {
 
   /// Results of one batch: from memory of the model's device to host memory. Throws ShapeError for an input
   /// of another shape.
-  void predict(TensorView<const T> x, TensorView<T> y) const;
+  void predict(TensorView<const T> x, TensorView<T> y, Session<T>& session) const;
 
   /// A session for one run; goes back to the model when the pointer dies. Safe to call from several threads.
   std::shared_ptr<Session<T>> session() const;

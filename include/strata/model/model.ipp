@@ -295,20 +295,19 @@ STRATA_COLD std::shared_ptr<Session<T>> ModelImpl<T>::session() const {
 }
 
 template <class T>
-STRATA_COLD void ModelImpl<T>::predict(TensorView<const T> x, TensorView<T> y) const {
+STRATA_COLD void ModelImpl<T>::predict(TensorView<const T> x, TensorView<T> y, Session<T>& session) const {
   const auto expected = graph_.input_shapes();
   require<ShapeError>(expected.size() == 1 && graph_.outputs().size() == 1, this->who(),
                       "a dataset is for a model of one input and one output");
   require<ShapeError>(x.shape().rank() > 0 && x.shape().without_batch() == expected[0], this->who(),
                       "expected an input of shape ", expected[0].with_batch(y.shape()[0]), ", found ",
                       x.shape());
-  const auto session = this->session();
-  BasicContext<T>& context = session->begin({.seed = seed_});
+  BasicContext<T>& context = session.begin({.seed = seed_});
   if (device_->host_accessible()) return graph_.forward({&x, 1}, {&y, 1}, context);
-  const auto result = session->scratch(y.shape());
+  const auto result = session.scratch(y.shape());
   const TensorView<T> on_device = result.view();
   graph_.forward({&x, 1}, {&on_device, 1}, context);
-  session->backend().download(y.data(), result.data(), static_cast<std::size_t>(y.size()) * sizeof(T));
+  session.backend().download(y.data(), result.data(), static_cast<std::size_t>(y.size()) * sizeof(T));
 }
 
 template <class T>

@@ -49,7 +49,8 @@ using EvaluateOptions = BasicEvaluateOptions<float>;
 template <class T>
 class BatchLoader {
  public:
-  explicit BatchLoader(const DevicePtr& device) : device_(device), backend_(device->make_backend<T>()) {}
+  /// All work is done in the session's context, in order with the steps that follow there.
+  explicit BatchLoader(std::shared_ptr<Session<T>> session) { batch_.session = std::move(session); }
   /// The batch on the device, until the next call. Throws ShapeError for pixels of more than 4 channels and
   /// for more or fewer warps than pictures.
   const DeviceBatch<T>& load(Batch batch);
@@ -59,8 +60,9 @@ class BatchLoader {
   void move(Tensor<U>&& from, Tensor<V>& to);
   void load_pictures(Batch& batch);
 
-  DevicePtr device_;
-  std::unique_ptr<Backend<T>> backend_;
+  const DevicePtr& device() const { return batch_.session->device(); }
+  Backend<T>& backend() const { return batch_.session->backend(); }
+
   Tensor<std::uint8_t> pixels_, warps_;
   Tensor<T> pictures_;
   DeviceBatch<T> batch_;

@@ -25,11 +25,11 @@ template <class U, class V>
 STRATA_COLD void BatchLoader<T>::move(Tensor<U>&& from, Tensor<V>& to) {
   if constexpr (!std::is_same_v<U, V>) {
     move(from.template cast<V>(), to);
-  } else if (device_->host_accessible() || from.empty()) {
+  } else if (device()->host_accessible() || from.empty()) {
     to = std::move(from);
   } else {
-    detail::resize(to, from.shape(), device_);
-    backend_->upload(to.data(), from.data(), from.bytes());
+    detail::resize(to, from.shape(), device());
+    backend().upload(to.data(), from.data(), from.bytes());
   }
 }
 
@@ -46,9 +46,9 @@ STRATA_COLD void BatchLoader<T>::load_pictures(Batch& batch) {
                       "[batch] expected a warp for each of the ", shape[0], " pictures, found ",
                       batch.warps.size());
   const PixelWarp* warps = batch.warps.empty() ? nullptr : batch.warps.data();
-  if (warps && !device_->host_accessible()) {
-    detail::resize(warps_, {static_cast<std::int64_t>(batch.warps.size() * sizeof(PixelWarp))}, device_);
-    backend_->upload(warps_.data(), warps, warps_.bytes());
+  if (warps && !device()->host_accessible()) {
+    detail::resize(warps_, {static_cast<std::int64_t>(batch.warps.size() * sizeof(PixelWarp))}, device());
+    backend().upload(warps_.data(), warps, warps_.bytes());
     warps = reinterpret_cast<const PixelWarp*>(warps_.data());
   }
   const PixelGeometry g{shape[0], shape[1], shape[2], shape[3]};
@@ -56,11 +56,11 @@ STRATA_COLD void BatchLoader<T>::load_pictures(Batch& batch) {
     move(std::move(batch.pixels), pixels_);
   else
     move(std::move(batch.x), pictures_);
-  detail::resize(batch_.x, shape, device_);
+  detail::resize(batch_.x, shape, device());
   if (bytes)
-    backend_->load_pixels(g, batch.scaling, batch.sampling, warps, pixels_.data(), batch_.x.data());
+    backend().load_pixels(g, batch.scaling, batch.sampling, warps, pixels_.data(), batch_.x.data());
   else
-    backend_->warp(g, batch.sampling, warps, pictures_.data(), batch_.x.data());
+    backend().warp(g, batch.sampling, warps, pictures_.data(), batch_.x.data());
 }
 
 template <class T>
@@ -71,12 +71,11 @@ STRATA_COLD const DeviceBatch<T>& BatchLoader<T>::load(Batch batch) {
     load_pictures(batch);
   move(std::move(batch.y), batch_.y);
   move(std::move(batch.sample_weight), batch_.sample_weight);
-  backend_->synchronize();  // the steps have a context of their own
   return batch_;
 }
 
 STRATA_COLD STRATA_INLINE Tensor<float> network_input(const Batch& batch, const DevicePtr& device) {
-  return BatchLoader<float>(device).load(batch).x.to(nullptr);
+  return BatchLoader<float>(std::make_shared<Session<float>>(device)).load(batch).x.to(nullptr);
 }
 
 namespace detail {
@@ -155,13 +154,15 @@ STRATA_COLD void build_for(const BasicModel<T>& model, const Dataset& data) {
 
 template <class T>
 STRATA_COLD Logs evaluate(const BasicModel<T>& model, const Dataset& data,
-                          const BasicEvaluateOptions<T>& options, const char* label) {
+                          const BasicEvaluateOptions<T>& options, const char* label,
+                          std::shared_ptr<Session<T>> session = nullptr) {
   Trainer<T>& trainer = model.trainer();
   build_for(model, data);
+  if (!session) session = model.model().session();
   const std::int64_t steps = options.steps > 0 ? options.steps : data.batches();
   PrefetchQueue queue(data, 0, steps, options.prefetch, options.workers);
   ProgressBar progress(steps, label, options.verbose == 1);
-  BatchLoader<T> loader(model.device());
+  BatchLoader<T> loader(std::move(session));
   trainer.reset_metrics();
   for (std::int64_t step = 0; step < steps; ++step) {
     trainer.test_step(model.model(), next_batch(model, queue, loader));
@@ -222,7 +223,8 @@ STRATA_COLD History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> o
   PrefetchQueue queue(data, state.epoch * steps + state.step,
                       std::max<std::int64_t>(0, epochs * steps - state.step), options.prefetch,
                       options.workers);
-  BatchLoader<T> loader(this->device());
+  const auto session = this->model().session();
+  BatchLoader<T> loader(session);
   for (; state.epoch < options.epochs && !state.stop_training; ++state.epoch, state.step = 0) {
     const int epoch = state.epoch;
     if (state.step == 0) {
@@ -258,7 +260,7 @@ STRATA_COLD History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> o
                                                    .verbose = 0,
                                                    .prefetch = options.prefetch,
                                                    .workers = options.workers},
-                                                  "");
+                                                  "", session);
       for (const auto& [name, value] : validation) logs.set("val_" + name, value);
     }
     for (auto& callback : options.callbacks) callback.impl().on_epoch_end(state, epoch, logs);
@@ -370,11 +372,12 @@ STRATA_COLD Tensor<T> BasicModel<T>::predict(const Dataset& data) const {
   const Shape output = this->output_shape();
   Tensor<T> out = Tensor<T>::uninitialized(output.with_batch(data.samples()));
   PrefetchQueue queue(data, 0, data.batches());
-  BatchLoader<T> loader(this->device());
+  const auto session = this->model().session();
+  BatchLoader<T> loader(session);
   std::int64_t row = 0;
   for (std::int64_t step = 0; step < data.batches(); ++step) {
     const DeviceBatch<T>& batch = loader.load(queue.next().value());
-    this->model().predict(batch.x, out.slice(row, row + batch.size()));
+    this->model().predict(batch.x, out.slice(row, row + batch.size()), *session);
     row += batch.size();
   }
   return out;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -25,6 +26,8 @@ using CompileOptions = BasicCompileOptions<float>;
 template <class T>
 struct DeviceBatch {
   Tensor<T> x, y, sample_weight;
+  /// Whose context fills the tensors and gets the steps, so that all is done in order; null: they are filled.
+  std::shared_ptr<Session<T>> session = nullptr;
   std::int64_t size() const { return x.shape()[0]; }
 };
 

@@ -19,7 +19,7 @@ struct ApplyParameters {
 /// The same, then 2x2 max-pooling of images [batch,h,w,channels]; not softmax.
 struct ApplyPooledParameters {
   ApplyParameters apply;  ///< its rows do not count
-  std::int64_t h, w, outputs;
+  std::int64_t batch, h, w;
 };
 
 struct TransposeParameters {
