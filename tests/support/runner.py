@@ -419,6 +419,8 @@ def main():
     if options.list:
         return say("\n".join(chosen + steps))
 
+    if options.filter in "cuda/" and not any(program.startswith("cuda/") for program in programs):
+        totals.skips.append("cuda: the CUDA toolkit 12.8 with cuDNN 9.8 was not found")
     run_programs("build", chosen, arguments=arguments)
     for name in steps:
         globals()[f"step_{name}"]()

@@ -434,7 +434,10 @@ __device__ inline void map_to(Int count, Int channels, Load load, Store store) {
     for (int k = 0; k < 4; ++k) values[k] = load(places[k], channel[k]);
     for (int k = 0; k < 4; ++k) store(places[k], channel[k], values[k]);
   }
-  for (; i < count; next()) store(i, c, load(i, c));
+  while (i < count) {
+    store(i, c, load(i, c));
+    next();
+  }
 }
 
 /// y[i] = f(i, i % channels), likewise.

@@ -86,9 +86,9 @@ STRATA_INLINE void CudaBackend::batch_norm_backward(const BatchNormSpec<float>& 
                       .accumulate_dbeta = dbeta.accumulate};
   const bool summed = dgamma.data || dbeta.data || (dx && !fixed);
   const auto sums = scratch<double>(summed ? (columns.slices + 1) * 2 * spec.channels : 0);
-  p.sums = sums.data();
-  p.partial = p.sums + 2 * spec.channels;
   if (summed) {
+    p.sums = sums.data();
+    p.partial = p.sums + 2 * spec.channels;
     launch("strata_batch_norm_backward_sums", grid_of(columns, columns.slices), Columns::threads, p);
     launch("strata_batch_norm_gradients", grid_of(columns, 1), Columns::threads, p);
   }

@@ -347,9 +347,10 @@ void check_dropout_mask(const DevicePtr& device) {
   // The steps differ in their high words alone.
   for (const std::uint64_t step : {std::uint64_t{3}, std::uint64_t{3} << 32 | 3}) {
     const RandomStream stream(42, Purpose::layer, hash_name("dropout"), step);
-    // The last rate lies just above the number drawn for element 4: it must be compared in double.
+    // The last rates are the number drawn for element 4, which is kept, and the next one, by which it is not:
+    // they must be compared in double.
     const double edge = std::nextafter(double(stream.uniform(4)), 1.0);
-    for (const double rate : {0.0, 0.25, 0.5, 0.9, edge}) {
+    for (const double rate : {0.0, 0.25, 0.5, 0.9, double(stream.uniform(4)), edge}) {
       Tensor<float> y = ones.to(device);
       device->make_backend<float>()->dropout(count, rate, stream, y.data(), y.data());
       const Tensor<float> found = y.to(nullptr);

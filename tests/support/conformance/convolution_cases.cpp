@@ -222,8 +222,14 @@ void pooling_cases(Cases& cases) {
   all({75, 75, 64}, {.size = 2, .strides = 2}, 1);
   all({4, 4, 3}, {.size = 2, .strides = 2}, 0);
 
-  const float infinity = std::numeric_limits<float>::infinity();
+  const float infinity = std::numeric_limits<float>::infinity(),
+              nan = std::numeric_limits<float>::quiet_NaN();
   const Pool2DGeometry g = ops::pool2d_geometry("", {2, 4, 1}, {.size = 2, .strides = 2});
+  cases.add("pool2d", "maximum with one NaN, first and last in its window",
+            {cases.of({nan, 1, 2, 3, 4, 5, 6, nan}), cases.output(2)},
+            [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+              backend.pool2d(g, PoolKind::max, a[0], a[1]);
+            });
   cases.add("pool2d", "maximum of infinities",
             {cases.of({-infinity, -infinity, 3, infinity, -infinity, -infinity, -infinity, 1e38f}),
              cases.output(2)},

@@ -88,6 +88,12 @@ void elementwise_cases(Cases& cases) {
         Activation::elu, Activation::sigmoid, Activation::tanh, Activation::relu6, Activation::silu,
         Activation::gelu, Activation::softmax})
     activation_cases(cases, f);
+  for (const auto& [rows, channels] : {std::pair<std::int64_t, std::int64_t>{1100, 3}, {300, 1500}})
+    cases.add("activation", concat("softmax of many, [", rows, ",", channels, "]"),
+              {cases.random(rows * channels, -5, 5), cases.output(rows * channels)},
+              [rows = rows, channels = channels]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+                backend.activation(Activation::softmax, rows, channels, a[0], a[1]);
+              });
 
   for (const std::int64_t rows : {0, 1, 7, 1000, 40001})
     for (const std::int64_t channels : {1, 3, 8, 17, 64})
@@ -196,7 +202,7 @@ void elementwise_cases(Cases& cases) {
             });
   for (const auto kind : {AccuracyKind::binary, AccuracyKind::categorical, AccuracyKind::sparse_categorical})
     for (const std::int64_t rows : {0, 1, 257})
-      for (const std::int64_t classes : {1, 7}) {
+      for (const std::int64_t classes : {1, 7, 70}) {
         Operand target = cases.random(kind == AccuracyKind::sparse_categorical ? rows : rows * classes, 0,
                                       kind == AccuracyKind::sparse_categorical ? double(classes) : 1);
         if (kind == AccuracyKind::sparse_categorical)

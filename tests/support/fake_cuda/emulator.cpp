@@ -131,8 +131,12 @@ class Block : public Place {
     while (begun_ < count_ && error_.empty()) resume(fiber(used++));
     for (bool any = true; any && error_.empty();) {
       any = false;
-      for (std::size_t i = 0; i < used && error_.empty(); ++i)
-        if (fibers_[i]->may_go_on()) any = true, resume(*fibers_[i]);
+      for (std::size_t warp = 0; warp < used && error_.empty(); warp += warp_size)  // as far as it gets alone
+        for (bool more = true; more && error_.empty();) {
+          more = false;
+          for (std::size_t i = warp; i < std::min<std::size_t>(used, warp + warp_size) && error_.empty(); ++i)
+            if (fibers_[i]->may_go_on()) any = more = true, resume(*fibers_[i]);
+        }
     }
     if (ended_ == count_ && error_.empty()) return;
     if (error_.empty())

@@ -655,7 +655,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   return runtime(__func__, [&] {
     if (!valid_stream(stream) || event->device != queue_of(stream).device)
       return cudaErrorInvalidResourceHandle;
-    event->recorded = std::make_shared<Marker>(&queue_of(stream));
+    event->recorded = std::make_shared<Marker>(Marker{&queue_of(stream)});
     enqueue(stream, [marker = event->recorded] { marker->reached = true; });
     return cudaSuccess;
   });
