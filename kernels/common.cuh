@@ -43,10 +43,17 @@ __device__ inline float maximum(float a, float b) {
   return a != a || a > b ? a : b;
 }
 
+/// Sum over `lanes` neighbouring threads, a power of two; every one gets it. Whole warps must call it.
+template <class T>
+__device__ inline T lane_sum(T value, int lanes = 32) {
+  for (int offset = lanes / 2; offset; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
+  return value;
+}
+
 /// Sum over the threads of a block (a multiple of 32, at most 1024), in a fixed order; every thread gets it.
 __device__ inline double block_sum(double value) {
   __shared__ double warps[32];
-  for (int offset = 16; offset; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
+  value = lane_sum(value);
   __syncthreads();  // `warps` may still be read by an earlier call
   if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = value;
   __syncthreads();

@@ -60,11 +60,7 @@ struct RowTeam {
         lanes(wide ? blockDim.x : 32) {}
 
   /// Every thread of the team gets the result.
-  __device__ double sum(double value) const {
-    if (wide) return block_sum(value);
-    for (int offset = 16; offset; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
-    return value;
-  }
+  __device__ double sum(double value) const { return wide ? block_sum(value) : lane_sum(value); }
   __device__ float greatest(float value) const {
     for (int offset = 16; offset; offset /= 2)
       value = maximum(value, __shfl_xor_sync(0xffffffffu, value, offset));

@@ -1,20 +1,8 @@
 // Sums in two steps of a fixed order: blocks leave their parts, then one block per sum adds them up.
 
-#include "common.cuh"
-
-#include <strata/cuda/kernels/sums.hpp>
+#include "sums.cuh"
 
 namespace strata { inline namespace STRATA_ABI { namespace cuda {
-
-/// Every thread of the block hands in its part of sum s.
-__device__ inline void hand_in(const SumTarget& target, Int s, double part) {
-  const double sum = block_sum(part);
-  if (threadIdx.x != 0) return;
-  if (gridDim.x == 1)
-    target.to[s] += target.scale * sum;
-  else
-    target.parts[s * gridDim.x + blockIdx.x] = sum;
-}
 
 /// A block per sum.
 STRATA_KERNEL(strata_add_parts, AddPartsParameters) {
@@ -64,8 +52,7 @@ __device__ inline int right_outputs(const AccuracyParameters& p, const float* va
   int right = 0;
   for (Int c = threadIdx.x % 32; c < p.of.classes; c += 32)
     right += (values[c] > p.threshold ? 1.0f : 0.0f) == target[c];
-  for (int offset = 16; offset; offset /= 2) right += __shfl_xor_sync(0xffffffffu, right, offset);
-  return right;
+  return lane_sum(right);
 }
 
 /// A warp per row.

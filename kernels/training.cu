@@ -1,6 +1,6 @@
-#include "common.cuh"
-
 #include <strata/cuda/kernels/training.hpp>
+
+#include "sums.cuh"
 
 namespace strata { inline namespace STRATA_ABI { namespace cuda {
 
@@ -13,12 +13,7 @@ __device__ inline double clip_probability(double p) {
   return p < lowest_probability ? lowest_probability : p > highest_probability ? highest_probability : p;
 }
 
-/// Sum and maximum (NaN wins) over the `lanes` threads of a row; every thread gets them. Whole warps must
-/// call them.
-__device__ inline double row_sum(double value, int lanes) {
-  for (int offset = lanes / 2; offset; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
-  return value;
-}
+/// The maximum over the `lanes` threads of a row, as lane_sum; NaN wins.
 __device__ inline double row_maximum(double value, int lanes) {
   for (int offset = lanes / 2; offset; offset /= 2) {
     const double other = __shfl_xor_sync(0xffffffffu, value, offset);
@@ -52,7 +47,7 @@ struct LossRow {
   __device__ double sum(F f) const {
     double part = 0;
     for_classes([&](Int c) { part += f(c); });
-    return row_sum(part, p.lanes);
+    return lane_sum(part, p.lanes);
   }
   /// Writes the derivatives f(class).
   template <class F>
@@ -164,7 +159,7 @@ STRATA_KERNEL(strata_loss, Loss) {
   if (inside && row.lane == 0) p.losses[row.row] = float(value * row.weight);
 }
 
-STRATA_KERNEL(strata_penalty_sums, Penalty) {
+STRATA_KERNEL(strata_penalty, Penalty) {
   double sum = 0;
   for (Int i = first(); i < p.count; i += stride()) {
     const double w = double(p.w[i]);
@@ -172,15 +167,7 @@ STRATA_KERNEL(strata_penalty_sums, Penalty) {
     if (p.gradient)
       p.gradient[i] = float(double(p.gradient[i]) + p.l1 * double((w > 0) - (w < 0)) + 2 * p.l2 * w);
   }
-  sum = block_sum(sum);
-  if (threadIdx.x == 0) p.partial[blockIdx.x] = sum;
-}
-
-STRATA_KERNEL(strata_penalty, Penalty) {
-  double sum = 0;
-  for (Int i = threadIdx.x; i < p.blocks; i += blockDim.x) sum += p.partial[i];
-  sum = block_sum(sum);
-  if (threadIdx.x == 0) *p.to += sum;
+  hand_in(p.target, 0, sum);
 }
 
 /// Counts the step and finds what all weights share, in one thread.

@@ -8,6 +8,7 @@
 #include <strata/cuda.hpp>
 #include <strata/strata.hpp>
 
+#include "../models/networks.hpp"
 #include "../ops/measure.hpp"
 
 using namespace strata;
@@ -74,28 +75,16 @@ void train(benchmark::State& state, Sequential model, std::int64_t size, std::in
       "images/s", batch);
 }
 
-/// With the head of the book's section 5.3; layers from `first` on train, "": all.
+/// Layers from `first` on train, "": all.
 void vgg16_step(benchmark::State& state, const char* first, std::int64_t size, std::int64_t batch,
                 bool tf32) {
   Model base = vgg16(size, tf32);
   if (*first) base.trainable_from(first);
-  train(state,
-        {base, Flatten(), Dense({.units = 256, .activation = Activation::relu}),
-         Dense({.units = 1, .activation = Activation::sigmoid})},
-        size, batch, tf32);
+  train(state, strata_bench::with_head(base), size, batch, tf32);
 }
 
-/// Of the book's section 5.2.
 void small_convnet_step(benchmark::State& state, std::int64_t batch, bool tf32) {
-  Sequential model{Input({.shape = {150, 150, 3}})};
-  for (const std::int64_t filters : {32, 64, 128, 128}) {
-    model.add(Conv2D({.filters = filters, .kernel_size = 3, .activation = Activation::relu}));
-    model.add(MaxPooling2D());
-  }
-  model.add(Flatten());
-  model.add(Dense({.units = 512, .activation = Activation::relu}));
-  model.add(Dense({.units = 1, .activation = Activation::sigmoid}));
-  train(state, model, 150, batch, tf32);
+  train(state, strata_bench::small_convnet(), 150, batch, tf32);
 }
 
 // One operation takes less than waiting for it, so a measurement is of ten.

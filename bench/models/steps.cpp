@@ -5,6 +5,7 @@
 #include <strata/strata.hpp>
 
 #include "../ops/measure.hpp"
+#include "networks.hpp"
 
 using namespace strata;
 
@@ -53,17 +54,8 @@ void train(benchmark::State& state, Sequential model) {
   report_pictures(state, batch);
 }
 
-/// Of the book's section 5.2.
 void small_convnet_step(benchmark::State& state) {
-  Sequential model{Input({.shape = {150, 150, 3}})};
-  for (const std::int64_t filters : {32, 64, 128, 128}) {
-    model.add(Conv2D({.filters = filters, .kernel_size = 3, .activation = Activation::relu}));
-    model.add(MaxPooling2D());
-  }
-  model.add(Flatten());
-  model.add(Dense({.units = 512, .activation = Activation::relu}));
-  model.add(Dense({.units = 1, .activation = Activation::sigmoid}));
-  train(state, model);
+  train(state, strata_bench::small_convnet());
 }
 BENCHMARK(small_convnet_step)->Unit(benchmark::kMillisecond)->UseRealTime();
 
@@ -74,8 +66,7 @@ void vgg16_step(benchmark::State& state, const char* first) {
     base.set_trainable(false);
   else if (*first)
     base.trainable_from(first);
-  train(state, {base, Flatten(), Dense({.units = 256, .activation = Activation::relu}),
-                Dense({.units = 1, .activation = Activation::sigmoid})});
+  train(state, strata_bench::with_head(base));
 }
 BENCHMARK_CAPTURE(vgg16_step, frozen, nullptr)->Unit(benchmark::kMillisecond)->UseRealTime();
 BENCHMARK_CAPTURE(vgg16_step, from_block5, "block5_conv1")->Unit(benchmark::kMillisecond)->UseRealTime();

@@ -8,17 +8,5 @@
 using namespace strata;
 
 TEST_CASE("Models do on the CUDA device what they do on the CPU, its libraries stood in for") {
-  const DevicePtr device = cuda::device({.tf32 = false});
-  SECTION("layer by layer") {
-    strata_test::check_layers(device, cpu::device(), 1e-5);
-  }
-  SECTION("training") {
-    strata_test::check_training<float>(device, cpu::device(), 1e-4);
-  }
-  SECTION("fit") {
-    strata_test::check_fit(device, cpu::device(), 1e-3);
-  }
-  SECTION("saving") {
-    strata_test::check_saving(device, cpu::device());
-  }
+  strata_test::check_device(cuda::device({.tf32 = false}), cpu::device());
 }

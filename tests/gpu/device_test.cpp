@@ -10,19 +10,7 @@ using namespace strata;
 
 TEST_CASE("Models do on a card what they do on the CPU") {
   if (cuda::device_count() == 0) STRATA_SKIP("no NVIDIA card");
-  const DevicePtr device = cuda::device({.tf32 = false});
-  SECTION("layer by layer") {
-    strata_test::check_layers(device, cpu::device(), 1e-5);
-  }
-  SECTION("training") {
-    strata_test::check_training<float>(device, cpu::device(), 1e-4);
-  }
-  SECTION("fit") {
-    strata_test::check_fit(device, cpu::device(), 1e-3);
-  }
-  SECTION("saving") {
-    strata_test::check_saving(device, cpu::device());
-  }
+  strata_test::check_device(cuda::device({.tf32 = false}), cpu::device());
 }
 
 TEST_CASE("A card says what it is and what it cannot do") {

@@ -37,7 +37,7 @@ class Runner:
     def skip(self, step, name, why):
         self.add(step, name, "skipped", why=why)
 
-    def call(self, command, limit, log, environment=None):
+    def call(self, command, limit, log):
         """(exit status, output, seconds); 124 where it took longer than `limit`, None where no time was left."""
         limit = min(limit, self.end - time.monotonic())
         if limit < 5:
@@ -45,8 +45,7 @@ class Runner:
         start = time.monotonic()
         path = f"{LOGS}/{re.sub('[^A-Za-z0-9_.-]+', '_', log)}.txt"
         with open(path, "w") as file:
-            process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                                       env={**os.environ, **(environment or {})})
+            process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
             try:
                 status = process.wait(limit)
             except subprocess.TimeoutExpired:
@@ -60,9 +59,9 @@ class Runner:
         with open(path, errors="replace") as file:
             return status, file.read(), time.monotonic() - start
 
-    def step(self, step, name, command, limit, environment=None):
+    def step(self, step, name, command, limit):
         """Runs and notes a command; its output where it succeeded, else None."""
-        status, output, seconds = self.call(command, limit, f"{step} {name}", environment)
+        status, output, seconds = self.call(command, limit, f"{step} {name}")
         if status is None:
             self.skip(step, name, "no time was left")
         elif status:
@@ -210,7 +209,7 @@ def correctness(run, options, result):
 # ---- workflows ------------------------------------------------------------------------------------------------
 
 def workflows(run, options, result):
-    """The examples on both devices; a third run without TF32, which NVIDIA's libraries take from the environment."""
+    """The examples on both devices; a third run without TF32."""
     if not result["machine"]["cards"]:
         return run.skip("workflows", "the examples on cpu and cuda", "no NVIDIA card")
     data = f"{DEPS}/data"

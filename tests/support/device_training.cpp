@@ -183,6 +183,21 @@ void check_fit(const DevicePtr& device, const DevicePtr& other, double tolerance
   check_close("prediction", predictions[0][0], predictions[1][0], 10 * tolerance);
 }
 
+void check_device(const DevicePtr& device, const DevicePtr& other) {
+  SECTION("layer by layer") {
+    check_layers(device, other, 1e-5);
+  }
+  SECTION("training") {
+    check_training<float>(device, other, 1e-4);
+  }
+  SECTION("fit") {
+    check_fit(device, other, 1e-3);
+  }
+  SECTION("saving") {
+    check_saving(device, other);
+  }
+}
+
 template struct SmallPictures<float>;
 template struct SmallPictures<double>;
 template BasicSequential<float> small_convnet();

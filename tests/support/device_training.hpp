@@ -37,4 +37,7 @@ void check_layers(const strata::DevicePtr& device, const strata::DevicePtr& othe
 /// `fit` on augmented pictures: the same losses for ten steps, then predictions from several threads at once.
 void check_fit(const strata::DevicePtr& device, const strata::DevicePtr& other, double tolerance);
 
+/// All of these in float, each a section of its own.
+void check_device(const strata::DevicePtr& device, const strata::DevicePtr& other);
+
 }  // namespace strata_test

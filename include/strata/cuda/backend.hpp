@@ -17,6 +17,7 @@ class Kernels;
 class Convolutions;
 class ConvolutionPlan;
 class Products;
+class SumParts;
 struct Product;
 
 /// Orders the contexts of a card: what one starts after weights have changed on another's stream waits for
@@ -168,6 +169,9 @@ class CudaBackend final : public Backend<float> {
   template <class Parameters>
   void launch_images(const char* kernel, std::int64_t images, std::int64_t rows, std::int64_t width,
                      const Parameters& parameters);
+  /// Both steps of sums: `kernel` hands in the parts of its blocks.
+  template <class Parameters>
+  void launch_sums(const char* kernel, dim3 grid, const SumParts& parts, const Parameters& parameters);
   template <class T>
   Scratch<T> scratch(std::int64_t count) {
     return Scratch<T>(count, stream_);
@@ -182,6 +186,9 @@ class CudaBackend final : public Backend<float> {
   void apply_pooled(const Epilogue<float>& epilogue, std::int64_t batch, std::int64_t h, std::int64_t w,
                     std::int64_t channels, const float* x, float* y);
   void copy(float* to, const float* from, std::int64_t count);
+  /// *to += scale * the sum of x or of its squares.
+  void sum(std::int64_t count, double scale, bool squares, const float* x, double* to);
+  void add_parts(const SumParts& parts);
   void multiply(const Product& product);
   void run(const ConvolutionPlan& plan, const float* x, const float* kernel, const float* bias,
            const float* y);
@@ -214,6 +221,13 @@ void CudaBackend::launch_over(const char* kernel, std::int64_t count, const Para
   const std::int64_t blocks = (count + threads_per_block - 1) / threads_per_block;
   const std::int64_t most = std::int64_t{32} * card_->multiprocessors;
   launch(kernel, dim3(static_cast<unsigned>(blocks < most ? blocks : most)), threads_per_block, parameters);
+}
+
+template <class Parameters>
+void CudaBackend::launch_sums(const char* kernel, dim3 grid, const SumParts& parts,
+                              const Parameters& parameters) {
+  launch(kernel, grid, threads_per_block, parameters);
+  add_parts(parts);
 }
 
 template <class Parameters>

@@ -106,10 +106,6 @@ inline SymmetricPadding symmetric(const Conv2DGeometry& g) {
   return out;
 }
 
-inline bool aligned(const void* pointer) {
-  return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0;
-}
-
 }  // namespace detail
 
 /// An operand where cuDNN can read it: on 16 bytes, with zeros around it where that is asked for.
@@ -117,7 +113,7 @@ class CudaBackend::Input {
  public:
   Input(CudaBackend& backend, const float* x, std::int64_t count, const Pad2DGeometry* zeros = nullptr)
       : data_(x) {
-    if (!zeros && detail::aligned(x)) return;
+    if (!zeros && aligned(x)) return;
     copy_ = backend.scratch<float>(count);
     data_ = copy_.data();
     if (zeros)
@@ -136,7 +132,7 @@ class CudaBackend::Input {
 class CudaBackend::Output {
  public:
   Output(CudaBackend& backend, Gradient<float> to, std::int64_t count) : to_(to), count_(count) {
-    if (!detail::aligned(to.data) || to.accumulate) memory_ = backend.scratch<float>(count);
+    if (!aligned(to.data) || to.accumulate) memory_ = backend.scratch<float>(count);
   }
   float* data() const { return memory_.data() ? memory_.data() : to_.data; }
   void finish(CudaBackend& backend) {
@@ -171,7 +167,7 @@ struct CudaBackend::PackedKernel {
 
   std::shared_ptr<const Card> card;
   float* data = nullptr;
-  Event ready;
+  mutable Event ready;  // recorded anew for every version
 };
 
 /// A weight as cuDNN reads it, for the duration of a call.
@@ -191,7 +187,7 @@ class CudaBackend::Kernel {
       // nothing.
       if (!packed || packed.use_count() > 1) packed = std::make_shared<PackedKernel>(backend.card_, count);
       backend.transpose(rows, g.out_c, kernel.data, {packed->data});
-      const_cast<Event&>(packed->ready).record(backend.stream_);
+      packed->ready.record(backend.stream_);
       return packed;
     };
     // Cards have memories of their own, so the key names the card too.
@@ -226,7 +222,7 @@ STRATA_INLINE void CudaBackend::conv2d(const Conv2DGeometry& g, const float* x, 
   Epilogue<float> rest = epilogue;
   const ConvolutionPlan* plan = nullptr;
   // In float, cuDNN ranks other and slower engines first where it is to add a bias (docs/performance-gpu.md).
-  if (card_->options.tf32 && epilogue.bias && !epilogue.scale && detail::aligned(epilogue.bias)) {
+  if (card_->options.tf32 && epilogue.bias && !epilogue.scale && aligned(epilogue.bias)) {
     const bool relu = epilogue.activation == Activation::relu && !epilogue.residual;
     plan = convolutions_->plan(relu ? ConvolutionPass::forward_bias_relu : ConvolutionPass::forward_bias,
                                padding.geometry);
@@ -237,7 +233,7 @@ STRATA_INLINE void CudaBackend::conv2d(const Conv2DGeometry& g, const float* x, 
 
   Scratch<float> memory;
   float* to = y;
-  if (epilogue.max_pool_2x2 || !detail::aligned(y)) {
+  if (epilogue.max_pool_2x2 || !aligned(y)) {
     memory = scratch<float>(count);
     to = memory.data();
   }

@@ -12,8 +12,7 @@ STRATA_INLINE void CudaBackend::dense(const DenseGeometry& g, const float* x, We
   Epilogue<float> rest = epilogue;
   Product product{.m = g.rows, .n = g.out, .k = g.in, .a = x, .b = kernel.data, .c = y};
   // cuBLAS adds a bias that lies on 16 bytes. Its relu would swallow NaN.
-  if (g.in && !epilogue.scale && reinterpret_cast<std::uintptr_t>(epilogue.bias) % 16 == 0)
-    product.bias = std::exchange(rest.bias, nullptr);
+  if (g.in && !epilogue.scale && aligned(epilogue.bias)) product.bias = std::exchange(rest.bias, nullptr);
   multiply(product);
   apply(rest, g.rows, g.out, y, y);
 }

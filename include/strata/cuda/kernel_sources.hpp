@@ -185,10 +185,17 @@ __device__ inline float maximum(float a, float b) {
   return a != a || a > b ? a : b;
 }
 
+/// Sum over `lanes` neighbouring threads, a power of two; every one gets it. Whole warps must call it.
+template <class T>
+__device__ inline T lane_sum(T value, int lanes = 32) {
+  for (int offset = lanes / 2; offset; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
+  return value;
+}
+
 /// Sum over the threads of a block (a multiple of 32, at most 1024), in a fixed order; every thread gets it.
 __device__ inline double block_sum(double value) {
   __shared__ double warps[32];
-  for (int offset = 16; offset; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
+  value = lane_sum(value);
   __syncthreads();  // `warps` may still be read by an earlier call
   if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = value;
   __syncthreads();
@@ -469,11 +476,7 @@ struct RowTeam {
         lanes(wide ? blockDim.x : 32) {}
 
   /// Every thread of the team gets the result.
-  __device__ double sum(double value) const {
-    if (wide) return block_sum(value);
-    for (int offset = 16; offset; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
-    return value;
-  }
+  __device__ double sum(double value) const { return wide ? block_sum(value) : lane_sum(value); }
   __device__ float greatest(float value) const {
     for (int offset = 16; offset; offset /= 2)
       value = maximum(value, __shfl_xor_sync(0xffffffffu, value, offset));
@@ -1021,21 +1024,9 @@ STRATA_KERNEL(strata_pool2d_backward, Pool2DBackwardParameters) {
 )source"},
 {"sums.cu", R"source(// Sums in two steps of a fixed order: blocks leave their parts, then one block per sum adds them up.
 
-#include "common.cuh"
-
-#include <strata/cuda/kernels/sums.hpp>
+#include "sums.cuh"
 
 namespace strata { inline namespace STRATA_ABI { namespace cuda {
-
-/// Every thread of the block hands in its part of sum s.
-__device__ inline void hand_in(const SumTarget& target, Int s, double part) {
-  const double sum = block_sum(part);
-  if (threadIdx.x != 0) return;
-  if (gridDim.x == 1)
-    target.to[s] += target.scale * sum;
-  else
-    target.parts[s * gridDim.x + blockIdx.x] = sum;
-}
 
 /// A block per sum.
 STRATA_KERNEL(strata_add_parts, AddPartsParameters) {
@@ -1085,8 +1076,7 @@ __device__ inline int right_outputs(const AccuracyParameters& p, const float* va
   int right = 0;
   for (Int c = threadIdx.x % 32; c < p.of.classes; c += 32)
     right += (values[c] > p.threshold ? 1.0f : 0.0f) == target[c];
-  for (int offset = 16; offset; offset /= 2) right += __shfl_xor_sync(0xffffffffu, right, offset);
-  return right;
+  return lane_sum(right);
 }
 
 /// A warp per row.
@@ -1131,9 +1121,29 @@ STRATA_KERNEL(strata_add_confusion, ConfusionParameters) {
 
 }}}  // namespace strata::STRATA_ABI::cuda
 )source"},
-{"training.cu", R"source(#include "common.cuh"
+{"sums.cuh", R"source(#pragma once
 
-#include <strata/cuda/kernels/training.hpp>
+#include "common.cuh"
+
+#include <strata/cuda/kernels/sums.hpp>
+
+namespace strata { inline namespace STRATA_ABI { namespace cuda {
+
+/// Every thread of the block hands in its part of sum s.
+__device__ inline void hand_in(const SumTarget& target, Int s, double part) {
+  const double sum = block_sum(part);
+  if (threadIdx.x != 0) return;
+  if (gridDim.x == 1)
+    target.to[s] += target.scale * sum;
+  else
+    target.parts[s * gridDim.x + blockIdx.x] = sum;
+}
+
+}}}  // namespace strata::STRATA_ABI::cuda
+)source"},
+{"training.cu", R"source(#include <strata/cuda/kernels/training.hpp>
+
+#include "sums.cuh"
 
 namespace strata { inline namespace STRATA_ABI { namespace cuda {
 
@@ -1146,12 +1156,7 @@ __device__ inline double clip_probability(double p) {
   return p < lowest_probability ? lowest_probability : p > highest_probability ? highest_probability : p;
 }
 
-/// Sum and maximum (NaN wins) over the `lanes` threads of a row; every thread gets them. Whole warps must
-/// call them.
-__device__ inline double row_sum(double value, int lanes) {
-  for (int offset = lanes / 2; offset; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
-  return value;
-}
+/// The maximum over the `lanes` threads of a row, as lane_sum; NaN wins.
 __device__ inline double row_maximum(double value, int lanes) {
   for (int offset = lanes / 2; offset; offset /= 2) {
     const double other = __shfl_xor_sync(0xffffffffu, value, offset);
@@ -1185,7 +1190,7 @@ struct LossRow {
   __device__ double sum(F f) const {
     double part = 0;
     for_classes([&](Int c) { part += f(c); });
-    return row_sum(part, p.lanes);
+    return lane_sum(part, p.lanes);
   }
   /// Writes the derivatives f(class).
   template <class F>
@@ -1297,7 +1302,7 @@ STRATA_KERNEL(strata_loss, Loss) {
   if (inside && row.lane == 0) p.losses[row.row] = float(value * row.weight);
 }
 
-STRATA_KERNEL(strata_penalty_sums, Penalty) {
+STRATA_KERNEL(strata_penalty, Penalty) {
   double sum = 0;
   for (Int i = first(); i < p.count; i += stride()) {
     const double w = double(p.w[i]);
@@ -1305,15 +1310,7 @@ STRATA_KERNEL(strata_penalty_sums, Penalty) {
     if (p.gradient)
       p.gradient[i] = float(double(p.gradient[i]) + p.l1 * double((w > 0) - (w < 0)) + 2 * p.l2 * w);
   }
-  sum = block_sum(sum);
-  if (threadIdx.x == 0) p.partial[blockIdx.x] = sum;
-}
-
-STRATA_KERNEL(strata_penalty, Penalty) {
-  double sum = 0;
-  for (Int i = threadIdx.x; i < p.blocks; i += blockDim.x) sum += p.partial[i];
-  sum = block_sum(sum);
-  if (threadIdx.x == 0) *p.to += sum;
+  hand_in(p.target, 0, sum);
 }
 
 /// Counts the step and finds what all weights share, in one thread.
@@ -1717,6 +1714,7 @@ struct ConfusionParameters {
 #include <cstdint>
 
 #include <strata/core/config.hpp>
+#include <strata/cuda/kernels/sums.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace cuda {
 
@@ -1742,14 +1740,12 @@ struct Loss {
   float* gradient = nullptr;  ///< or null
 };
 
-/// Partial sums of the penalty, one per block, then their sum.
 struct Penalty {
-  std::int64_t count = 0, blocks = 0;
+  std::int64_t count = 0;
   double l1 = 0, l2 = 0;
   const float* w = nullptr;
   float* gradient = nullptr;  ///< or null
-  double* partial = nullptr;
-  double* to = nullptr;
+  SumTarget target = {};
 };
 
 /// OptimizerState.

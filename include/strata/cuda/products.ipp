@@ -16,12 +16,6 @@ STRATA_COLD inline void check(cublasStatus_t status, const char* what) {
 template <class Object>
 using Owned = std::unique_ptr<std::remove_pointer_t<Object>, cublasStatus_t (*)(Object)>;
 
-/// The largest power of two, at most 16, that divides an address.
-inline std::uint32_t alignment(const void* pointer) {
-  const auto address = reinterpret_cast<std::uintptr_t>(pointer) | 16;
-  return static_cast<std::uint32_t>(address & (~address + 1));
-}
-
 }  // namespace detail
 
 /// cuBLAS is column-major: it sees the transposed equation, c' = op(b)' op(a)', and gets b first.
@@ -49,9 +43,9 @@ STRATA_COLD STRATA_INLINE const Products::Plan& Products::plan(const Product& p)
                 p.transpose_b,
                 p.bias != nullptr,
                 p.beta != 0,
-                detail::alignment(p.a),
-                detail::alignment(p.b),
-                detail::alignment(p.c)};
+                alignment(p.a),
+                alignment(p.b),
+                alignment(p.c)};
   if (const auto found = plans_.find(key); found != plans_.end()) return found->second;
 
   Plan plan;
@@ -88,10 +82,10 @@ STRATA_COLD STRATA_INLINE const Products::Plan& Products::plan(const Product& p)
                   "a preference");
   };
   prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::size_t{32} << 20);
-  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, detail::alignment(p.b));
-  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, detail::alignment(p.a));
-  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, detail::alignment(p.c));
-  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, detail::alignment(p.c));
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment(p.b));
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment(p.a));
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment(p.c));
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment(p.c));
   int count = 0;
   detail::check(cublasLtMatmulAlgoGetHeuristic(handle_, operation, plan.b.get(), plan.a.get(), plan.c.get(),
                                                plan.c.get(), preference, 1, &plan.choice, &count),

@@ -3,6 +3,7 @@
 #include <cuda_runtime_api.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 #include <strata/core/error.hpp>
@@ -17,6 +18,17 @@ inline void check(cudaError_t status, const char* what) {
   (void)cudaGetLastError();  // an error that is not sticky must not come back from the next call
   throw DeviceError(
       concat("[cuda] ", what, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")"));
+}
+
+/// The largest power of two, at most 16, that divides an address.
+inline std::uint32_t alignment(const void* pointer) {
+  const auto address = reinterpret_cast<std::uintptr_t>(pointer) | 16;
+  return static_cast<std::uint32_t>(address & (~address + 1));
+}
+
+/// What cuDNN's engines and cuBLAS's biases ask for.
+inline bool aligned(const void* pointer) {
+  return alignment(pointer) == 16;
 }
 
 class Stream {

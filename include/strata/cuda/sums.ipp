@@ -1,7 +1,7 @@
 #pragma once
 
 #include <strata/cuda/backend.hpp>
-#include <strata/cuda/kernels/sums.hpp>
+#include <strata/cuda/sums.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace cuda {
 
@@ -10,26 +10,6 @@ static_assert(accuracy_kind::binary == int(AccuracyKind::binary) &&
               accuracy_kind::sparse_categorical == int(AccuracyKind::sparse_categorical));
 
 namespace detail {
-
-/// The second step of `sums` sums by `blocks` blocks each, and the memory between the two steps. One block
-/// needs neither.
-class SumParts {
- public:
-  SumParts(std::int64_t blocks, std::int64_t sums, double scale, double* to, cudaStream_t stream)
-      : blocks_(blocks),
-        sums_(blocks > 1 ? sums : 0),
-        parts_(blocks * sums_, stream),
-        target_{.scale = scale, .to = to, .parts = parts_.data()} {}
-
-  const SumTarget& target() const { return target_; }
-  dim3 second_grid() const { return dim3(static_cast<unsigned>(sums_)); }
-  AddPartsParameters second() const { return {.blocks = blocks_, .target = target_}; }
-
- private:
-  std::int64_t blocks_, sums_;
-  Scratch<double> parts_;
-  SumTarget target_;
-};
 
 inline PredictionParameters prediction_parameters(const Predictions<float>& of) {
   return {.rows = of.rows,
@@ -41,20 +21,22 @@ inline PredictionParameters prediction_parameters(const Predictions<float>& of) 
 
 }  // namespace detail
 
-STRATA_INLINE void CudaBackend::add_sum(std::int64_t count, double scale, const float* x, double* to) {
-  const std::int64_t blocks = blocks_of_sum(count);
-  const detail::SumParts parts(blocks, 1, scale, to, stream_);
-  launch("strata_sum", dim3(static_cast<unsigned>(blocks)), threads_per_block,
-         SumParameters{.count = count, .x = x, .squares = false, .target = parts.target()});
+STRATA_INLINE void CudaBackend::add_parts(const SumParts& parts) {
   launch("strata_add_parts", parts.second_grid(), threads_per_block, parts.second());
 }
 
-STRATA_INLINE void CudaBackend::add_sum_of_squares(std::int64_t count, const float* x, double* to) {
+STRATA_INLINE void CudaBackend::sum(std::int64_t count, double scale, bool squares, const float* x,
+                                    double* to) {
   const std::int64_t blocks = blocks_of_sum(count);
-  const detail::SumParts parts(blocks, 1, 1, to, stream_);
-  launch("strata_sum", dim3(static_cast<unsigned>(blocks)), threads_per_block,
-         SumParameters{.count = count, .x = x, .squares = true, .target = parts.target()});
-  launch("strata_add_parts", parts.second_grid(), threads_per_block, parts.second());
+  const SumParts parts(blocks, 1, scale, to, stream_);
+  launch_sums("strata_sum", dim3(static_cast<unsigned>(blocks)), parts,
+              SumParameters{.count = count, .x = x, .squares = squares, .target = parts.target()});
+}
+STRATA_INLINE void CudaBackend::add_sum(std::int64_t count, double scale, const float* x, double* to) {
+  sum(count, scale, false, x, to);
+}
+STRATA_INLINE void CudaBackend::add_sum_of_squares(std::int64_t count, const float* x, double* to) {
+  sum(count, 1, true, x, to);
 }
 
 STRATA_INLINE void CudaBackend::add_scalar(double alpha, const double* x, double* to) {
@@ -65,27 +47,25 @@ STRATA_INLINE void CudaBackend::add_accuracy(const AccuracySpec& spec, const Pre
                                              double* sums) {
   constexpr std::int64_t at_once = threads_per_block / 32;  // rows of a block
   const std::int64_t blocks = of.rows < 1024 * at_once ? (of.rows + at_once - 1) / at_once : 1024;
-  const detail::SumParts parts(blocks, 2, 1, sums, stream_);
-  launch("strata_add_accuracy", dim3(static_cast<unsigned>(blocks)), threads_per_block,
-         AccuracyParameters{.kind = static_cast<int>(spec.kind),
-                            .threshold = static_cast<float>(spec.threshold),
-                            .of = detail::prediction_parameters(of),
-                            .target = parts.target()});
-  launch("strata_add_parts", parts.second_grid(), threads_per_block, parts.second());
+  const SumParts parts(blocks, 2, 1, sums, stream_);
+  launch_sums("strata_add_accuracy", dim3(static_cast<unsigned>(blocks)), parts,
+              AccuracyParameters{.kind = static_cast<int>(spec.kind),
+                                 .threshold = static_cast<float>(spec.threshold),
+                                 .of = detail::prediction_parameters(of),
+                                 .target = parts.target()});
 }
 
 STRATA_INLINE void CudaBackend::add_confusion(const ConfusionSpec& spec, const Predictions<float>& of,
                                               double* sums) {
   const std::int64_t blocks = blocks_of_sum(of.rows * of.classes), lines = spec.sums();
-  const detail::SumParts parts(blocks, lines, 1, sums, stream_);
+  const SumParts parts(blocks, lines, 1, sums, stream_);
   const auto y = static_cast<unsigned>(lines < 65535 ? lines : 65535);  // the most that a grid has
-  launch("strata_add_confusion", dim3(static_cast<unsigned>(blocks), y), threads_per_block,
-         ConfusionParameters{.threshold = static_cast<float>(spec.threshold),
-                             .intervals = static_cast<float>(spec.intervals),
-                             .sums = lines,
-                             .of = detail::prediction_parameters(of),
-                             .target = parts.target()});
-  launch("strata_add_parts", parts.second_grid(), threads_per_block, parts.second());
+  launch_sums("strata_add_confusion", dim3(static_cast<unsigned>(blocks), y), parts,
+              ConfusionParameters{.threshold = static_cast<float>(spec.threshold),
+                                  .intervals = static_cast<float>(spec.intervals),
+                                  .sums = lines,
+                                  .of = detail::prediction_parameters(of),
+                                  .target = parts.target()});
 }
 
 }}}  // namespace strata::STRATA_ABI::cuda

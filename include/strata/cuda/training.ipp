@@ -1,10 +1,10 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 
 #include <strata/cuda/backend.hpp>
 #include <strata/cuda/kernels/training.hpp>
+#include <strata/cuda/sums.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace cuda {
 
@@ -45,20 +45,11 @@ STRATA_INLINE void CudaBackend::loss(const LossSpec& spec, const Predictions<flo
 
 STRATA_INLINE void CudaBackend::l1_l2_penalty(std::int64_t count, double l1, double l2, const float* w,
                                               float* gradient, double* to) {
-  if (count == 0) return;
-  // The number of blocks, and so the order of the sum, does not depend on the card.
-  const std::int64_t blocks = std::min<std::int64_t>(1024, (count + 1023) / 1024);
-  const auto partial = scratch<double>(blocks);
-  const Penalty p{.count = count,
-                  .blocks = blocks,
-                  .l1 = l1,
-                  .l2 = l2,
-                  .w = w,
-                  .gradient = gradient,
-                  .partial = partial.data(),
-                  .to = to};
-  launch("strata_penalty_sums", dim3(static_cast<unsigned>(blocks)), threads_per_block, p);
-  launch("strata_penalty", dim3(1), threads_per_block, p);
+  const std::int64_t blocks = blocks_of_sum(count);
+  const SumParts parts(blocks, 1, 1, to, stream_);
+  launch_sums(
+      "strata_penalty", dim3(static_cast<unsigned>(blocks)), parts,
+      Penalty{.count = count, .l1 = l1, .l2 = l2, .w = w, .gradient = gradient, .target = parts.target()});
 }
 
 STRATA_INLINE void CudaBackend::optimizer_step(const OptimizerSpec& spec, OptimizerState* state,

@@ -316,11 +316,19 @@ STRATA_COLD StepResult<T> Trainer<T>::differentiate(Session<T>& session, const M
   return result;
 }
 
+namespace detail {
+/// The one that filled the batch, or any.
+template <class T>
+std::shared_ptr<Session<T>> session_of(const ModelImpl<T>& model, const DeviceBatch<T>& batch) {
+  return batch.session ? batch.session : model.session();
+}
+}  // namespace detail
+
 template <class T>
 STRATA_COLD StepResult<T> Trainer<T>::train_step(ModelImpl<T>& model, const DeviceBatch<T>& batch) {
   check(model, batch);
   plan(model, true);
-  const auto session = batch.session ? batch.session : model.session();
+  const auto session = detail::session_of(model, batch);
   Backend<T>& backend = session->backend();
   const StepResult<T> result = differentiate(*session, model, batch, true, {});
   if (!trained_.empty()) update(backend);
@@ -335,7 +343,7 @@ STRATA_COLD StepResult<T> Trainer<T>::test_step(ModelImpl<T>& model, const Devic
   check(model, batch);
   plan(model, false);
   const auto& graph = model.graph();
-  const auto session = batch.session ? batch.session : model.session();
+  const auto session = detail::session_of(model, batch);
   const bool logits = options_.loss.impl().takes_logits_of(model.final_activation());
   BasicContext<T>& context = session->begin({.linear_output = logits, .seed = model.seed()});
   const auto prediction = session->scratch(
@@ -355,7 +363,7 @@ STRATA_COLD std::vector<std::pair<ParameterPtr<T>, Tensor<T>>> Trainer<T>::gradi
     ModelImpl<T>& model, const DeviceBatch<T>& batch, TensorView<T> dx) {
   check(model, batch);
   plan(model, true);
-  const auto session = batch.session ? batch.session : model.session();
+  const auto session = detail::session_of(model, batch);
   differentiate(*session, model, batch, false, dx);
   std::vector<std::pair<ParameterPtr<T>, Tensor<T>>> out;
   for (const Trained& t : trained_)
@@ -392,7 +400,7 @@ STRATA_COLD void Trainer<T>::update(Backend<T>& backend) {
 template <class T>
 STRATA_COLD void Trainer<T>::find_non_finite(const ModelImpl<T>& model, const DeviceBatch<T>& batch) {
   if (!first_non_finite_.empty()) return;
-  const auto session = batch.session ? batch.session : model.session();
+  const auto session = detail::session_of(model, batch);
   const TensorView<const T> x = batch.x;
   const std::string layer = model.graph().first_non_finite({&x, 1}, session->begin({.seed = model.seed()}));
   first_non_finite_ = layer.empty() ? "the loss" : "layer '" + layer + "'";

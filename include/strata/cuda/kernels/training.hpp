@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include <strata/core/config.hpp>
+#include <strata/cuda/kernels/sums.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace cuda {
 
@@ -28,14 +29,12 @@ struct Loss {
   float* gradient = nullptr;  ///< or null
 };
 
-/// Partial sums of the penalty, one per block, then their sum.
 struct Penalty {
-  std::int64_t count = 0, blocks = 0;
+  std::int64_t count = 0;
   double l1 = 0, l2 = 0;
   const float* w = nullptr;
   float* gradient = nullptr;  ///< or null
-  double* partial = nullptr;
-  double* to = nullptr;
+  SumTarget target = {};
 };
 
 /// OptimizerState.
