@@ -37,10 +37,11 @@ void for_products(const Conv2DGeometry& g, Visit visit) {
             const std::int64_t y = oy * g.stride_h - g.pad_top + ky * g.dilation_h;
             const std::int64_t x = ox * g.stride_w - g.pad_left + kx * g.dilation_w;
             if (y < 0 || y >= g.in_h || x < 0 || x >= g.in_w) continue;
-            for (std::int64_t i = 0; i < g.in_c; ++i)
+            for (std::int64_t i = 0; i < g.group_in(); ++i)
               for (std::int64_t o = 0; o < g.out_c; ++o)
-                visit(static_cast<std::size_t>(((n * g.in_h + y) * g.in_w + x) * g.in_c + i),
-                      static_cast<std::size_t>(((ky * g.kernel_w + kx) * g.in_c + i) * g.out_c + o),
+                visit(static_cast<std::size_t>(((n * g.in_h + y) * g.in_w + x) * g.in_c +
+                                               o / g.group_out() * g.group_in() + i),
+                      static_cast<std::size_t>(((ky * g.kernel_w + kx) * g.group_in() + i) * g.out_c + o),
                       static_cast<std::size_t>(((n * g.out_h + oy) * g.out_w + ox) * g.out_c + o));
           }
 }
@@ -84,15 +85,16 @@ struct Results {
 };
 
 Results run(Device& device, const Conv2DGeometry& g, const std::vector<float>& x,
-            const std::vector<float>& kernel, const std::vector<float>& dy) {
+            const std::vector<float>& kernel, const std::vector<float>& dy, bool accumulate = false) {
   const auto context = device.make_backend<float>();
   auto& backend = *context;
-  Results r{std::vector<float>(dy.size()), std::vector<float>(x.size()), std::vector<float>(kernel.size())};
+  Results r{std::vector<float>(dy.size()), std::vector<float>(x.size(), 1),
+            std::vector<float>(kernel.size(), 1)};
   PackedWeights packed;
   const WeightView<float> weight{kernel.data(), 1, &packed};
   backend.conv2d(g, x.data(), weight, {}, r.y.data());
-  backend.conv2d_backward_input(g, dy.data(), weight, {r.dx.data()});
-  backend.conv2d_backward_kernel(g, x.data(), dy.data(), {r.dkernel.data(), false});
+  backend.conv2d_backward_input(g, dy.data(), weight, {r.dx.data(), accumulate});
+  backend.conv2d_backward_kernel(g, x.data(), dy.data(), {r.dkernel.data(), accumulate});
   return r;
 }
 
@@ -231,26 +233,44 @@ TEST_CASE("A part of the columns of wide patches takes its own taps alone") {
   }
 }
 
-TEST_CASE("A kernel wider than the image has the gradient of its definition") {
+TEST_CASE("A kernel larger than the image has the values and gradients of its definition") {
+  const std::int64_t groups = GENERATE(1, 2, 4), stride = GENERATE(1, 2), dilation = GENERATE(1, 3),
+                     out_c = GENERATE(4, 8);
+  const bool accumulate = GENERATE(false, true);
+  // Padding that is the same on either side; all of it on the left; all on the right.
+  const auto [pad_top, pad_left] = GENERATE(std::pair{6, 200}, std::pair{12, 400}, std::pair{0, 0});
+  const std::int64_t out_h = (2 + stride) / stride, out_w = (4 + stride) / stride;
   const Conv2DGeometry g{.batch = 2,
                          .in_h = 3,
                          .in_w = 5,
-                         .in_c = 3,
-                         .out_h = 3,
-                         .out_w = 5,
-                         .out_c = 4,
-                         .kernel_h = 2,
+                         .in_c = 4,
+                         .out_h = out_h,
+                         .out_w = out_w,
+                         .out_c = out_c,
+                         .kernel_h = 13,
                          .kernel_w = 401,
-                         .pad_left = 200};
+                         .stride_h = stride,
+                         .stride_w = stride,
+                         .dilation_h = dilation,
+                         .dilation_w = dilation,
+                         .pad_top = pad_top * dilation,
+                         .pad_left = pad_left * dilation,
+                         .groups = groups};
+  CAPTURE(groups, stride, dilation, out_c, accumulate, pad_left);
   const auto x = random_values(g.batch * g.in_h * g.in_w * g.in_c, 1);
+  const auto kernel = random_values(13 * 401 * g.group_in() * g.out_c, 2);
   const auto dy = random_values(g.batch * g.out_h * g.out_w * g.out_c, 3);
-  std::vector<float> found(2 * 401 * 3 * 4);
-  std::vector<double> expected(found.size());
-  default_device()->make_backend<float>()->conv2d_backward_kernel(g, x.data(), dy.data(), {found.data()});
-  for_products(g, [&](std::size_t i, std::size_t k, std::size_t o) {
-    expected[k] += static_cast<double>(x[i]) * static_cast<double>(dy[o]);
+  const Results found = run(*default_device(), g, x, kernel, dy, accumulate);
+  const double before = accumulate ? 1 : 0;
+  std::vector<double> y(dy.size()), dx(x.size(), before), dkernel(kernel.size(), before);
+  for_products(g, [&](std::size_t in, std::size_t w, std::size_t out) {
+    y[out] += static_cast<double>(x[in]) * static_cast<double>(kernel[w]);
+    dx[in] += static_cast<double>(dy[out]) * static_cast<double>(kernel[w]);
+    dkernel[w] += static_cast<double>(x[in]) * static_cast<double>(dy[out]);
   });
-  CHECK(relative_error(found, expected) < 1e-6);
+  CHECK(relative_error(found.y, y) < 1e-6);
+  CHECK(relative_error(found.dx, dx) < 1e-6);
+  CHECK(relative_error(found.dkernel, dkernel) < 1e-6);
 }
 
 TEST_CASE("A NaN or a huge number stays within its windows where the accuracy is exact") {

@@ -102,3 +102,34 @@ TEST_CASE("What a convolution says it needs is what it takes", "[planner]") {
   CHECK(static_cast<std::int64_t>(workspace.bytes()) == said.workspace_bytes);
   CHECK(said.packed_bytes > 0);
 }
+
+TEST_CASE("A kernel far larger than the image takes the memory of one that meets it") {
+  const std::int64_t groups = GENERATE(1, 2, 8);
+  std::size_t kept = 0;
+  std::int64_t said = 0;
+  for (const std::int64_t taps : {33, 66663}) {  // 31 meet the image
+    const Conv2DGeometry g{.batch = 2,
+                           .in_h = 9,
+                           .in_w = 16,
+                           .in_c = 8,
+                           .out_h = 9,
+                           .out_w = 16,
+                           .out_c = 8,
+                           .kernel_h = 2,
+                           .kernel_w = taps,
+                           .pad_left = taps / 2,
+                           .groups = groups};
+    ThreadPool pool(2);
+    cpu::Workspace workspace;
+    cpu::CpuBackend backend(pool, workspace, cpu::kernels(), {});
+    std::vector<float> x(9 * 16 * 16), y(x), kernel(static_cast<std::size_t>(2 * taps * 64 / groups));
+    backend.conv2d(g, x.data(), {kernel.data()}, {}, y.data());
+    backend.conv2d_backward_input(g, y.data(), {kernel.data()}, {x.data()});
+    backend.conv2d_backward_kernel(g, x.data(), y.data(), {kernel.data()});
+    const Algorithm algorithm = backend.describe_conv2d(g, {});
+    CHECK(algorithm.packed_bytes == 0);
+    if (kept == 0) kept = workspace.bytes(), said = algorithm.workspace_bytes;
+    CHECK(workspace.bytes() == kept);
+    CHECK(algorithm.workspace_bytes == said);
+  }
+}

@@ -161,7 +161,13 @@ class Keras3(ConverterTest):
 
 
 class WrittenByKeras(ConverterTest):
-    """What Keras itself wrote (keras_files.py beside this): models in models, one of them called twice."""
+    """What Keras itself wrote (keras_files.py beside this): models in models, some of them or of their layers used twice."""
+
+    def assert_numbered(self, name, names, options=()):
+        """The tensors of a file, of which every one holds its number."""
+        found = self.converted(pathlib.Path(__file__).parent / name, *options)
+        self.assertEqual({name: set(array.flat) for name, array in found.items()},
+                         {name: {1.0 + names.index(name)} for name in names})
 
     def test_models_inside_models(self):
         names = ["head/kernel", "head/bias", "base/conv/kernel", "base/conv/bias", "base/bn/beta", "base/bn/moving_mean",
@@ -173,9 +179,17 @@ class WrittenByKeras(ConverterTest):
                 if kind == "weights.h5":  # does not tell gamma from beta
                     options = ["--map", self.folder / "map.json"]
                     options[1].write_text('{"mid/block/bn/beta": "mid/block/bn/gamma"}')
-                found = self.converted(pathlib.Path(__file__).parent / f"nested.{kind}", *options)
-                self.assertEqual({name: set(array.flat) for name, array in found.items()},
-                                 {name: {1.0 + names.index(name)} for name in names})
+                self.assert_numbered(f"nested.{kind}", names, options)
+
+    def test_what_models_share_comes_once(self):
+        names = ["left/shared/kernel", "left/shared/bias", "left/own/kernel", "left/own/bias", "middle/block/conv/kernel",
+                 "middle/block/bn/gamma", "middle/block/bn/beta", "middle/block/bn/moving_mean", "middle/block/bn/moving_variance",
+                 "middle/own/kernel", "middle/own/bias", "right/own/kernel", "right/own/bias"]
+        for kind in ("h5", "weights.h5", "keras"):
+            with self.subTest(kind):
+                self.assert_numbered(f"shared.{kind}", names)
+        errors = self.run_convert(pathlib.Path(__file__).parent / "shared.h5")[1]
+        self.assertIn("'right/block/conv' has the names and values of 'middle/block/conv'", errors)
 
 
 class PyTorch(ConverterTest):

@@ -136,7 +136,7 @@ def _legacy_name(group, name, file, inside):
 
 
 def _read_legacy(root, file, size, configuration):
-    layers = {}
+    layers, made, notes = {}, {}, []
     for group_name in _names(root, "layer_names", file):
         group = _child(root, group_name, file)
         if not isinstance(group, h5py.Group):
@@ -145,11 +145,28 @@ def _read_legacy(root, file, size, configuration):
         inside = _inside(last, names, file, configuration)
         entries = [(*_legacy_name(last, name, file, inside), name) for name in names]
         separable = {layer for layer, weight, _ in entries if weight == "pointwise_kernel"}
+        found, scopes = {}, {}
         for layer, weight, name in entries:
             if weight == "depthwise_kernel" and layer not in separable:  # so named before Keras 3
                 weight = "kernel"
-            add(layers, layer, weight, _tensor(_child(group, name, file), file, size), file)
-    return Source("Keras legacy HDF5", layers)
+            add(found, layer, weight, _tensor(_child(group, name, file), file, size), file)
+            scopes[layer] = name.rpartition("/")[0]
+        for layer, tensors in found.items():
+            # A layer that several models share is written with each; other files have it once, with the first.
+            twins = made.setdefault(scopes[layer] or layer, [])
+            twin = next((twin for twin in twins if _equal(layers[twin], tensors)), None)
+            if twin:
+                notes.append(f"'{layer}' has the names and values of '{twin}' and is taken for the same layer; were they two, "
+                             "convert the .keras file")
+                continue
+            twins.append(layer)
+            for weight, tensor in tensors.items():
+                add(layers, layer, weight, tensor, file)
+    return Source("Keras legacy HDF5", layers, notes=notes)
+
+
+def _equal(a, b):
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
 
 
 def _variables(group, path=()):

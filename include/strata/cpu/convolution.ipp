@@ -56,6 +56,41 @@ inline Conv2DGeometry one_group(const Conv2DGeometry& g) {
   return one;
 }
 
+/// The taps [first, first + count) of one axis that meet the image from some output: the others see padding
+/// alone. At least one.
+struct TapRange {
+  std::int64_t first, count;
+};
+inline TapRange near_taps(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
+                          std::int64_t dilation, std::int64_t pad) {
+  const std::int64_t last = std::clamp<std::int64_t>(divide_up(in + pad, dilation), 1, kernel);
+  const std::int64_t first =
+      std::clamp<std::int64_t>(divide_up(pad - (out - 1) * stride, dilation), 0, last - 1);
+  return {first, last - first};
+}
+
+/// A convolution without the taps that see padding alone, and how its kernel lies in the whole one: what a
+/// kernel far larger than the image costs is what meets the image.
+struct CroppedKernel {
+  Conv2DGeometry geometry;
+  std::int64_t rows, columns;  ///< rows of taps, and the floats of one
+  std::int64_t first, stride;  ///< of these rows, in floats
+
+  explicit CroppedKernel(const Conv2DGeometry& g) : geometry(g) {
+    const TapRange y = near_taps(g.in_h, g.out_h, g.kernel_h, g.stride_h, g.dilation_h, g.pad_top);
+    const TapRange x = near_taps(g.in_w, g.out_w, g.kernel_w, g.stride_w, g.dilation_w, g.pad_left);
+    geometry.kernel_h = y.count;
+    geometry.kernel_w = x.count;
+    geometry.pad_top -= y.first * g.dilation_h;
+    geometry.pad_left -= x.first * g.dilation_w;
+    const std::int64_t tap = g.group_in() * g.out_c;
+    rows = y.count;
+    columns = x.count * tap;
+    first = (y.first * g.kernel_w + x.first) * tap;
+    stride = g.kernel_w * tap;
+  }
+};
+
 /// Winograd pools first: what follows must be increasing and the same for the four.
 inline bool follows_pooling(const Epilogue<float>& epilogue) {
   const Activation::Kind kind = epilogue.activation.kind;
@@ -76,6 +111,11 @@ inline bool packs(const KernelTable& kernels, const Conv2DGeometry& g) {
 
 STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x, WeightView<float> kernel,
                                       const Epilogue<float>& epilogue, float* y) {
+  if (const CroppedKernel near(g); near.geometry != g) {
+    const auto part = workspace_.lease(near.rows * near.columns);
+    copy_block(near.rows, near.columns, kernel.data + near.first, near.stride, part.data(), near.columns);
+    return conv2d(near.geometry, x, {part.data()}, epilogue, y);
+  }
   const Activation& f = epilogue.activation;
   const bool softmax = f.kind == Activation::Kind::softmax;
   if (!epilogue.max_pool_2x2 || follows_pooling(epilogue)) {
@@ -140,6 +180,12 @@ STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x, W
 STRATA_COLD STRATA_INLINE Algorithm CpuBackend::describe_conv2d(const Conv2DGeometry& g,
                                                                 const Epilogue<float>& epilogue) const {
   constexpr std::int64_t bytes = sizeof(float);
+  if (const CroppedKernel near(g); near.geometry != g) {
+    Algorithm out = describe_conv2d(near.geometry, epilogue);
+    out.workspace_bytes += out.packed_bytes + near.rows * near.columns * bytes;
+    out.packed_bytes = 0;  // nothing is kept
+    return out;
+  }
   if (!epilogue.max_pool_2x2 || follows_pooling(epilogue))
     if (const auto plan = plan_convolution(g, epilogue.max_pool_2x2, kernels_, limits_); plan.tile != 0)
       return {concat("winograd F(", plan.tile, "x", plan.tile, ",3x3)"), plan.weight_bytes,
@@ -174,6 +220,11 @@ STRATA_COLD STRATA_INLINE Algorithm CpuBackend::describe_conv2d(const Conv2DGeom
 
 STRATA_INLINE void CpuBackend::conv2d_backward_input(const Conv2DGeometry& g, const float* dy,
                                                      WeightView<float> kernel, Gradient<float> dx) {
+  if (const CroppedKernel near(g); near.geometry != g) {
+    const auto part = workspace_.lease(near.rows * near.columns);
+    copy_block(near.rows, near.columns, kernel.data + near.first, near.stride, part.data(), near.columns);
+    return conv2d_backward_input(near.geometry, dy, {part.data()}, dx);
+  }
   if (g.groups > 1) return grouped_backward_input(g, dy, kernel.data, dx);
   const Conv2DGeometry t = transposed(g);
   if (const ConvolutionPlan plan = plan_convolution(t, false, kernels_, limits_); plan.tile != 0)
@@ -248,6 +299,16 @@ STRATA_INLINE void CpuBackend::conv2d_backward_input(const Conv2DGeometry& g, co
 
 STRATA_INLINE void CpuBackend::conv2d_backward_kernel(const Conv2DGeometry& g, const float* x,
                                                       const float* dy, Gradient<float> dkernel) {
+  if (const CroppedKernel near(g); near.geometry != g) {
+    const auto part = workspace_.lease(near.rows * near.columns);
+    float* const to = dkernel.data + near.first;
+    if (dkernel.accumulate)
+      copy_block(near.rows, near.columns, to, near.stride, part.data(), near.columns);
+    else
+      std::fill_n(dkernel.data, g.kernel_h * near.stride, 0.f);
+    conv2d_backward_kernel(near.geometry, x, dy, {part.data(), dkernel.accumulate});
+    return copy_block(near.rows, near.columns, part.data(), near.columns, to, near.stride);
+  }
   if (g.groups > 1) return grouped_backward_kernel(g, x, dy, dkernel);
   const ConvolutionPlan plan = plan_kernel_gradient(g, kernels_, limits_);
   if (plan.tile != 0)
