@@ -42,7 +42,7 @@ class RunDirectory {
  public:
   /// Throws UsageError where a run lies there already, unless it may be overwritten, then it goes, or is to
   /// be resumed: then it must be there, and not have ended.
-  explicit RunDirectory(std::string path, bool overwrite = false, bool resume = false)
+  explicit RunDirectory(std::string path, bool overwrite = false, bool resume = false, bool resumable = true)
       : path_(std::move(path)) {
     const auto there = [&](const char* name) { return std::ifstream(file(name)).is_open(); };
     if (overwrite && resume) throw UsageError("--overwrite and --resume exclude each other");
@@ -52,8 +52,8 @@ class RunDirectory {
       throw UsageError("the run in '" + path_ + "' has ended; --overwrite replaces it");
     if (holds_run && !overwrite && !resume)
       throw UsageError("'" + path_ +
-                       "' holds a run already; --run-dir names another folder, --overwrite replaces it, "
-                       "--resume goes on with it");
+                       "' holds a run already; --run-dir names another folder, --overwrite replaces it" +
+                       (resumable ? ", --resume goes on with it" : ""));
     strata::make_directories(path_);
     for (const char* name : {"config.json", "history.csv", "metrics.json", "curves.svg", "model.safetensors",
                              "best.safetensors", "deploy.safetensors", "backup/backup.safetensors", "backup"})

@@ -164,17 +164,20 @@ inline strata::Model make_base(TrainingOptions& options, const strata::DevicePtr
   return base;
 }
 
-/// Pictures of one subset in the order of their names.
+/// Pictures of one subset, in the order of their names unless shuffled; `changes` is what happens to them
+/// at random, they are scaled as the options say.
 inline strata::DirectoryDataset pictures(const TrainingOptions& options, const std::string& subset,
-                                         bool shuffle = false) {
-  return strata::ImageDataGenerator({.preprocessing = options.scaling()})
-      .flow_from_directory(options.data + "/" + subset,
-                           {.target_size = {options.input_size, options.input_size},
-                            .batch_size = options.batch_size,
-                            .class_mode = strata::ClassMode::binary,
-                            .shuffle = shuffle,
-                            .seed = options.seed,
-                            .limit = options.limit});
+                                         bool shuffle = false,
+                                         strata::ImageDataGeneratorOptions changes = {}) {
+  changes.rescale = 1;
+  changes.preprocessing = options.scaling();
+  return strata::ImageDataGenerator(changes).flow_from_directory(
+      options.data + "/" + subset, {.target_size = {options.input_size, options.input_size},
+                                    .batch_size = options.batch_size,
+                                    .class_mode = strata::ClassMode::binary,
+                                    .shuffle = shuffle,
+                                    .seed = options.seed,
+                                    .limit = options.limit});
 }
 
 struct Subsets {

@@ -6,6 +6,7 @@
 #error "Strata is written in C++20: compile with -std=c++20 or later"
 #else  // the one error says enough
 
+#include <strata/applications/book.hpp>
 #include <strata/applications/classifier.hpp>
 #include <strata/applications/imagenet.hpp>
 #include <strata/applications/tiny_darknet.hpp>
@@ -14,6 +15,7 @@
 #include <strata/cpu/device.hpp>
 #include <strata/data/affine_transform.hpp>
 #include <strata/data/directory.hpp>
+#include <strata/data/image_grid.hpp>
 #include <strata/data/mnist.hpp>
 #include <strata/data/prefetch.hpp>
 #include <strata/io/npy.hpp>

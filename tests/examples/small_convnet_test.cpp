@@ -16,11 +16,11 @@
 using Catch::Contains;
 
 TEST_CASE("The small networks have the book's numbers of weights") {
-  const Model first = first_edition(150, false, 0), second = second_edition(180, false, 0);
+  const Model first = first_edition(150, false, 0), second = second_edition(180, false, false, 0);
   CHECK_THAT(first.summary_text(), Contains("Total params: 3,453,121"));
   CHECK_THAT(second.summary_text(), Contains("Total params: 991,041"));
   CHECK(first_edition(150, true, 0).count_params() == 3453121);
-  CHECK(second_edition(180, true, 0).count_params() == 991041);
+  CHECK(second_edition(180, true, true, 0).count_params() == 991041);
   CHECK_THAT(first_edition(150, true, 0).summary_text(), Contains("Dropout"));
 }
 
@@ -47,6 +47,26 @@ TEST_CASE("small_convnet trains, tells what it measured and keeps the best and t
           Approx(edition == "1" ? losses.back() : *std::min_element(losses.begin(), losses.end())));
     for (const char* name : {"best.safetensors", "model.safetensors"})
       CHECK(load_model(file(name)).input_shape() == Shape{96, 96, 3});
+  }
+}
+
+TEST_CASE("small_convnet changes the training pictures, and only those, anew in every epoch") {
+  const TemporaryDirectory directory;
+  for (const std::string edition : {"1", "2"}) {
+    const auto train = [&](const std::string& run, const std::vector<std::string>& more) {
+      std::vector<std::string> words{"--input-size", "96", "--edition", edition, "--learning-rate", "0"};
+      words.insert(words.end(), more.begin(), more.end());
+      call(small_convnet, tiny_run(directory.path(), run + edition, words));
+      return CsvTable::parse(read_file(directory / (run + edition + "/history.csv")));
+    };
+    // Nothing is learnt: losses differ by the pictures alone.
+    const auto plain = train("plain", {}), augmented = train("augmented", {"--augment"});
+    const auto losses = plain.numbers("loss"), changed = augmented.numbers("loss");
+    CHECK(losses[0] == Approx(losses[1]).epsilon(1e-6));
+    CHECK(std::abs(changed[0] - losses[0]) > 1e-6);
+    CHECK(std::abs(changed[1] - changed[0]) > 1e-6);
+    CHECK(augmented.numbers("val_loss") == plain.numbers("val_loss"));
+    CHECK(train("again", {"--augment"}).numbers("loss") == changed);
   }
 }
 

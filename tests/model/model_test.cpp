@@ -79,6 +79,20 @@ TEST_CASE("A Sequential without an Input builds itself when it meets data") {
   CHECK_THROWS_AS(model.predict(values({4, 2, 6})), ShapeError);
 }
 
+TEST_CASE("A Sequential without an Input takes the shape of the symbol it is called on") {
+  Sequential block({Dense({.units = 4, .activation = Activation::relu}), Sequential({Dense({.units = 3})})});
+  CHECK_THROWS_WITH(block.output_shape(), Contains("the input shape is not known yet"));
+  const auto inputs = Input({.shape = {5}});
+  const auto x = block(inputs);
+  CHECK(x.shape() == Shape{3});
+  const Model model({.inputs = {inputs}, .outputs = {Dense({.units = 1})(x)}});
+  CHECK(model.count_params() == 5 * 4 + 4 + 4 * 3 + 3 + 3 + 1);
+  CHECK(block.input_shape() == Shape{5});
+  CHECK(model.predict(Tensor<float>({2, 5})).shape() == Shape{2, 1});
+  CHECK_THROWS_WITH(Sequential()(inputs), Contains("the input shape is not known yet"));
+  CHECK_THROWS_WITH(block(Input({.shape = {6}})), Contains("expected an input of shape [5], found [6]"));
+}
+
 TEST_CASE("A first predict may come from several threads at once") {
   for (int turn = 0; turn < 20; ++turn) {
     const Sequential model{Flatten(), Dense({.units = 3}), Dense({.units = 2})};

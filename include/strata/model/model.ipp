@@ -141,6 +141,11 @@ STRATA_COLD void ModelImpl<T>::name_layers() {
 
 template <class T>
 STRATA_COLD Shape ModelImpl<T>::output_shape(Shapes inputs) const {
+  if (graph_.empty() && !sequence_.empty()) {  // called on a symbol, it is built with the model around it
+    Shape shape = this->single(inputs);
+    for (const auto& layer : sequence_) shape = layer->output_shape({&shape, 1});
+    return shape;
+  }
   require_built();
   const auto expected = graph_.input_shapes();
   require<ShapeError>(inputs.size() == expected.size(), this->who(), "expected ", expected.size(),
@@ -361,6 +366,7 @@ STRATA_COLD void BasicNetwork<T>::trainable_from(const std::string& name) {
 
 template <class T>
 STRATA_COLD Shape BasicNetwork<T>::output_shape() const {
+  model().require_built();
   return model().output_shape(model().graph().input_shapes());
 }
 
