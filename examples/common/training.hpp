@@ -14,6 +14,7 @@
 #include <strata/cpu/device.hpp>
 #include <strata/cuda/device.hpp>
 #include <strata/data/directory.hpp>
+#include <strata/data/image_data_generator.hpp>
 #include <strata/eigen/device.hpp>
 #include <strata/training/backup.hpp>
 #include <strata/training/fit.hpp>

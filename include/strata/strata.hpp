@@ -15,6 +15,7 @@
 #include <strata/cpu/device.hpp>
 #include <strata/data/affine_transform.hpp>
 #include <strata/data/directory.hpp>
+#include <strata/data/image_data_generator.hpp>
 #include <strata/data/image_grid.hpp>
 #include <strata/data/mnist.hpp>
 #include <strata/data/prefetch.hpp>

@@ -5,6 +5,7 @@
 #include <strata/applications/classifier.hpp>
 #include <strata/applications/imagenet.hpp>
 #include <strata/data/directory.hpp>
+#include <strata/data/image_data_generator.hpp>
 
 #include "data/pictures.hpp"
 #include "support/temporary_directory.hpp"

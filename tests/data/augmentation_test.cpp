@@ -6,6 +6,7 @@
 #include <numbers>
 
 #include <strata/data/directory.hpp>
+#include <strata/data/image_data_generator.hpp>
 #include <strata/data/prefetch.hpp>
 #include <strata/layers/layers.hpp>
 #include <strata/training/fit.hpp>
@@ -55,6 +56,15 @@ const std::map<std::string, ImageDataGeneratorOptions> option_sets{
      {.featurewise_std_normalization = true,
       .vertical_flip = true,
       .rescale = 0.5,
+      .preprocessing = {.mean = {103.939F, 116.779F, 123.68F},
+                        .reverse_channels = true,
+                        .std = {57, 58, 59, 1}}}},
+    {"samplewise_centered", {.samplewise_center = true, .vertical_flip = true, .rescale = 0.25}},
+    {"samplewise",
+     {.samplewise_std_normalization = true,
+      .rotation_range = 30,
+      .brightness_range = {0.5, 1.5},
+      .rescale = 1.0 / 255,
       .preprocessing = {.mean = {103.939F, 116.779F, 123.68F},
                         .reverse_channels = true,
                         .std = {57, 58, 59, 1}}}},
@@ -187,10 +197,32 @@ TEST_CASE("A generator draws and changes pictures as Keras's does", "[data][augm
         double error = 0;
         for (std::int64_t i = 0; i < y.size(); ++i)
           error = std::max(error, std::abs(double(y.data()[i]) - double(expected.data()[i])));
-        CHECK(error <= 255 * 1e-4 * batch.scaling.scale / batch.scaling.std[0]);
+        // Divided by its deviation a picture is of the order of 1, whatever its scaling.
+        CHECK(error <= (options.samplewise_std_normalization
+                            ? 1e-3
+                            : 255 * 1e-4 * batch.scaling.scale / batch.scaling.std[0]));
       }
     }
   }
+}
+
+TEST_CASE("A picture is standardized by itself", "[data][augmentation]") {
+  Tensor<std::uint8_t> pictures({3, 4, 5, 3});
+  std::fill_n(pictures.data(), 60, std::uint8_t{7});  // flat: zeros, as in Keras
+  for (std::int64_t i = 60; i < 180; ++i) pictures.data()[i] = static_cast<std::uint8_t>(i * i % 251);
+  const ImageDataGenerator generator({.samplewise_std_normalization = true, .rescale = 0.5});
+  const Tensor<float> y = network_input(generator.flow(pictures, {}, {.shuffle = false}).batch(0));
+  for (std::int64_t i = 0; i < 3; ++i) {
+    double sum = 0, squares = 0;
+    const Tensor<float> standardized = picture(y, i);
+    for (const float value : standardized.values()) sum += value, squares += double{value} * double{value};
+    CHECK(sum / 60 == Approx(0).margin(1e-6));
+    CHECK(squares / 60 == Approx(i == 0 ? 0 : 1).margin(1e-5));
+  }
+  // By stages, too, and not by its batch.
+  const Dataset data = generator.flow(pictures, {}, {.batch_size = 2, .shuffle = false});
+  CHECK(network_input(data.rebatch(3).batch(0)) == y);
+  CHECK(network_input(data.cache().batch(1)) == y.rows(2, 3));
 }
 
 TEST_CASE("Draws fill their ranges evenly", "[data][augmentation]") {
@@ -410,6 +442,10 @@ TEST_CASE("Tensors flow with their labels, in subsets, drawn anew in every pass"
   CHECK_THROWS_WITH(whole.flow(Tensor<std::uint8_t>({10, 20})),
                     Contains("expected pictures [n,height,width,channels], found [10,20]"));
   CHECK_THROWS_WITH(generator.flow(pictures.cast<float>(), y), Contains("expected bytes for rescale"));
+  CHECK_THROWS_WITH(ImageDataGenerator({.samplewise_center = true}).flow(pictures.cast<float>(), y),
+                    Contains("samplewise options, found floats"));
+  CHECK_THROWS_WITH(ImageDataGenerator({.featurewise_center = true, .samplewise_center = true}),
+                    Contains("samplewise or featurewise options, found both"));
   CHECK_THROWS_AS(ImageDataGenerator({.preprocessing = {.std = {1, 2, 1, 1}}}).flow(pictures.cast<float>()),
                   ConfigError);
   CHECK_THROWS_WITH(dataset_from_tensors(Tensor<float>({10, 20}), {},

@@ -7,7 +7,7 @@
 #include <thread>
 
 #include <strata/core/random.hpp>
-#include <strata/data/directory.hpp>
+#include <strata/data/image_data_generator.hpp>
 #include <strata/data/prefetch.hpp>
 
 #include "support/golden.hpp"

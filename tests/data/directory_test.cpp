@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include <strata/data/directory.hpp>
+#include <strata/data/image_data_generator.hpp>
 #include <strata/data/prefetch.hpp>
 #include <strata/training/fit.hpp>
 

@@ -4,7 +4,7 @@
 #include "../../examples/make_subset.cpp"
 #undef main
 
-#include <strata/data/directory.hpp>
+#include <strata/data/image_data_generator.hpp>
 
 #include <support/temporary_directory.hpp>
 

@@ -4,7 +4,7 @@
 
 #include <thread>
 
-#include <strata/data/directory.hpp>
+#include <strata/data/image_data_generator.hpp>
 #include <strata/model/compare_devices.hpp>
 #include <strata/training/fit.hpp>
 #include <strata/training/saving.hpp>

@@ -2,7 +2,7 @@
 
 #include <stdexcept>
 
-#include <strata/data/directory.hpp>
+#include <strata/data/image_data_generator.hpp>
 #include <strata/data/prefetch.hpp>
 #include <strata/layers/layers.hpp>
 #include <strata/training/backup.hpp>

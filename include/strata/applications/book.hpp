@@ -4,6 +4,7 @@
 
 #include <strata/applications/imagenet.hpp>
 #include <strata/data/directory.hpp>
+#include <strata/data/image_data_generator.hpp>
 #include <strata/layers/random_transforms.hpp>
 #include <strata/training/model.hpp>
 

@@ -34,8 +34,11 @@ struct ZoomRange {
 
 /// In the order of Keras's arguments.
 struct ImageDataGeneratorOptions {
-  /// Less the mean of each channel and, for the second, divided by its deviation: those that `fit` found.
-  bool featurewise_center = false, featurewise_std_normalization = false;
+  /// Less the mean of each channel that `fit` found; or of all values of the picture itself, as augmented and
+  /// scaled. One of the two, here and for deviations.
+  bool featurewise_center = false, samplewise_center = false;
+  /// Divided by the deviation as well.
+  bool featurewise_std_normalization = false, samplewise_std_normalization = false;
   double rotation_range = 0;  ///< degrees, either way
   /// Keras 3 exchanges the axes: the part of the width moves pictures down or up, that of the height across.
   ShiftRange width_shift_range = 0.0, height_shift_range = 0.0;

@@ -16,15 +16,25 @@
 
 namespace strata { inline namespace STRATA_ABI {
 
+/// What becomes of each picture once it is warped and scaled: less the mean of all its values and, with
+/// `divide`, divided by their deviation + 1e-6.
+struct SampleStandardization {
+  bool center = false, divide = false;
+
+  explicit operator bool() const { return center || divide; }
+  friend bool operator==(const SampleStandardization&, const SampleStandardization&) = default;
+};
+
 /// What one training step sees. Exactly one of `pixels` and `x` is set; `y` and `sample_weight` may be empty.
 struct Batch {
   Tensor<std::uint8_t> pixels;  ///< [n,height,width,channels], to be scaled by `scaling`
   PixelScaling scaling;
-  std::vector<PixelWarp> warps;  ///< of pixels, or of x [n,height,width,channels]: n, or none
-  PixelSampling sampling;        ///< how warped pictures are read
-  Tensor<float> x;               ///< [n,...]
-  Tensor<float> y;               ///< [n,...]: [n,1] for binary labels, [n,classes] one-hot, [n] class numbers
-  Tensor<float> sample_weight;   ///< [n]
+  std::vector<PixelWarp> warps;           ///< of pixels, or of x [n,height,width,channels]: n, or none
+  PixelSampling sampling;                 ///< how warped pictures are read
+  SampleStandardization standardization;  ///< of pixels
+  Tensor<float> x;                        ///< [n,...]
+  Tensor<float> y;              ///< [n,...]: [n,1] for binary labels, [n,classes] one-hot, [n] class numbers
+  Tensor<float> sample_weight;  ///< [n]
 
   std::int64_t size() const {
     if (!pixels.empty()) return pixels.shape()[0];
@@ -144,9 +154,10 @@ struct TensorDatasetOptions {
   std::int64_t batch_size = 32;
   bool shuffle = false;
   std::uint64_t seed = 0;
-  Tensor<float> sample_weight = {};  ///< [n], or empty
-  PixelScaling scaling = {};         ///< for uint8 pixels only
-  Augmentation augmentation = {};    ///< of pictures [n,height,width,channels], anew for every pass
+  Tensor<float> sample_weight = {};            ///< [n], or empty
+  PixelScaling scaling = {};                   ///< for uint8 pixels only
+  SampleStandardization standardization = {};  ///< for uint8 pixels only
+  Augmentation augmentation = {};              ///< of pictures [n,height,width,channels], anew for every pass
 };
 
 /// Host tensors as a dataset: x [n,...], y [n,...] or empty. Throws ShapeError where the counts differ.

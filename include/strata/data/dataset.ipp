@@ -78,6 +78,7 @@ class TensorSource final : public BatchSource {
         y_(y.to(nullptr)),
         sample_weight_(options.sample_weight.to(nullptr)),
         scaling_(options.scaling),
+        standardization_(options.standardization),
         augmentation_(std::move(options.augmentation)) {
     require<ShapeError>(!x_.empty(), "[dataset_from_tensors] x ", x_.shape(), " has no elements");
     require<ShapeError>(y_.empty() || y_.shape()[0] == samples(), "[dataset_from_tensors] expected ",
@@ -101,6 +102,7 @@ class TensorSource final : public BatchSource {
     else
       out.pixels = gather_rows(x_, rows);
     out.scaling = scaling_;
+    out.standardization = standardization_;
     if (augmentation_) {
       out.warps = augmentation_.warps(order_.seed(), rows, x_.shape()[1], x_.shape()[2]);
       out.sampling = augmentation_.sampling();
@@ -115,6 +117,7 @@ class TensorSource final : public BatchSource {
   Tensor<T> x_;
   Tensor<float> y_, sample_weight_;
   PixelScaling scaling_;
+  SampleStandardization standardization_;
   Augmentation augmentation_;
 };
 

@@ -60,8 +60,10 @@ STRATA_COLD STRATA_INLINE void copy_sample(const Batch& from, std::int64_t sampl
   copy("x", from.x, to.x);
   copy("y", from.y, to.y);
   copy("sample_weight", from.sample_weight, to.sample_weight);
-  if (row == 0) to.scaling = from.scaling, to.sampling = from.sampling;
+  if (row == 0)
+    to.scaling = from.scaling, to.sampling = from.sampling, to.standardization = from.standardization;
   require<ShapeError>(from.scaling == to.scaling && from.sampling == to.sampling &&
+                          from.standardization == to.standardization &&
                           static_cast<std::int64_t>(to.warps.size()) == (from.warps.empty() ? 0 : row),
                       who, "expected samples that are all warped, scaled and read alike");
   if (!from.warps.empty()) to.warps.push_back(from.warps[static_cast<std::size_t>(sample)]);

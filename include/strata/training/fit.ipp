@@ -34,6 +34,24 @@ STRATA_COLD void BatchLoader<T>::move(Tensor<U>&& from, Tensor<V>& to) {
 }
 
 /// Batches with pixels or warps: the one door of pixels to every network.
+namespace detail {
+/// Keras's standardize: each of `batch` pictures less its mean and, with `divide`, over its deviation + 1e-6.
+template <class T>
+STRATA_COLD void standardize(std::int64_t batch, std::span<T> pictures, bool divide) {
+  const std::size_t size = pictures.size() / static_cast<std::size_t>(batch);
+  for (std::size_t begin = 0; begin < pictures.size(); begin += size) {
+    const std::span<T> picture = pictures.subspan(begin, size);
+    double mean = 0, variance = 0;
+    for (const T value : picture) mean += static_cast<double>(value);
+    mean /= static_cast<double>(size);
+    for (const T value : picture)
+      variance += (static_cast<double>(value) - mean) * (static_cast<double>(value) - mean);
+    const double deviation = divide ? std::sqrt(variance / static_cast<double>(size)) + 1e-6 : 1;
+    for (T& value : picture) value = static_cast<T>((static_cast<double>(value) - mean) / deviation);
+  }
+}
+}  // namespace detail
+
 template <class T>
 STRATA_COLD void BatchLoader<T>::load_pictures(Batch& batch) {
   const bool bytes = !batch.pixels.empty();
@@ -61,6 +79,12 @@ STRATA_COLD void BatchLoader<T>::load_pictures(Batch& batch) {
     backend().load_pixels(g, batch.scaling, batch.sampling, warps, pixels_.data(), batch_.x.data());
   else
     backend().warp(g, batch.sampling, warps, pictures_.data(), batch_.x.data());
+  if (bytes && batch.standardization) {
+    // On the host, as the option is rare; with the sums in double, where numpy sums in pairs.
+    Tensor<T> loaded = batch_.session->download(batch_.x);
+    detail::standardize(g.batch, loaded.values(), batch.standardization.divide);
+    backend().upload(batch_.x.data(), loaded.data(), loaded.bytes());
+  }
 }
 
 template <class T>

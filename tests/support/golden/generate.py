@@ -961,6 +961,11 @@ def generator(group):
             featurewise_std_normalization=True, rescale=0.5, vertical_flip=True,
             preprocessing_function=lambda x: (x[..., ::-1] - [103.939, 116.779, 123.68]) / [57, 58, 59],
         ),
+        "samplewise_centered": dict(samplewise_center=True, rescale=0.25, vertical_flip=True),
+        "samplewise": dict(
+            samplewise_std_normalization=True, rescale=1 / 255, rotation_range=30, brightness_range=[0.5, 1.5],
+            preprocessing_function=lambda x: (x[..., ::-1] - [103.939, 116.779, 123.68]) / [57, 58, 59],
+        ),
         "everything": dict(
             rotation_range=25.0, width_shift_range=3, height_shift_range=0.15, brightness_range=[0.6, 1.2],
             shear_range=12.0, zoom_range=[0.8, 1.3], channel_shift_range=20.0, fill_mode="constant", cval=77.0,
