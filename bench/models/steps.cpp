@@ -1,5 +1,5 @@
-// Whole networks: features of VGG16's base and the training steps of the book's workflows, at 150x150, from
-// random weights and pictures.
+// Whole networks: features of VGG16's base and the training steps of the book's workflows, at 150x150, and
+// stages of ResNet50 and MobileNetV2, from random weights and pictures.
 #include <benchmark/benchmark.h>
 
 #include <strata/strata.hpp>
@@ -41,6 +41,25 @@ void vgg16_features(benchmark::State& state) {
   report_pictures(state, state.range(0));
 }
 BENCHMARK(vgg16_features)->Arg(batch)->Arg(1)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+void stage(benchmark::State& state, Model (*make)()) {
+  Model model = make();
+  model.to(bench_device());
+  const Tensor<float> x = random_tensor(model.input_shape().with_batch(state.range(0)));
+  model.predict(x, state.range(0));
+  for (auto _ : state) benchmark::DoNotOptimize(model.predict(x, state.range(0)));
+  report_pictures(state, state.range(0));
+}
+BENCHMARK_CAPTURE(stage, resnet, strata_bench::resnet_stage)
+    ->Arg(batch)
+    ->Arg(1)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
+BENCHMARK_CAPTURE(stage, mobilenet, strata_bench::mobilenet_stage)
+    ->Arg(batch)
+    ->Arg(1)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
 
 void train(benchmark::State& state, Sequential model) {
   model.to(bench_device());

@@ -63,6 +63,8 @@ TEST_CASE("A convnet trains on Eigen as on other devices") {
   check_training<double>(device, strata_test::reference_device(), 1e-11);
   check_training<float>(device, strata_test::reference_device(), 1e-4);
   check_training<float>(device, cpu::device(), 1e-4);
+  strata_test::check_inference<double>(device, strata_test::reference_device(), 1e-12);
+  strata_test::check_inference<float>(device, cpu::device(), 1e-5);
 }
 
 TEST_CASE("Training on Eigen gives the same bits for any number of threads") {

@@ -69,6 +69,77 @@ void check_training(const DevicePtr& device, const DevicePtr& other, double tole
   check_close("prediction", a.predict(data.x), b.predict(data.x), 10 * tolerance);
 }
 
+template <class T>
+BasicModel<T> residual_blocks(bool apart) {
+  // Of both networks layers have the same names, whose order in the graph may differ.
+  int layers = 0;
+  const auto name = [&] { return concat("layer_", layers++); };
+  const auto left_alone = [&](const BasicSymbol<T>& x) { return apart ? BasicDropout<T>(0)(x) : x; };
+  const auto sum = [&](const BasicSymbol<T>& a, const BasicSymbol<T>& b) {
+    return BasicAdd<T>({.name = name()})({left_alone(a), left_alone(b)});
+  };
+  const auto normalize = [&](const BasicSymbol<T>& x, BatchNormalizationOptions options = {}) {
+    options.name = name();
+    return BasicBatchNormalization<T>(options)(left_alone(x));
+  };
+  const auto activate = [&](const BasicSymbol<T>& x, const Activation& f) {
+    return BasicActivationLayer<T>({.activation = f, .name = name()})(left_alone(x));
+  };
+  const auto convolution = [&](std::int64_t filters, int size, bool use_bias = true) {
+    return BasicConv2D<T>({.filters = filters,
+                           .kernel_size = size,
+                           .padding = Padding::same,
+                           .use_bias = use_bias,
+                           .name = name()});
+  };
+  const BasicSymbol<T> input = BasicInput<T>({.shape = {11, 9, 5}});
+  // ResNet: a convolution on the shortcut, then none.
+  BasicSymbol<T> x = input;
+  for (const bool shortcut : {true, false}) {
+    BasicSymbol<T> y = activate(normalize(convolution(16, 1)(x)), Activation::relu);
+    y = activate(normalize(convolution(16, 3)(y), {.epsilon = 1e-5}), Activation::relu);
+    y = normalize(convolution(20, 1)(y));
+    if (shortcut) x = normalize(convolution(20, 1)(x));
+    x = activate(sum(x, y), Activation::relu);
+  }
+  // MobileNet: no bias, then one.
+  for (const bool bias : {false, true}) {
+    BasicSymbol<T> y = activate(normalize(convolution(24, 1, bias)(x), {.scale = bias}), Activation::relu6);
+    y = BasicDepthwiseConv2D<T>(
+        {.kernel_size = 3, .padding = Padding::same, .use_bias = bias, .name = name()})(y);
+    y = activate(normalize(y, {.center = bias}), bias ? Activation::silu : Activation::relu6);
+    x = sum(x, normalize(convolution(20, 1, bias)(y)));
+  }
+  const BasicSymbol<T> separable =
+      BasicSeparableConv2D<T>({.filters = 20, .kernel_size = 3, .padding = Padding::same, .name = name()})(x);
+  x = activate(sum(normalize(separable), x), Activation::elu);
+  // A batch normalization for two convolutions, and a convolution in front of two.
+  const BasicBatchNormalization<T> norm({.name = name()});
+  const BasicConv2D<T> first = convolution(20, 3), second = convolution(20, 3);
+  BasicSymbol<T> y = sum(norm(left_alone(first(x))), norm(left_alone(second(x))));
+  y = sum(y, normalize(first(y)));
+  y = activate(normalize(convolution(7, 3)(y)), Activation::leaky_relu(0.2));
+  BasicModel<T> model(input, BasicMaxPooling2D<T>({.name = name()})(left_alone(y)));
+  for (const auto& layer : model.model().graph().layers())
+    for (const auto& weight : layer->weights()) {
+      const bool variance = weight->name() == "moving_variance", kernel = weight->shape().rank() == 4;
+      const double low = variance ? 0.2 : kernel ? -0.4 : -1;
+      weight->mutate() =
+          random_tensor(weight->shape(), hash_name(layer->name() + weight->name()), low, variance ? 2 : -low)
+              .template cast<T>();
+    }
+  return model;
+}
+
+template <class T>
+void check_inference(const DevicePtr& device, const DevicePtr& other, double tolerance) {
+  BasicModel<T> model = residual_blocks<T>(), apart = residual_blocks<T>(true);
+  model.to(device);
+  apart.to(other);
+  const Tensor<T> x = random_tensor({3, 11, 9, 5}, 6).template cast<T>();
+  check_close("prediction", model.predict(x), apart.predict(x), tolerance);
+}
+
 void check_saving(const DevicePtr& device, const DevicePtr& other) {
   const TemporaryDirectory directory;
   const std::string path = directory / "model.safetensors";
@@ -187,6 +258,10 @@ void check_device(const DevicePtr& device, const DevicePtr& other) {
   SECTION("layer by layer") {
     check_layers(device, other, 1e-5);
   }
+  SECTION("inference") {
+    check_inference<float>(device, other, 1e-5);
+    check_inference<float>(device, device, 2e-6);
+  }
   SECTION("training") {
     check_training<float>(device, other, 1e-4);
   }
@@ -204,6 +279,10 @@ template BasicSequential<float> small_convnet();
 template BasicSequential<double> small_convnet();
 template std::vector<double> train_small_convnet(BasicModel<float>&, const DevicePtr&, int);
 template std::vector<double> train_small_convnet(BasicModel<double>&, const DevicePtr&, int);
+template BasicModel<float> residual_blocks(bool);
+template BasicModel<double> residual_blocks(bool);
+template void check_inference<float>(const DevicePtr&, const DevicePtr&, double);
+template void check_inference<double>(const DevicePtr&, const DevicePtr&, double);
 template void check_training<float>(const DevicePtr&, const DevicePtr&, double);
 template void check_training<double>(const DevicePtr&, const DevicePtr&, double);
 

@@ -28,6 +28,16 @@ std::vector<double> train_small_convnet(strata::BasicModel<T>& model, const stra
 template <class T>
 void check_training(const strata::DevicePtr& device, const strata::DevicePtr& other, double tolerance);
 
+/// Convolutions of all kinds with what each may do the work of in inference behind it, as in ResNet and
+/// MobileNet: batch normalization, a sum, an activation. `apart`: the same network, in which a Dropout that
+/// drops nothing keeps every layer's work its own. All weights are random.
+template <class T>
+strata::BasicModel<T> residual_blocks(bool apart = false);
+
+/// What convolutions do for the layers behind them is what those do on the other device.
+template <class T>
+void check_inference(const strata::DevicePtr& device, const strata::DevicePtr& other, double tolerance);
+
 /// A model goes on where it was saved on one device, on the other.
 void check_saving(const strata::DevicePtr& device, const strata::DevicePtr& other);
 

@@ -63,19 +63,22 @@ inline void activate_backward(Function f, float slope, long count, const float* 
   }
 }
 
-/// y = f(y + bias) for [rows,columns] whose rows are `stride` apart; bias may be null.
+/// y = f(scale * y + bias + residual) for [rows,columns] whose rows are `stride` apart; null: left out.
 inline void finish(const ProductEpilogue& e, long rows, long columns, long stride, float* y) {
-  if (e.scale || e.residual)
-    for (long r = 0; r < rows; ++r) {
-      float* const row = y + r * stride;
-      if (e.scale) map(columns, row, e.scale, row, [](Vec v, Vec scale) { return v * scale; });
-      if (e.residual)
-        map(columns, row, e.residual + r * stride, row, [](Vec v, Vec more) { return v + more; });
-    }
-  if (!e.bias && e.f == Function::linear) return;
+  if (!e.scale && !e.bias && !e.residual && e.f == Function::linear) return;
   with_function(e.f, e.slope, [&](auto function) {
     for (long r = 0; r < rows; ++r, y += stride) {
-      if (e.bias)
+      if (e.scale || e.residual)
+        for (long c = 0; c < columns; c += width) {
+          const long rest = columns - c < width ? columns - c : 0;
+          const auto read = [&](const float* from) { return rest ? load_part(from, rest) : load(from); };
+          Vec v = read(y + c);
+          if (e.scale) v *= read(e.scale + c);
+          if (e.bias) v += read(e.bias + c);
+          if (e.residual) v += read(e.residual + r * stride + c);
+          rest ? store_part(y + c, function(v), rest) : store(y + c, function(v));
+        }
+      else if (e.bias)
         map(columns, y, e.bias, y, [&](Vec v, Vec b) { return function(v + b); });
       else
         map(columns, y, y, function);

@@ -63,8 +63,35 @@ class BatchNormalizationImpl final
   LayerCost cost(Shapes, const BasicContext<T>& context) const override {
     return {.saved = uses_batch(context) ? 2 * mean_->shape().size() : 0};
   }
-  bool absorb(const BasicLayerImpl<T>& next, Epilogue<T>& epilogue) const override {
-    return next.is_activation() && next.append_to(epilogue);
+  bool absorb(const BasicLayerImpl<T>& next, Epilogue<T>& epilogue, bool training) const override {
+    return next.is_activation() && next.append_to(epilogue, training);
+  }
+  bool append_to(Epilogue<T>& epilogue, bool training) const override {
+    if ((training && this->trainable()) || epilogue.scale || epilogue.residual || epilogue.max_pool_2x2 ||
+        epilogue.activation != Activation::linear)
+      return false;
+    epilogue.scale = data(variance_);
+    return true;
+  }
+  /// What normalization makes of ones, but for mean and beta, is the scale, and what it makes of a bias is
+  /// the bias.
+  void fold(const BasicParameter<T>* bias, BasicContext<T>& context, Epilogue<T>& epilogue) const override {
+    const std::int64_t channels = mean_->shape().size(), row = whole_lines<T>(channels);
+    std::uint64_t version = bias ? bias->view().version : 0;  // the sum grows with each
+    for (const auto* weight : {gamma_.get(), beta_.get(), mean_.get(), variance_.get()})
+      if (weight) version += weight->view().version;
+    const T* const folded = context.derived(version, folded_shape<T>(channels), [&](T* scale) {
+      Backend<T>& backend = context.backend();
+      T *const offset = scale + row, *const zeros = offset + row, *const ones = zeros + row;
+      backend.zero(zeros, static_cast<std::size_t>(channels) * sizeof(T));
+      backend.affine(channels, 0, 1, zeros, ones);
+      BatchNormSpec<T> spec = this->spec({1, channels});
+      backend.batch_norm_inference(spec, bias ? bias->value().data() : zeros, moving(), offset);
+      spec.beta = nullptr;
+      backend.batch_norm_inference(spec, ones, {zeros, data(variance_)}, scale);
+    });
+    epilogue.scale = folded;
+    epilogue.bias = folded + row;
   }
 
  private:

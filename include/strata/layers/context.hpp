@@ -160,6 +160,14 @@ class BasicContext {
     return out;
   }
 
+  /// The same with the layer's bias (may be null), and with the values of a scale that it absorbed.
+  Epilogue<T> epilogue(const Activation& final_activation, const BasicParameter<T>* bias) {
+    Epilogue<T> out = epilogue(final_activation);
+    if (bias) out.bias = bias->value().data();
+    if (scaled_by_) scaled_by_->fold(bias, *this, out);
+    return out;
+  }
+
   const DevicePtr& device() const { return run_->device; }
   Backend<T>& backend() const { return *run_->backend; }
   BufferPool<T>& buffers() const { return *run_->buffers; }
@@ -178,6 +186,18 @@ class BasicContext {
     return saved_[slot];
   }
 
+  /// What the call derives from weights, kept until `version` or `shape` changes and then written anew by
+  /// `make(memory)`.
+  template <class Make>
+  T* derived(std::uint64_t version, const Shape& shape, Make make) {
+    if (derived_version_ == version && derived_.shape() == shape) return derived_.data();
+    derived_version_ = 0;
+    if (derived_.shape() != shape) derived_ = Tensor<T>::uninitialized(shape, device());
+    make(derived_.data());
+    derived_version_ = version;
+    return derived_.data();
+  }
+
   /// Where the gradient of a weight goes. `data` is null where nobody wants it.
   Gradient<T> gradient(const BasicParameter<T>& parameter) const {
     return run_->gradients ? run_->gradients->gradient(parameter) : Gradient<T>{};
@@ -194,6 +214,9 @@ class BasicContext {
   std::string name_;  // the path as a RunObserver is told it
   RunMode mode_;
   Epilogue<T> absorbed_;
+  const BasicLayerImpl<T>* scaled_by_ = nullptr;  // the layer whose `fold` gives that its scale
+  Tensor<T> derived_;
+  std::uint64_t derived_version_ = 0;
   std::deque<Tensor<T>> saved_;  // references stay valid while it grows
   std::shared_ptr<void> graph_;  // what a model keeps here: the contexts and values of its nodes
 };

@@ -40,9 +40,7 @@ namespace detail {
 template <class T>
 void conv2d_forward(const Conv2DGeometry& g, const ParameterPtr<T>& kernel, const ParameterPtr<T>& bias,
                     const Activation& activation, const T* x, T* y, BasicContext<T>& context) {
-  Epilogue<T> epilogue = context.epilogue(activation);
-  if (bias) epilogue.bias = bias->value().data();
-  context.backend().conv2d(g, x, kernel->view(), epilogue, y);
+  context.backend().conv2d(g, x, kernel->view(), context.epilogue(activation, bias.get()), y);
 }
 
 /// Gradients of a convolution's kernel, bias (may be null) and, where `dx` is not, input.
@@ -99,8 +97,8 @@ class Conv2DImpl final : public LayerBase<Conv2DImpl<T>, T, Conv2DOptions> {
   }
   Activation final_activation() const override { return this->options().activation; }
   bool adds_input_gradient() const override { return true; }
-  bool absorb(const BasicLayerImpl<T>& next, Epilogue<T>& epilogue) const override {
-    return next.append_to(epilogue);
+  bool absorb(const BasicLayerImpl<T>& next, Epilogue<T>& epilogue, bool training) const override {
+    return next.append_to(epilogue, training);
   }
 
  private:

@@ -51,9 +51,8 @@ class DenseImpl final : public LayerBase<DenseImpl<T>, T, DenseOptions> {
     if (o.use_bias) bias_ = this->add_weight("bias", {o.units}, o.bias_initializer, o.bias_regularizer);
   }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
-    Epilogue<T> epilogue = context.epilogue(final_activation());
-    if (bias_) epilogue.bias = bias_->value().data();
-    context.backend().dense(geometry(x[0].shape()), x[0].data(), kernel_->view(), epilogue, y.data());
+    context.backend().dense(geometry(x[0].shape()), x[0].data(), kernel_->view(),
+                            context.epilogue(final_activation(), bias_.get()), y.data());
   }
   void backward(Inputs<T> x, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
                 BasicContext<T>& context) const override {
@@ -74,8 +73,8 @@ class DenseImpl final : public LayerBase<DenseImpl<T>, T, DenseOptions> {
   }
   Activation final_activation() const override { return this->options().activation; }
   bool adds_input_gradient() const override { return true; }
-  bool absorb(const BasicLayerImpl<T>& next, Epilogue<T>& epilogue) const override {
-    return next.is_activation() && next.append_to(epilogue);
+  bool absorb(const BasicLayerImpl<T>& next, Epilogue<T>& epilogue, bool training) const override {
+    return next.is_activation() && next.append_to(epilogue, training);
   }
 
  private:

@@ -88,8 +88,8 @@ class DepthwiseConv2DImpl final : public LayerBase<DepthwiseConv2DImpl<T>, T, De
   }
   Activation final_activation() const override { return this->options().activation; }
   bool adds_input_gradient() const override { return true; }
-  bool absorb(const BasicLayerImpl<T>& next, Epilogue<T>& epilogue) const override {
-    return next.append_to(epilogue);
+  bool absorb(const BasicLayerImpl<T>& next, Epilogue<T>& epilogue, bool training) const override {
+    return next.append_to(epilogue, training);
   }
 
  private:

@@ -97,12 +97,19 @@ class BasicLayerImpl {
   virtual bool is_activation() const { return false; }
   /// Whether `forward` can do the work of `next`, the only reader of its result, on the way out: it is then
   /// in `epilogue`, which holds what the layer does last already, and in the one that the context gives.
-  virtual bool absorb(const BasicLayerImpl& next, Epilogue<T>& epilogue) const {
-    return (void)next, (void)epilogue, false;
+  virtual bool absorb(const BasicLayerImpl& next, Epilogue<T>& epilogue, bool training) const {
+    return (void)next, (void)epilogue, (void)training, false;
   }
   /// Adds the layer's work to what the one in front does last. False where that is not possible, outside the
-  /// backward pass, behind what is there.
-  virtual bool append_to(Epilogue<T>& epilogue) const { return (void)epilogue, false; }
+  /// backward pass, behind what is there. Of a layer of two inputs, the other is the residual already.
+  virtual bool append_to(Epilogue<T>& epilogue, bool training) const {
+    return (void)epilogue, (void)training, false;
+  }
+  /// Where `append_to` set a scale, to memory that only stands for it: sets scale and bias of a call whose
+  /// own bias (may be null) is `bias`.
+  virtual void fold(const BasicParameter<T>* bias, Context& context, Epilogue<T>& epilogue) const {
+    (void)bias, (void)context, (void)epilogue;
+  }
 
   /// Layers inside this one; a model has some.
   virtual std::vector<std::shared_ptr<BasicLayerImpl>> sublayers() const { return {}; }

@@ -268,6 +268,10 @@ class MergeImpl final : public LayerBase<MergeImpl<T, kind>, T, MergeOptions> {
                 BasicContext<T>& context) const override {
     Merging<T>::backward(kind, x, y, dy, dx, context);
   }
+  bool append_to(Epilogue<T>& epilogue, bool) const override {
+    return kind == MergeKind::add && epilogue.residual && epilogue.activation == Activation::linear &&
+           !epilogue.max_pool_2x2;
+  }
   LayerCost cost(Shapes x, const BasicContext<T>&) const override {
     std::vector<Shape> parts;
     for (const Shape& shape : x) parts.push_back(shape.without_batch());

@@ -66,6 +66,12 @@ constexpr std::int64_t whole_lines(std::int64_t size) {
   return (size + line - 1) / line * line;
 }
 
+/// Of what a batch normalization derives for a call that does its work: rows of scale, bias, zeros and ones.
+template <class T>
+constexpr Shape folded_shape(std::int64_t channels) {
+  return {4, whole_lines<T>(channels)};
+}
+
 template <class T>
 using ParameterPtr = std::shared_ptr<BasicParameter<T>>;
 

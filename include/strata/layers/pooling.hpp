@@ -40,7 +40,7 @@ class Pooling2DImpl final : public LayerBase<Pooling2DImpl<T, kind>, T, Pooling2
       context.backend().pool2d_backward(geometry(x[0].shape()), kind, x[0].data(), y.data(), dy.data(),
                                         dx[0].data());
   }
-  bool append_to(Epilogue<T>& epilogue) const override {
+  bool append_to(Epilogue<T>& epilogue, bool) const override {
     const auto& o = this->options();
     if (kind != PoolKind::max || o.pool_size != Size2D(2) || strides() != Size2D(2) ||
         o.padding != Padding::valid || epilogue.max_pool_2x2)

@@ -67,7 +67,9 @@ class Graph {
   void through_activation(int node, Output dy, State& state, Backend<T>& backend) const;
   State& prepare(std::span<const View> x, Context& context) const;
   bool holds(const GraphPlan& plan, const RunMode& mode) const;  // as long as no layer is frozen or unfrozen
-  Epilogue<T> absorbed(const NodePlan& plan) const;  // what a node absorbed, with the pointers of now
+  // Tells the context of a node's call what that absorbed, with the pointers of now; null: of a call that is
+  // only planned.
+  void set_absorbed(int node, const GraphPlan& plan, const std::vector<View>* values, Context& context) const;
   void evaluate(int node, std::span<const View> x, std::span<const Output> y, State& state) const;
   int input_number(int node) const { return number_in(inputs_, node); }
   int output_number(int node) const { return number_in(outputs_, node); }

@@ -236,7 +236,7 @@ STRATA_COLD void Graph<T>::evaluate(int number, std::span<const View> x, std::sp
   const Output out = k < 0 ? Output(s.buffers[w]) : y[static_cast<std::size_t>(k)];
   if (p.apart) take(s.linear[i]);
   Context& context = *s.contexts[i];
-  context.absorbed_ = absorbed(p);
+  set_absorbed(number, *s.plan, &s.values, context);
   node.layer->forward(in, p.apart ? Output(s.linear[i]) : out, context);
   if (p.apart) {
     context.backend().activation(node.layer->final_activation(), out.shape().rows(), out.shape().back(),

@@ -34,6 +34,11 @@ struct NodePlan {
 struct GraphPlan {
   RunMode mode;
   std::vector<NodePlan> nodes;
+
+  /// The call of node `call` computes what node `node` stands for.
+  bool within(int call, int node) const {
+    return node == call || nodes[static_cast<std::size_t>(node)].absorbed_by == call;
+  }
 };
 
 }}  // namespace strata::STRATA_ABI

@@ -4,6 +4,11 @@
 
 namespace strata { inline namespace STRATA_ABI {
 
+namespace detail {
+template <class T>
+inline constexpr T some_value{};  // what a pointer of a plan points to
+}
+
 template <class T>
 STRATA_COLD GraphPlan Graph<T>::plan(const RunMode& mode) const {
   const std::size_t count = nodes_.size();
@@ -47,7 +52,8 @@ STRATA_COLD GraphPlan Graph<T>::plan(const RunMode& mode) const {
   }
 
   // A layer may do the work of the one that alone reads its result. Where the backward pass goes through that
-  // one, only an activation whose derivative follows from the result can go without its input.
+  // one, only an activation whose derivative follows from the result can go without its input. If that one
+  // has another input, of the same shape, which must be there already, it is the epilogue's residual.
   for (std::size_t i = 0; i < count; ++i) {
     NodePlan& p = plan.nodes[i];
     if (nodes_[i].inputs.empty() || p.passes || p.apart || p.absorbed_by >= 0) continue;
@@ -56,10 +62,18 @@ STRATA_COLD GraphPlan Graph<T>::plan(const RunMode& mode) const {
       const int next = reader[static_cast<std::size_t>(last)];
       if (readers[static_cast<std::size_t>(last)] != 1 || at(next).passes) break;
       const Node& node = nodes_[static_cast<std::size_t>(next)];
+      if (node.inputs.size() == 2) {
+        const int other = node.inputs[node.inputs[0] == last];
+        const int ready = at(other).absorbed_by < 0 ? other : at(other).absorbed_by;
+        if (at(next).absorbed_by >= 0 || epilogue.residual || ready >= static_cast<int>(i) ||
+            at(other).shape != at(next).shape || at(last).shape != at(next).shape)
+          break;
+        epilogue.residual = &detail::some_value<T>;
+      }
       const bool differentiable =
           node.layer->is_activation() && !derivative_needs_input(node.layer->final_activation().kind);
-      if (node.inputs.size() != 1 || (at(next).needs && !differentiable) ||
-          !nodes_[i].layer->absorb(*node.layer, epilogue))
+      if (node.inputs.size() > 2 || (at(next).needs && !differentiable) ||
+          !nodes_[i].layer->absorb(*node.layer, epilogue, mode.training))
         break;
       at(next).absorbed_by = static_cast<int>(i);
       p.absorbs.push_back(next);
@@ -70,10 +84,15 @@ STRATA_COLD GraphPlan Graph<T>::plan(const RunMode& mode) const {
   for (std::size_t i = 0; i < count; ++i) {
     NodePlan& p = plan.nodes[i];
     if (p.passes || p.absorbed_by >= 0) continue;
-    for (const int input : nodes_[i].inputs) {
-      const auto r = static_cast<std::size_t>(root[static_cast<std::size_t>(input)]);
-      if (--uses[r] == 0 && !keep[r]) p.releases.push_back(static_cast<int>(r));
-    }
+    const auto release = [&](int node) {
+      for (const int input : nodes_[static_cast<std::size_t>(node)].inputs) {
+        if (plan.within(static_cast<int>(i), input)) continue;
+        const auto r = static_cast<std::size_t>(root[static_cast<std::size_t>(input)]);
+        if (--uses[r] == 0 && !keep[r]) p.releases.push_back(static_cast<int>(r));
+      }
+    };
+    release(static_cast<int>(i));
+    for (const int absorbed : p.absorbs) release(absorbed);
   }
 
   // Down from the output, in the order of the backward pass.
@@ -102,16 +121,33 @@ STRATA_COLD GraphPlan Graph<T>::plan(const RunMode& mode) const {
 template <class T>
 STRATA_COLD bool Graph<T>::holds(const GraphPlan& plan, const RunMode& mode) const {
   if (plan.mode != mode) return false;
-  for (std::size_t i = 0; mode.recording && i < nodes_.size(); ++i)
-    if (!nodes_[i].inputs.empty() && plan.nodes[i].trains != nodes_[i].layer->trains()) return false;
+  for (std::size_t i = 0; (mode.recording || mode.training) && i < nodes_.size(); ++i) {
+    if (nodes_[i].inputs.empty()) continue;
+    if (mode.recording && plan.nodes[i].trains != nodes_[i].layer->trains()) return false;
+    // A batch normalization of no weights that train is frozen all the same.
+    Epilogue<T> behind{.residual = nodes_[i].inputs.size() == 2 ? &detail::some_value<T> : nullptr};
+    if (mode.training && plan.nodes[i].absorbed_by >= 0 && !nodes_[i].layer->append_to(behind, true))
+      return false;
+  }
   return true;
 }
 
 template <class T>
-STRATA_COLD Epilogue<T> Graph<T>::absorbed(const NodePlan& plan) const {
-  Epilogue<T> epilogue;
-  for (const int node : plan.absorbs) nodes_[static_cast<std::size_t>(node)].layer->append_to(epilogue);
-  return epilogue;
+STRATA_COLD void Graph<T>::set_absorbed(int number, const GraphPlan& plan, const std::vector<View>* values,
+                                        Context& context) const {
+  context.absorbed_ = {};
+  context.scaled_by_ = nullptr;
+  for (const int node : plan.nodes[static_cast<std::size_t>(number)].absorbs) {
+    Epilogue<T>& epilogue = context.absorbed_;
+    const auto& [layer, inputs, shape, call] = nodes_[static_cast<std::size_t>(node)];
+    if (inputs.size() == 2) {
+      const int other = inputs[plan.within(number, inputs[0])];
+      epilogue.residual = values ? (*values)[static_cast<std::size_t>(other)].data() : &detail::some_value<T>;
+    }
+    const bool scaled = epilogue.scale;
+    layer->append_to(epilogue, plan.mode.training);
+    if (!scaled && epilogue.scale) context.scaled_by_ = layer.get();
+  }
 }
 
 template <class T>
@@ -120,11 +156,13 @@ STRATA_COLD LayerCost Graph<T>::cost(int node, const GraphPlan& plan, const Cont
   Context own;
   own.run_ = context.run_;
   own.mode_ = plan.nodes[i].mode;
-  own.absorbed_ = absorbed(plan.nodes[i]);
+  set_absorbed(node, plan, nullptr, own);
   std::vector<Shape> shapes;
   for (const int input : nodes_[i].inputs)
     shapes.push_back(plan.nodes[static_cast<std::size_t>(input)].shape);
-  return nodes_[i].layer->cost(shapes, own);
+  LayerCost cost = nodes_[i].layer->cost(shapes, own);
+  if (own.scaled_by_) cost.saved += folded_shape<T>(plan.nodes[i].shape.back()).size();
+  return cost;
 }
 
 #if !STRATA_HEADER_ONLY
@@ -132,8 +170,8 @@ template GraphPlan Graph<float>::plan(const RunMode&) const;
 template GraphPlan Graph<double>::plan(const RunMode&) const;
 template LayerCost Graph<float>::cost(int, const GraphPlan&, const Context&) const;
 template LayerCost Graph<double>::cost(int, const GraphPlan&, const Context&) const;
-template Epilogue<float> Graph<float>::absorbed(const NodePlan&) const;
-template Epilogue<double> Graph<double>::absorbed(const NodePlan&) const;
+template void Graph<float>::set_absorbed(int, const GraphPlan&, const std::vector<View>*, Context&) const;
+template void Graph<double>::set_absorbed(int, const GraphPlan&, const std::vector<View>*, Context&) const;
 template bool Graph<float>::holds(const GraphPlan&, const RunMode&) const;
 template bool Graph<double>::holds(const GraphPlan&, const RunMode&) const;
 #endif

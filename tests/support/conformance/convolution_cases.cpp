@@ -159,6 +159,9 @@ void convolution_cases(Cases& cases) {
         forward(cases, ops::conv2d_geometry("", {9, 7, 16}, 16, window, 2), parts, activation, pool);
         forward(cases, ops::conv2d_geometry("", {8, 10, 3}, 19, window, 1), parts, activation, pool);
         forward(cases, ops::conv2d_geometry("", {5, 6, 12}, 3, {.size = 1}, 1), parts, activation, pool);
+        for (const std::int64_t groups : {3, 12})
+          forward(cases, ops::conv2d_geometry("", {6, 5, 12}, 12, {.size = 3, .groups = groups}, 2), parts,
+                  activation, pool);
       }
   for (const double scale : {1e-15, 1e15})
     for (const std::int64_t channels : {3, 32})
