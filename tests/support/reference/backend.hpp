@@ -51,10 +51,10 @@ class ReferenceBackend final : public Backend<T> {
       if (epilogue.residual) part.residual = epilogue.residual + n * g.out_h * g.out_w * g.out_c;
       std::fill(image.begin(), image.end(), 0.0);
       for_taps(g, [&](Int in, Int tap, Int out) {
-        for (Int ci = 0; ci < g.group_in(); ++ci)
-          for (Int co = 0; co < g.out_c; ++co)
-            image[out * g.out_c + co] += double(x[(n * g.in_h * g.in_w + in) * g.in_c + first(g, co) + ci]) *
-                                         double(kernel.data[(tap * g.group_in() + ci) * g.out_c + co]);
+        for_channels(g, [&](Int first, Int ci, Int co) {
+          image[out * g.out_c + co] += double(x[(n * g.in_h * g.in_w + in) * g.in_c + first + ci]) *
+                                       double(kernel.data[(tap * g.group_in() + ci) * g.out_c + co]);
+        });
       });
       finish(part, g.out_h * g.out_w, g.out_c, image);
       if (!epilogue.max_pool_2x2) {
@@ -82,11 +82,10 @@ class ReferenceBackend final : public Backend<T> {
     for (Int n = 0; n < g.batch; ++n) {
       std::fill(image.begin(), image.end(), 0.0);
       for_taps(g, [&](Int in, Int tap, Int out) {
-        for (Int ci = 0; ci < g.group_in(); ++ci)
-          for (Int co = 0; co < g.out_c; ++co)
-            image[in * g.in_c + first(g, co) + ci] +=
-                double(dy[(n * g.out_h * g.out_w + out) * g.out_c + co]) *
-                double(kernel.data[(tap * g.group_in() + ci) * g.out_c + co]);
+        for_channels(g, [&](Int first, Int ci, Int co) {
+          image[in * g.in_c + first + ci] += double(dy[(n * g.out_h * g.out_w + out) * g.out_c + co]) *
+                                             double(kernel.data[(tap * g.group_in() + ci) * g.out_c + co]);
+        });
       });
       store(image, Gradient<T>{dx.data + n * g.in_h * g.in_w * g.in_c, dx.accumulate});
     }
@@ -98,11 +97,11 @@ class ReferenceBackend final : public Backend<T> {
     std::vector<double> sums(g.kernel_h * g.kernel_w * g.group_in() * g.out_c);
     for (Int n = 0; n < g.batch; ++n)
       for_taps(g, [&](Int in, Int tap, Int out) {
-        for (Int ci = 0; ci < g.group_in(); ++ci)
-          for (Int co = 0; co < g.out_c; ++co)
-            sums[(tap * g.group_in() + ci) * g.out_c + co] +=
-                double(x[(n * g.in_h * g.in_w + in) * g.in_c + first(g, co) + ci]) *
-                double(dy[(n * g.out_h * g.out_w + out) * g.out_c + co]);
+        for_channels(g, [&](Int first, Int ci, Int co) {
+          sums[(tap * g.group_in() + ci) * g.out_c + co] +=
+              double(x[(n * g.in_h * g.in_w + in) * g.in_c + first + ci]) *
+              double(dy[(n * g.out_h * g.out_w + out) * g.out_c + co]);
+        });
       });
     store(sums, dkernel);
   }
@@ -477,6 +476,16 @@ class ReferenceBackend final : public Backend<T> {
           }
   }
 
+  /// Calls f(the group's first input channel, input channel in its group, output channel) for every pair of a
+  /// group's channels.
+  template <class F>
+  static void for_channels(const Conv2DGeometry& g, F f) {
+    for (Int group = 0; group < g.groups; ++group)
+      for (Int ci = 0; ci < g.group_in(); ++ci)
+        for (Int co = group * g.group_out(); co < (group + 1) * g.group_out(); ++co)
+          f(group * g.group_in(), ci, co);
+  }
+
   /// Calls f(output element, input elements of its window in row-major order).
   template <class F>
   static void for_windows(const Pool2DGeometry& g, F f) {
@@ -603,9 +612,6 @@ class ReferenceBackend final : public Backend<T> {
       for (Int c = 0; c < channels; ++c) sums[c] += f(r * channels + c, c);
     return sums;
   }
-
-  /// The first input channel that output channel `co` reads.
-  static Int first(const Conv2DGeometry& g, Int co) { return co / g.group_out() * g.group_in(); }
 
   /// All of an epilogue but the pooling.
   static void finish(const Epilogue<T>& epilogue, Int rows, Int channels, std::vector<double>& values) {
