@@ -1,9 +1,11 @@
 // Convolution by hand: what padding, strides and pooling do to a picture, as numbers and as pictures.
 //
-// Section 5.1 of Chollet, "Deep Learning with Python", 1st edition; 8.1 of the 2nd.
+// Section 5.1 of Chollet, "Deep Learning with Python", 1st edition; 8.1 of the 2nd. With --model what a
+// trained network sees: section 5.4.1; 9.4.1 of the 2nd.
 
 #include <iterator>
 
+#include <strata/applications/classifier.hpp>
 #include <strata/cpu/device.hpp>
 #include <strata/data/image.hpp>
 #include <strata/data/image_grid.hpp>
@@ -101,33 +103,59 @@ void print_stack(std::int64_t size, std::int64_t pool) {
   }
 }
 
-void convolution_study(int argc, char** argv) {
-  std::string data, run_dir = "runs/convolution_study";
-  std::int64_t size = 150, strides = 2, pool = 2;
-  bool overwrite = false;
-  examples::Flags flags(
-      "convolution_study",
-      "Shows what padding, strides and pooling do to a picture: a table of shapes, and the\n"
-      "feature maps of eight kernels as PNG files.",
-      {{"--data", "PICTURE", "a picture file; without it one is drawn", &data},
-       {"--input-size", "PIXELS", "height and width that the picture gets", &size, 7, 4096},
-       {"--strides", "N", "of the convolutions that have any", &strides, 1, 64},
-       {"--pool-size", "N", "of the poolings", &pool, 1, 64},
-       {"--run-dir", "DIR", "where the results go, a folder for each run", &run_dir},
-       {.name = "--overwrite", .help = "replaces a run that lies there", .variable = &overwrite}});
-  if (!flags.parse(argc, argv)) return flags.print_help();
-  if (std::max(strides, pool) > size)
-    throw examples::UsageError(concat("--strides and --pool-size take at most --input-size, ", size,
-                                      ", found ", std::max(strides, pool)));
-  const examples::RunDirectory run(run_dir, overwrite, false, false);
-  Tensor<std::uint8_t> pixels;
-  if (data.empty()) {
-    write_png(run.file("drawn.png"), sample_pictures::draw(sample_pictures::Subject::balloon, 0, 0, 0));
-    pixels = read_image(run.file("drawn.png"), ColorMode::grayscale);
-  } else {
-    pixels = read_image(data, ColorMode::grayscale);
+/// Keeps what the layers of a network make of one picture, as long as it is maps.
+class MapRecorder final : public RunObserver<float> {
+ public:
+  struct Layer {
+    std::string path, type;
+    Tensor<float> maps;  ///< [1,height,width,channels]
+  };
+  const std::vector<Layer>& layers() const { return layers_; }
+
+  void after_forward(const std::string& path, const BasicLayerImpl<float>& layer,
+                     TensorView<float> y) override {
+    const bool inner = dynamic_cast<const ModelImpl<float>*>(&layer) != nullptr;  // its layers are seen
+    if (y.shape().rank() == 4 && !inner)
+      layers_.push_back(
+          {path, layer.class_name(), {y.shape(), std::span(y.data(), static_cast<std::size_t>(y.size()))}});
   }
-  pixels = resize_pillow(pixels, size, size, PillowFilter::bilinear);
+  void after_backward(const std::string&, const BasicLayerImpl<float>&,
+                      std::span<const TensorView<float>>) override {}
+
+ private:
+  std::vector<Layer> layers_;
+};
+
+/// The feature maps of every layer of a trained network, sixteen in a row as in the book.
+void study_model(const std::string& file, const std::string& picture, const examples::RunDirectory& run,
+                 CsvTable& table) {
+  const Classifier classifier = Classifier::load(file);
+  const Model& model = classifier.model();
+  const Tensor<float> x = classifier.prepare(classifier.read(picture));
+  Tensor<float> y(model.output_shape().with_batch(1));
+  MapRecorder recorder;
+  Session<float> session(model.device());
+  const TensorView<const float> in[] = {x};
+  const TensorView<float> out[] = {y};
+  // As if a gradient were wanted, so that no convolution pools what it computes before it is seen.
+  model.model().graph().forward(in, out, session.begin({.input_gradient = true, .observer = &recorder}));
+  std::printf("%-34s %-20s %16s   %s\n", "layer", "type", "output", "feature maps");
+  for (const auto& [path, type, maps] : recorder.layers()) {
+    std::string name = path + ".png";
+    std::replace(name.begin(), name.end(), '/', '_');
+    write_png(run.file(name), image_grid(feature_maps(maps), {.columns = 16, .gap = 1}));
+    const Shape& shape = maps.shape();
+    table.append({path, shape[1], shape[2], shape[3], name});
+    std::printf("%-34s %-20s %16s   %s\n", path.c_str(), type.c_str(),
+                concat(shape[1], " x ", shape[2], " x ", shape[3]).c_str(), name.c_str());
+  }
+}
+
+/// The eight kernels under every kind of padding, strides and pooling.
+void study_kernels(const std::string& file, std::int64_t size, std::int64_t strides, std::int64_t pool,
+                   const examples::RunDirectory& run, CsvTable& table) {
+  const Tensor<std::uint8_t> pixels =
+      resize_pillow(read_image(file, ColorMode::grayscale), size, size, PillowFilter::bilinear);
   write_png(run.file("input.png"), pixels);
   Tensor<float> picture = pixels.cast<float>().reshape({1, size, size, 1});
   for (float& value : picture.values()) value /= 255;
@@ -135,7 +163,6 @@ void convolution_study(int argc, char** argv) {
   const std::vector<Step> steps = study(picture, strides, pool);
   const auto rows = static_cast<std::int64_t>(steps.size());
   Tensor<std::uint8_t> overview({rows * filters, size, size, 1});
-  CsvTable table({"operation", "height", "width", "maps", "file"});
   std::printf("%-34s %16s   %s\n%-34s %16s   input.png\n", "operation", "output", "feature maps",
               "the picture, grey", concat(size, " x ", size, " x 1").c_str());
   for (std::int64_t row = 0; row < rows; ++row) {
@@ -152,14 +179,48 @@ void convolution_study(int argc, char** argv) {
       "n pixels become, valid: (n - window) / strides + 1, rounded down; same: n / strides, rounded up.\n");
   print_stack(size, pool);
   write_png(run.file("study.png"), image_grid(overview, {.columns = filters}));
-  write_file_atomically(run.file("shapes.csv"), table.to_string());
-  run.write_config(flags.json());
   std::printf("\nThe kernels, each with relu:");
   for (const Kernel& kernel : kernels) std::printf("%s %s", &kernel == kernels ? "" : ",", kernel.name);
   std::printf(
-      "\nIn %s: study.png, a row per operation and a column per kernel, each map as large as the\n"
-      "picture; the maps in their own size in the files above; shapes.csv\n",
-      run_dir.c_str());
+      "\nstudy.png has a row per operation and a column per kernel, each map as large as the picture.\n");
+}
+
+void convolution_study(int argc, char** argv) {
+  std::string data, model, run_dir = "runs/convolution_study";
+  std::int64_t size = 150, strides = 2, pool = 2;
+  bool overwrite = false;
+  examples::Flags flags(
+      "convolution_study",
+      "Shows what padding, strides and pooling do to a picture: a table of shapes, and the\n"
+      "feature maps of eight kernels as PNG files.",
+      {{"--data", "PICTURE", "a picture file; without it one is drawn", &data},
+       {"--model", "FILE",
+        "instead of the kernels the layers of a trained network: the deploy.safetensors of an example",
+        &model},
+       {"--input-size", "PIXELS", "height and width that the picture gets", &size, 7, 4096},
+       {"--strides", "N", "of the convolutions that have any", &strides, 1, 64},
+       {"--pool-size", "N", "of the poolings", &pool, 1, 64},
+       {"--run-dir", "DIR", "where the results go, a folder for each run", &run_dir},
+       {.name = "--overwrite", .help = "replaces a run that lies there", .variable = &overwrite}});
+  if (!flags.parse(argc, argv)) return flags.print_help();
+  if (std::max(strides, pool) > size)
+    throw examples::UsageError(concat("--strides and --pool-size take at most --input-size, ", size,
+                                      ", found ", std::max(strides, pool)));
+  for (const char* name : {"--input-size", "--strides", "--pool-size"})
+    if (!model.empty() && flags.given(name))
+      throw examples::UsageError(concat(name, " is not for --model, which has its own"));
+  const examples::RunDirectory run(run_dir, overwrite, false, false);
+  if (data.empty())
+    write_png(run.file("drawn.png"), sample_pictures::draw(sample_pictures::Subject::balloon, 0, 0, 0));
+  const std::string picture = data.empty() ? run.file("drawn.png") : data;
+  CsvTable table({"operation", "height", "width", "maps", "file"});
+  if (model.empty())
+    study_kernels(picture, size, strides, pool, run, table);
+  else
+    study_model(model, picture, run, table);
+  write_file_atomically(run.file("shapes.csv"), table.to_string());
+  run.write_config(flags.json());
+  std::printf("\nIn %s: those pictures, the maps in their own size, and shapes.csv\n", run_dir.c_str());
 }
 
 }  // namespace

@@ -75,6 +75,41 @@ TEST_CASE("convolution_study's kernels see what they are called after") {
   CHECK(mean(0, 1, 2, 0) == Approx(sum / 4));
 }
 
+TEST_CASE("convolution_study shows the layers of a trained network") {
+  const TemporaryDirectory directory;
+  Sequential model(
+      {Input({.shape = {20, 24, 3}}),
+       Conv2D({.filters = 5, .kernel_size = 3, .activation = Activation::relu, .name = "first"}),
+       MaxPooling2D({.pool_size = 2, .name = "pool"}),
+       Sequential({Conv2D({.filters = 17, .kernel_size = 3, .name = "last"})}, {.name = "inner"}), Flatten(),
+       Dense({.units = 1, .activation = Activation::sigmoid})});
+  const std::string file = directory / "deploy.safetensors", run = directory / "run";
+  const Classifier classifier(model, {.class_names = {"no", "yes"}, .scaling = {.scale = 1 / 255.F}});
+  classifier.save(file);
+  const std::string picture = write_ramp(directory);
+  call(convolution_study, {"--data", picture, "--model", file, "--run-dir", run});
+  const CsvTable table = CsvTable::parse(read_file(run + "/shapes.csv"));
+  REQUIRE(table.rows() == 3);
+  CHECK(table.field(0, "operation") == "first");
+  CHECK(table.field(1, "operation") == "pool");
+  CHECK(table.field(2, "operation") == "inner/last");
+  CHECK(table.numbers("height") == std::vector<double>{18, 9, 7});
+  CHECK(table.numbers("width") == std::vector<double>{22, 11, 9});
+  CHECK(table.numbers("maps") == std::vector<double>{5, 5, 17});
+  CHECK(read_image(run + "/inner_last.png").shape() == Shape{2 * 8 + 1, 16 * 10 + 1, 3});
+  // The convolution's own maps, before they are pooled.
+  const Tensor<float> x = classifier.prepare(classifier.read(picture));
+  const auto weights = model.get_weights();
+  const auto maps =
+      ops::conv2d(default_device(), x, weights[0], weights[1], {.activation = Activation::relu});
+  CHECK(read_image(run + "/first.png", ColorMode::grayscale) ==
+        image_grid(feature_maps(maps), {.columns = 16, .gap = 1}));
+  CHECK_THROWS_WITH(call(convolution_study, {"--model", file, "--strides", "3"}),
+                    Contains("not for --model"));
+  CHECK_THROWS_WITH(call(convolution_study, {"--model", picture, "--run-dir", directory / "no"}),
+                    Contains("ramp.png"));
+}
+
 TEST_CASE("convolution_study draws a picture where it is given none, and refuses what does not fit") {
   const TemporaryDirectory directory;
   const std::string run = directory / "run";

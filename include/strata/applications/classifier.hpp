@@ -81,12 +81,15 @@ class Classifier {
   /// One for each file. Batches of 32 are decoded on the device's threads, then computed.
   std::vector<Classification> operator()(std::span<const std::string> files) const;
 
+  /// The picture as it is decoded, [height,width,channels]. Throws DataError naming the file.
+  Tensor<std::uint8_t> read(const std::string& file) const;
+  /// Decoded pixels of any size as the network takes them: resized and scaled, [1,height,width,channels].
+  Tensor<float> prepare(TensorView<const std::uint8_t> pixels) const;
+
   const Model& model() const { return model_; }
   const std::vector<std::string>& class_names() const { return options_->class_names; }
 
  private:
-  Tensor<float> prepare(TensorView<const std::uint8_t> pixels) const;
-  Tensor<std::uint8_t> read(const std::string& file) const;
   Classification classification(std::span<const float> output) const;
 
   Model model_;

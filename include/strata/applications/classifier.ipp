@@ -111,7 +111,6 @@ STRATA_COLD STRATA_INLINE Tensor<std::uint8_t> Classifier::read(const std::strin
   return read_image(file, detail::color_mode_of(model_.input_shape()[2]), options_->decoder);
 }
 
-/// [1,height,width,channels] as the network takes it.
 STRATA_COLD STRATA_INLINE Tensor<float> Classifier::prepare(TensorView<const std::uint8_t> pixels) const {
   const Shape shape = model_.input_shape();
   require<ShapeError>(pixels.shape().rank() == 3 && pixels.shape()[2] == shape[2],
