@@ -110,6 +110,7 @@ TEST_CASE("Weights of one shape keep their own gradients and momenta: frozen, th
   train(model, false, true);
   train(model, true, true);
   train(model, true, false);
+  train(model, false, true);  // as many of the same shape, but others
   train(model, true, true);
 
   const TemporaryDirectory directory;
