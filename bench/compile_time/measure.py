@@ -1,4 +1,4 @@
-"""Times the compiler on a file with one Eigen product and on a two-layer training program, in turn."""
+"""Times the compiler on a file with one Eigen product and on a two-layer training program in all the ways it can be built, in turn."""
 
 import argparse
 import os
@@ -30,7 +30,9 @@ def main():
     eigen = subprocess.check_output(["pkgconf", "--cflags", "eigen3"], text=True).split()
     contenders = {YARDSTICK: [f"{HERE}/eigen_product.cpp"],
                   "Strata, compiled": [f"{HERE}/two_layers.cpp", "-DSTRATA_COMPILED"],
-                  "Strata, header-only": [f"{HERE}/two_layers.cpp"]}
+                  "Strata, split": [f"{HERE}/two_layers.cpp", "-DSTRATA_SPLIT"],
+                  "Strata, header-only": [f"{HERE}/two_layers.cpp"],
+                  "its one heavy file": [f"{HERE}/implementation.cpp", "-DSTRATA_SPLIT"]}
     runs = {name: [] for name in contenders}
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(options.rounds):

@@ -30,7 +30,8 @@ void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
   if (memory) used += static_cast<long>(malloc_usable_size(memory));
   return memory;
 }
-void operator delete(void* memory) noexcept {
+// Not inline: g++ 12 takes free for a mistake where it sees new and does not see that it is malloc.
+[[gnu::noinline]] void operator delete(void* memory) noexcept {
   used -= static_cast<long>(malloc_usable_size(memory));
   std::free(memory);
 }

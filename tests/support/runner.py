@@ -206,6 +206,12 @@ def step_structure():
     for instance, paths in instances.items():
         if len(paths) > 1:
             totals.check(f"structure: {instance}", f"{instance} is instantiated in {' and '.join(paths)}")
+    with open("include/strata/implementation.hpp") as file:
+        listed = re.findall(r"#include <(strata/.*)>", file.read())
+    definitions = [path for path in sorted(glob.glob("strata/*/*.ipp", root_dir="include"))
+                   if not path.startswith(("strata/eigen/", "strata/cuda/"))]
+    missing = sorted(set(definitions) ^ set(listed))
+    totals.check("structure: implementation", f"strata/implementation.hpp and folders differ: {missing}" if missing else None)
     embedded = "include/strata/cuda/kernel_sources.hpp"
     totals.check("structure: kernels", command_error(["cmake", "-DOUTPUT=build/kernel_sources.hpp", "-P", "cmake/embed_kernels.cmake"])
                  or command_error(["cmp", embedded, "build/kernel_sources.hpp"]) and
@@ -226,8 +232,11 @@ def step_headers():
              "clang++, AVX-512": ["clang++", *strict, "-march=skylake-avx512"]}
     whole = {name: command for name, command in whole.items() if has(command[0])}
     sources, eigen_sources, cuda_sources = [], [], []
+    implementation = "strata/implementation.hpp"
     for header in sorted(glob.glob("**/*.hpp", root_dir="include", recursive=True)):
         path, definitions = f"build/headers/{header}.cpp", header.replace(".hpp", ".ipp")
+        if header == implementation:
+            continue
         with_eigen = header.startswith("strata/eigen")
         # Twice, so that a missing include guard shows. Definitions meet only declarations: what they use, they include.
         # Eigen's device takes a minute: as a whole, it is compiled below.
@@ -238,6 +247,9 @@ def step_headers():
     compile_all("headers", sources, compiled)
     write_changed("build/headers/whole.cpp", "#include <strata/strata.hpp>\n")
     compile_all("headers as a whole", [("strata/strata.hpp", "build/headers/whole.cpp")], whole)
+    write_changed("build/headers/split.cpp", f"#include <{implementation}>\n")
+    compile_all("headers split", [(implementation, "build/headers/split.cpp")],
+                {name: [*command, "-DSTRATA_SPLIT"] for name, command in whole.items() if "AVX" not in name})
     for compiler in filter(has, ("g++", "clang++")):
         output = run([compiler, "-std=c++17", "-fsyntax-only", "-Iinclude", "build/headers/whole.cpp"])[1]
         totals.check(f"headers before C++20 ({compiler})",

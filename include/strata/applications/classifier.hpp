@@ -63,14 +63,15 @@ class Classification {
 
 /// A trained network with all it takes to classify a picture file. Copies share the network; safe to call
 /// from several threads at once.
-class Classifier {
+template <class T>
+class BasicClassifier {
  public:
   /// `model` takes [height,width,channels] with 1, 3 or 4 channels and ends in softmax or sigmoid. Throws
   /// ConfigError where it does not, or where the class names do not fit its output.
-  Classifier(Model model, ClassifierOptions options);
+  BasicClassifier(BasicModel<T> model, ClassifierOptions options);
 
   /// Reads what `save` wrote; null: the default device. Throws DataError for a file that is no classifier.
-  static Classifier load(const std::string& path, const DevicePtr& device = nullptr);
+  static BasicClassifier load(const std::string& path, const DevicePtr& device = nullptr);
   /// One file that `load_model` reads, too. The optimizer's state stays out of it. Atomic.
   void save(const std::string& path) const;
 
@@ -84,17 +85,18 @@ class Classifier {
   /// The picture as it is decoded, [height,width,channels]. Throws DataError naming the file.
   Tensor<std::uint8_t> read(const std::string& file) const;
   /// Decoded pixels of any size as the network takes them: resized and scaled, [1,height,width,channels].
-  Tensor<float> prepare(TensorView<const std::uint8_t> pixels) const;
+  Tensor<T> prepare(TensorView<const std::uint8_t> pixels) const;
 
-  const Model& model() const { return model_; }
+  const BasicModel<T>& model() const { return model_; }
   const std::vector<std::string>& class_names() const { return options_->class_names; }
 
  private:
-  Classification classification(std::span<const float> output) const;
+  Classification classification(std::span<const T> output) const;
 
-  Model model_;
+  BasicModel<T> model_;
   std::shared_ptr<const ClassifierOptions> options_;
 };
+using Classifier = BasicClassifier<float>;
 
 }}  // namespace strata::STRATA_ABI
 

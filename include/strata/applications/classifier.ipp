@@ -53,9 +53,10 @@ STRATA_COLD STRATA_INLINE std::vector<Prediction> Classification::top(std::int64
   return out;
 }
 
-STRATA_COLD STRATA_INLINE Classifier::Classifier(Model model, ClassifierOptions options)
+template <class T>
+STRATA_COLD BasicClassifier<T>::BasicClassifier(BasicModel<T> model, ClassifierOptions options)
     : model_(std::move(model)), options_(std::make_shared<const ClassifierOptions>(std::move(options))) {
-  const ModelImpl<float>& impl = model_.model();
+  const ModelImpl<T>& impl = model_.model();
   impl.require_built();
   require<ConfigError>(impl.graph().input_shapes().size() == 1 && impl.graph().outputs().size() == 1,
                        "[classifier] expected a model of one input and one output, '", model_.name(),
@@ -81,25 +82,27 @@ STRATA_COLD STRATA_INLINE Classifier::Classifier(Model model, ClassifierOptions 
     require<ConfigError>(deviation != 0, "[classifier] a channel cannot be divided by a std of 0");
 }
 
-STRATA_COLD STRATA_INLINE Classifier Classifier::load(const std::string& path, const DevicePtr& device) {
+template <class T>
+STRATA_COLD BasicClassifier<T> BasicClassifier<T>::load(const std::string& path, const DevicePtr& device) {
   const SafetensorsMetadata metadata = SafetensorsFile(path).metadata();
   const auto found = metadata.find(detail::classifier_key);
   require<DataError>(found != metadata.end(), "[classifier] '", path,
                      "' is no classifier: its metadata has no '", detail::classifier_key, "'");
-  Model model = load_model(path, {.device = device});
+  BasicModel<T> model = load_model<T>(path, {.device = device});
   try {
     const Json json = Json::parse(found->second, detail::classifier_key);
     ClassifierOptions options;
     ConfigReader reader(json, "");
     options.fields(reader);
     reader.finish();
-    return Classifier(std::move(model), std::move(options));
+    return BasicClassifier(std::move(model), std::move(options));
   } catch (const Error& error) {
     throw DataError(concat("[classifier] '", path, "': ", error.what()));
   }
 }
 
-STRATA_COLD STRATA_INLINE void Classifier::save(const std::string& path) const {
+template <class T>
+STRATA_COLD void BasicClassifier<T>::save(const std::string& path) const {
   ConfigWriter writer;
   ClassifierOptions options = *options_;
   options.fields(writer);
@@ -107,18 +110,20 @@ STRATA_COLD STRATA_INLINE void Classifier::save(const std::string& path) const {
              {.include_optimizer = false, .metadata = {{detail::classifier_key, writer.take().dump()}}});
 }
 
-STRATA_COLD STRATA_INLINE Tensor<std::uint8_t> Classifier::read(const std::string& file) const {
+template <class T>
+STRATA_COLD Tensor<std::uint8_t> BasicClassifier<T>::read(const std::string& file) const {
   return read_image(file, detail::color_mode_of(model_.input_shape()[2]), options_->decoder);
 }
 
-STRATA_COLD STRATA_INLINE Tensor<float> Classifier::prepare(TensorView<const std::uint8_t> pixels) const {
+template <class T>
+STRATA_COLD Tensor<T> BasicClassifier<T>::prepare(TensorView<const std::uint8_t> pixels) const {
   const Shape shape = model_.input_shape();
   require<ShapeError>(pixels.shape().rank() == 3 && pixels.shape()[2] == shape[2],
                       "[classifier] expected pixels [height,width,", shape[2], "], found ", pixels.shape());
   const PixelScaling& s = options_->scaling;
   const auto channels = static_cast<int>(shape[2]);
   const auto scaled = [&](const auto& from) {
-    Tensor<float> out = Tensor<float>::uninitialized(shape.with_batch(1));
+    Tensor<T> out = Tensor<T>::uninitialized(shape.with_batch(1));
     for (std::int64_t i = 0; i < out.size(); i += channels)
       for (int c = 0; c < channels; ++c)
         out.data()[i + c] =
@@ -134,21 +139,25 @@ STRATA_COLD STRATA_INLINE Tensor<float> Classifier::prepare(TensorView<const std
                               options_->aspect_ratio == AspectRatio::crop));
 }
 
-STRATA_COLD STRATA_INLINE Classification Classifier::classification(std::span<const float> output) const {
+template <class T>
+STRATA_COLD Classification BasicClassifier<T>::classification(std::span<const T> output) const {
   std::vector<float> probabilities(output.begin(), output.end());
-  if (output.size() == 1) probabilities.insert(probabilities.begin(), 1 - output[0]);
+  if (output.size() == 1) probabilities.insert(probabilities.begin(), static_cast<float>(1 - output[0]));
   return {std::move(probabilities), {options_, &options_->class_names}};
 }
 
-STRATA_COLD STRATA_INLINE Classification Classifier::operator()(TensorView<const std::uint8_t> pixels) const {
-  const Tensor<float> output = model_.predict(prepare(pixels));
+template <class T>
+STRATA_COLD Classification BasicClassifier<T>::operator()(TensorView<const std::uint8_t> pixels) const {
+  const Tensor<T> output = model_.predict(prepare(pixels));
   return classification({output.data(), static_cast<std::size_t>(output.size())});
 }
-STRATA_COLD STRATA_INLINE Classification Classifier::operator()(const std::string& file) const {
+template <class T>
+STRATA_COLD Classification BasicClassifier<T>::operator()(const std::string& file) const {
   return (*this)(read(file));
 }
 
-STRATA_COLD STRATA_INLINE std::vector<Classification> Classifier::operator()(
+template <class T>
+STRATA_COLD std::vector<Classification> BasicClassifier<T>::operator()(
     std::span<const std::string> files) const {
   constexpr std::size_t batch = 32;
   const std::int64_t size = model_.input_shape().size();
@@ -156,7 +165,7 @@ STRATA_COLD STRATA_INLINE std::vector<Classification> Classifier::operator()(
   for (std::size_t begin = 0; begin < files.size(); begin += batch) {
     const auto chosen = files.subspan(begin, std::min(batch, files.size() - begin));
     const auto count = static_cast<std::int64_t>(chosen.size());
-    Tensor<float> x = Tensor<float>::uninitialized(model_.input_shape().with_batch(count));
+    Tensor<T> x = Tensor<T>::uninitialized(model_.input_shape().with_batch(count));
     const auto load = [&](std::int64_t i, int) {
       std::copy_n(prepare(read(chosen[static_cast<std::size_t>(i)])).data(), size, x.data() + i * size);
     };
@@ -164,12 +173,17 @@ STRATA_COLD STRATA_INLINE std::vector<Classification> Classifier::operator()(
       threads->run(count, load);
     else
       for (std::int64_t i = 0; i < count; ++i) load(i, 0);
-    const Tensor<float> y = model_.predict(x, count);
+    const Tensor<T> y = model_.predict(x, count);
     const auto width = static_cast<std::size_t>(y.shape()[1]);
     for (std::size_t i = 0; i < chosen.size(); ++i)
       out.push_back(classification({y.data() + i * width, width}));
   }
   return out;
 }
+
+#if !STRATA_HEADER_ONLY
+template class BasicClassifier<float>;
+template class BasicClassifier<double>;
+#endif
 
 }}  // namespace strata::STRATA_ABI

@@ -3,8 +3,13 @@
 #define STRATA_VERSION "0.1.0"
 
 // Header-only is the default. With STRATA_COMPILED (set by the CMake target strata::compiled) the `.ipp`
-// files stay out of user code and the library carries them once.
-#if defined(STRATA_COMPILED)
+// files stay out of user code and the library carries them once; with STRATA_SPLIT a file of the user's does,
+// which includes strata/implementation.hpp.
+#if defined(STRATA_SPLIT)
+#define STRATA_HEADER_ONLY 0
+#define STRATA_INLINE
+#define STRATA_ABI split
+#elif defined(STRATA_COMPILED)
 #define STRATA_HEADER_ONLY 0
 #define STRATA_INLINE
 #define STRATA_ABI compiled

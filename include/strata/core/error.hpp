@@ -64,28 +64,7 @@ class MessagePart {
                                        return static_cast<const T*>(that)->to_string();
                                      }} {}
 
-  void append_to(std::string& out) const {
-    switch (kind_) {
-      case Kind::text:
-        out += text_;
-        break;
-      case Kind::integer:
-        out += std::to_string(integer_);
-        break;
-      case Kind::natural:
-        out += std::to_string(static_cast<std::uint64_t>(integer_));
-        break;
-      case Kind::real: {
-        char text[32];
-        __builtin_snprintf(text, sizeof text, "%.9g", real_);
-        out += text;
-        break;
-      }
-      case Kind::object:
-        out += object_.to_string(object_.that);
-        break;
-    }
-  }
+  void append_to(std::string& out) const;
 
  private:
   enum class Kind : unsigned char { text, integer, natural, real, object };
@@ -103,11 +82,7 @@ class MessagePart {
 };
 
 namespace detail {
-[[gnu::noinline]] inline std::string join(std::initializer_list<MessagePart> parts) {
-  std::string out;
-  for (const MessagePart& part : parts) part.append_to(out);
-  return out;
-}
+std::string join(std::initializer_list<MessagePart> parts);
 template <class E>
 [[noreturn, gnu::noinline, gnu::cold]] void raise(std::initializer_list<MessagePart> parts) {
   throw E(join(parts));
@@ -128,3 +103,7 @@ constexpr void require(bool condition, const Parts&... parts) {
 }
 
 }}  // namespace strata::STRATA_ABI
+
+#if STRATA_HEADER_ONLY
+#include <strata/core/error.ipp>
+#endif

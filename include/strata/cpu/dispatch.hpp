@@ -15,7 +15,7 @@ std::span<const KernelTable* const> available_kernels();
 /// not available.
 const KernelTable& kernels(std::string_view name = "");
 
-#if !STRATA_HEADER_ONLY
+#if defined(STRATA_COMPILED)
 namespace baseline {
 extern const KernelTable table;
 }

@@ -3,14 +3,14 @@
 #include <strata/core/error.hpp>
 #include <strata/cpu/dispatch.hpp>
 
-#if STRATA_HEADER_ONLY
+#if !defined(STRATA_COMPILED)
 #include <strata/cpu/kernels.hpp>
 #endif
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 STRATA_INLINE std::span<const KernelTable* const> available_kernels() {
-#if STRATA_HEADER_ONLY
+#if !defined(STRATA_COMPILED)
   static constexpr const KernelTable* tables[] = {&STRATA_CPU_ISA::table};
   return tables;
 #elif defined(__x86_64__)

@@ -28,18 +28,11 @@ class Json {
   using Object = std::vector<Member>;
 
   Json() = default;  ///< null
-  // By hand: libstdc++ 12 destroys a variant of these types that it never made where copying one throws.
-  Json(const Json& other) {
-    std::visit(
-        [this](const auto& value) {
-          auto copy = value;
-          value_ = std::move(copy);
-        },
-        other.value_);
-  }
-  Json(Json&&) = default;
-  Json& operator=(const Json& other) { return *this = Json(other); }
-  Json& operator=(Json&&) = default;
+  Json(const Json& other);
+  Json(Json&&) noexcept;
+  Json& operator=(const Json& other);
+  Json& operator=(Json&&) noexcept;
+  ~Json();
   Json(std::nullptr_t) {}
   template <std::same_as<bool> T>
   Json(T value) : value_(value) {}
@@ -133,7 +126,7 @@ class Json {
   /// Appends to an array. A null value becomes an array.
   void push_back(Json item);
 
-  bool operator==(const Json&) const = default;
+  bool operator==(const Json& other) const;
 
  private:
   explicit Json(Array items) : value_(std::move(items)) {}

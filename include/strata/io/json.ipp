@@ -10,6 +10,25 @@
 
 namespace strata { inline namespace STRATA_ABI {
 
+// By hand: libstdc++ 12 destroys a variant of these types that it never made where copying one throws.
+STRATA_INLINE Json::Json(const Json& other) {
+  std::visit(
+      [this](const auto& value) {
+        auto copy = value;
+        value_ = std::move(copy);
+      },
+      other.value_);
+}
+STRATA_INLINE Json::Json(Json&&) noexcept = default;
+STRATA_INLINE Json& Json::operator=(const Json& other) {
+  return *this = Json(other);
+}
+STRATA_INLINE Json& Json::operator=(Json&&) noexcept = default;
+STRATA_INLINE Json::~Json() = default;
+STRATA_INLINE bool Json::operator==(const Json& other) const {
+  return value_ == other.value_;
+}
+
 /// Recursive descent over the text.
 class Json::Parser {
  public:

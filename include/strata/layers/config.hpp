@@ -42,9 +42,9 @@ class ConfigWriter {
   template <class T>
   requires std::is_constructible_v<Json, const T&>
   static Json to_json(const T& value) { return Json(value); }
-  static Json to_json(const Size2D& value) { return Json::array({value.height, value.width}); }
-  static Json to_json(const Shape& value) { return Json::array(value); }
-  static Json to_json(const Range& value) { return Json::array({value.lower, value.upper}); }
+  static Json to_json(const Size2D& value);
+  static Json to_json(const Shape& value);
+  static Json to_json(const Range& value);
   template <class T>
   static Json to_json(const std::optional<T>& value) {
     return value ? to_json(*value) : Json();
@@ -52,7 +52,7 @@ class ConfigWriter {
   template <class Enum>
   requires requires(Enum value) { names_of(value, 0); }
   static Json to_json(Enum value) { return std::string(names_of(value, static_cast<std::size_t>(value))); }
-  static Json to_json(Padding value) { return value == Padding::same ? "same" : "valid"; }
+  static Json to_json(Padding value);
   template <class T>
   static Json to_json(const std::vector<T>& values) {
     Json out = Json::array();
@@ -63,16 +63,9 @@ class ConfigWriter {
   static Json to_json(const T (&values)[n]) {
     return Json::array(std::span(values));
   }
-  static Json to_json(const Activation& value) {
-    if (value.kind != Activation::Kind::leaky_relu) return std::string(name_of(value));
-    return Json::object({{"name", "leaky_relu"}, {"negative_slope", value.negative_slope}});
-  }
-  static Json to_json(const Initializer& value) {
-    return Json::object({{"name", std::string(value.name)}, {"a", value.a}, {"b", value.b}});
-  }
-  static Json to_json(const Regularizer& value) {
-    return value ? Json::object({{"l1", value.l1}, {"l2", value.l2}}) : Json();
-  }
+  static Json to_json(const Activation& value);
+  static Json to_json(const Initializer& value);
+  static Json to_json(const Regularizer& value);
 
   Json json_;
 };
@@ -95,13 +88,7 @@ class ConfigReader {
     }
   }
   /// Throws DataError for members that no field asked for: a misspelt option must not pass silently.
-  void finish() const {
-    for (const auto& [key, value] : json_.as_object()) {
-      bool known = false;
-      for (const std::string_view name : known_) known = known || name == key;
-      require<DataError>(known, who_, "unexpected option '", key, "'");
-    }
-  }
+  void finish() const;
 
  private:
   template <class T>
@@ -119,14 +106,7 @@ class ConfigReader {
     require<DataError>(json.size() == n, "expected ", n, " values, found ", json.size());
     for (std::size_t i = 0; i < n; ++i) from_json(json.at(i), values[i]);
   }
-  static void from_json(const Json& json, Size2D& value) {
-    if (json.is_number()) {
-      value = Size2D(json.as_int());
-      return;
-    }
-    require<DataError>(json.size() == 2, "expected a number or [height,width]");
-    value = Size2D(json.at(std::size_t{0}).as_int(), json.at(std::size_t{1}).as_int());
-  }
+  static void from_json(const Json& json, Size2D& value);
   template <class R>
   requires std::is_base_of_v<Range, R>
   static void from_json(const Json& json, R& value) {
@@ -155,36 +135,10 @@ class ConfigReader {
     require<DataError>(!names_of(value, i).empty(), "expected one of ", known, ", found '", name, "'");
     value = static_cast<Enum>(i);
   }
-  static void from_json(const Json& json, Padding& value) {
-    const std::string& name = json.as_string();
-    require<DataError>(name == "same" || name == "valid", "expected 'same' or 'valid', found '", name, "'");
-    value = name == "same" ? Padding::same : Padding::valid;
-  }
-  static void from_json(const Json& json, Activation& value) {
-    if (json.is_null()) {
-      value = Activation::linear;
-      return;
-    }
-    std::string name = json.is_string() ? json.as_string() : json.get<std::string>("name");
-    if (name == "swish") name = "silu";
-    for (int kind = 0; kind < static_cast<int>(std::size(activation_names)); ++kind) {
-      if (activation_names[kind] != name) continue;
-      value = {static_cast<Activation::Kind>(kind)};
-      if (value.kind == Activation::Kind::leaky_relu)
-        value = Activation::leaky_relu(json.is_object() ? json.get("negative_slope", 0.2) : 0.2);
-      return;
-    }
-    throw DataError(concat("'", name, "' is not an activation"));
-  }
-  static void from_json(const Json& json, Initializer& value) {
-    value = initializers::named(json.is_string() ? json.as_string() : json.get<std::string>("name"));
-    if (!json.is_object()) return;
-    value.a = json.get("a", value.a);
-    value.b = json.get("b", value.b);
-  }
-  static void from_json(const Json& json, Regularizer& value) {
-    value = json.is_null() ? Regularizer{} : Regularizer{json.get("l1", 0.0), json.get("l2", 0.0)};
-  }
+  static void from_json(const Json& json, Padding& value);
+  static void from_json(const Json& json, Activation& value);
+  static void from_json(const Json& json, Initializer& value);
+  static void from_json(const Json& json, Regularizer& value);
 
   const Json& json_;
   std::string who_;
@@ -192,3 +146,7 @@ class ConfigReader {
 };
 
 }}  // namespace strata::STRATA_ABI
+
+#if STRATA_HEADER_ONLY
+#include <strata/layers/config.ipp>
+#endif

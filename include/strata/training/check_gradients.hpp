@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <string>
 #include <vector>
 
@@ -30,8 +31,9 @@ struct GradientCheck {
 /// in double stays below 1e-6, but for elements within a step of a kink (relu at 0). x is [batch, ...] and y
 /// what the loss takes. The model stays as it is: a clone is run. Throws ConfigError for a model that was not
 /// compiled or no element to check, DeviceError where the model's device does not compute in double.
-GradientCheck check_gradients(const BasicModel<double>& model, const Tensor<double>& x,
-                              const Tensor<double>& y, const GradientCheckOptions& options = {});
+template <std::same_as<double> T>
+GradientCheck check_gradients(const BasicModel<T>& model, const Tensor<T>& x, const Tensor<T>& y,
+                              const GradientCheckOptions& options = {});
 
 }}  // namespace strata::STRATA_ABI
 

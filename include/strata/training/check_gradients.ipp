@@ -22,29 +22,28 @@ STRATA_COLD STRATA_INLINE std::string GradientCheck::text() const {
   return detail::text_table(rows);
 }
 
-STRATA_COLD STRATA_INLINE GradientCheck check_gradients(const BasicModel<double>& original,
-                                                        const Tensor<double>& x, const Tensor<double>& y,
-                                                        const GradientCheckOptions& options) {
+template <std::same_as<double> T>
+STRATA_COLD GradientCheck check_gradients(const BasicModel<T>& original, const Tensor<T>& x,
+                                          const Tensor<T>& y, const GradientCheckOptions& options) {
   require<ConfigError>(options.step > 0 && options.elements > 0,
                        "[check_gradients] expected a step and elements above 0, found ", options.step,
                        " and ", options.elements);
-  BasicModel<double> model = original.clone();
+  BasicModel<T> model = original.clone();
   model.compile({.loss = original.trainer().loss()});
   (void)model.test_on_batch(x, y);  // refuses what does not fit
   const DevicePtr& device = model.device();
-  Trainer<double>& trainer = model.trainer();
-  DeviceBatch<double> batch{x.to(device), y.to(device), {}};
-  Tensor<double> dx = Tensor<double>::uninitialized(x.shape(), device);
+  Trainer<T>& trainer = model.trainer();
+  DeviceBatch<T> batch{x.to(device), y.to(device), {}};
+  Tensor<T> dx = Tensor<T>::uninitialized(x.shape(), device);
   const auto gradients = trainer.gradients(model.model(), batch, dx);
 
   GradientCheck out;
   // `assign` gives the model other values of the tensor.
-  const auto check = [&](std::string name, const Tensor<double>& values, const Tensor<double>& gradient,
-                         auto assign) {
+  const auto check = [&](std::string name, const Tensor<T>& values, const Tensor<T>& gradient, auto assign) {
     TensorDifference found{std::move(name)};
     double scale = 1e-5;
-    for (const double g : gradient.values()) scale = std::max(scale, std::fabs(g));
-    Tensor<double> moved = values;
+    for (const T g : gradient.values()) scale = std::max(scale, std::fabs(g));
+    Tensor<T> moved = values;
     const std::int64_t size = values.size(), count = std::min(size, options.elements);
     for (std::int64_t n = 0; n < count; ++n) {
       const std::int64_t i = n * size / count;
@@ -64,17 +63,21 @@ STRATA_COLD STRATA_INLINE GradientCheck check_gradients(const BasicModel<double>
     assign(values);
     out.gradients.push_back(std::move(found));
   };
-  check("x", x.to(nullptr), dx.to(nullptr),
-        [&](const Tensor<double>& values) { batch.x = values.to(device); });
+  check("x", x.to(nullptr), dx.to(nullptr), [&](const Tensor<T>& values) { batch.x = values.to(device); });
   const auto names = named_weights(model);
   for (const auto& entry : gradients) {
-    const ParameterPtr<double>& weight = entry.first;
+    const ParameterPtr<T>& weight = entry.first;
     const auto named =
         std::find_if(names.begin(), names.end(), [&](const auto& name) { return name.second == weight; });
     check(named->first, weight->value().to(nullptr), entry.second,
-          [&](const Tensor<double>& values) { weight->mutate() = values.to(device); });
+          [&](const Tensor<T>& values) { weight->mutate() = values.to(device); });
   }
   return out;
 }
+
+#if !STRATA_HEADER_ONLY
+template GradientCheck check_gradients(const BasicModel<double>&, const Tensor<double>&,
+                                       const Tensor<double>&, const GradientCheckOptions&);
+#endif
 
 }}  // namespace strata::STRATA_ABI

@@ -17,45 +17,23 @@ class Logs {
 
   Logs() = default;
   /// Figures that are fetched when somebody first looks at them.
-  explicit Logs(std::function<Logs()> fetch) : fetch_(std::move(fetch)) {}
-  Logs(const Logs& other) : entries_(other.entries()) {}
-  Logs(Logs&&) = default;
-  Logs& operator=(Logs other) {
-    entries_ = std::move(other.entries_);
-    fetch_ = std::move(other.fetch_);
-    return *this;
-  }
+  explicit Logs(std::function<Logs()> fetch);
+  Logs(const Logs& other);
+  Logs(Logs&&) noexcept;
+  Logs& operator=(Logs other);
+  ~Logs();
 
-  void set(std::string_view name, double value) {
-    for (Entry& entry : entries())
-      if (entry.first == name) {
-        entry.second = value;
-        return;
-      }
-    entries().emplace_back(name, value);
-  }
+  void set(std::string_view name, double value);
   /// Null where there is no such figure.
-  const double* find(std::string_view name) const {
-    for (const Entry& entry : entries())
-      if (entry.first == name) return &entry.second;
-    return nullptr;
-  }
+  const double* find(std::string_view name) const;
   /// Throws ConfigError that lists the figures there are.
-  double operator[](std::string_view name) const {
-    if (const double* found = find(name)) return *found;
-    std::string names;
-    for (const Entry& entry : entries()) names += (names.empty() ? "" : ", ") + entry.first;
-    throw ConfigError(concat("[logs] there is no '", name, "'; there are ", names.empty() ? "none" : names));
-  }
+  double operator[](std::string_view name) const;
   bool empty() const { return entries().empty(); }
   auto begin() const { return std::as_const(entries()).begin(); }
   auto end() const { return std::as_const(entries()).end(); }
 
  private:
-  std::vector<Entry>& entries() const {
-    if (fetch_) entries_ = std::exchange(fetch_, nullptr)().entries();
-    return entries_;
-  }
+  std::vector<Entry>& entries() const;
   mutable std::vector<Entry> entries_;
   mutable std::function<Logs()> fetch_;
 };
@@ -72,10 +50,7 @@ struct Figure {
 /// What `fit` returns: the figures of every epoch it ran.
 class History {
  public:
-  void add(int epoch, const Logs& logs) {
-    epochs_.push_back(epoch);
-    logs_.push_back(logs);
-  }
+  void add(int epoch, const Logs& logs);
   /// Numbers of the epochs, from 0.
   const std::vector<int>& epoch() const { return epochs_; }
   const Logs& at(std::size_t index) const { return logs_.at(index); }
@@ -83,18 +58,9 @@ class History {
   bool empty() const { return logs_.empty(); }
 
   /// Names of all figures, in order.
-  std::vector<std::string> names() const {
-    std::vector<std::string> out;
-    if (!logs_.empty())
-      for (const auto& [name, value] : logs_.front()) out.push_back(name);
-    return out;
-  }
+  std::vector<std::string> names() const;
   /// One figure over the epochs. Throws ConfigError that lists the figures where there is none of that name.
-  std::vector<double> operator[](std::string_view name) const {
-    std::vector<double> out;
-    for (const Logs& logs : logs_) out.push_back(logs[name]);
-    return out;
-  }
+  std::vector<double> operator[](std::string_view name) const;
 
  private:
   std::vector<int> epochs_;
@@ -102,3 +68,7 @@ class History {
 };
 
 }}  // namespace strata::STRATA_ABI
+
+#if STRATA_HEADER_ONLY
+#include <strata/training/history.ipp>
+#endif

@@ -72,43 +72,13 @@ using Loss = BasicLoss<float>;
 template <class T>
 class BackendLoss final : public BasicLossImpl<T> {
  public:
-  explicit BackendLoss(LossSpec spec) : spec_(spec) {
-    require<ConfigError>(spec.label_smoothing >= 0 && spec.label_smoothing <= 1, "[", name(),
-                         "] expected a label_smoothing in [0, 1], found ", spec.label_smoothing);
-  }
-  std::string name() const override {
-    constexpr const char* names[] = {"binary_crossentropy", "categorical_crossentropy",
-                                     "sparse_categorical_crossentropy", "mean_squared_error"};
-    return names[static_cast<int>(spec_.kind)];
-  }
-  void compute(const BasicLossArguments<T>& a) const override {
-    LossSpec spec = spec_;
-    spec.from_logits |= a.logits;
-    a.backend.loss(spec, predictions(a.prediction, a.target, a.sample_weight), a.gradient_scale, a.losses,
-                   a.gradient);
-  }
+  explicit BackendLoss(LossSpec spec);
+  std::string name() const override;
+  void compute(const BasicLossArguments<T>& arguments) const override;
   bool on_device() const override { return true; }
-  bool takes_logits_of(const Activation& activation) const override {
-    return spec_.kind != LossKind::mean_squared_error &&
-           (activation == Activation::sigmoid || activation == Activation::softmax);
-  }
-  bool accepts(const Shape& prediction, const Shape& target) const override {
-    if (spec_.kind != LossKind::sparse_categorical_crossentropy)
-      return BasicLossImpl<T>::accepts(prediction, target);
-    Shape column = prediction;
-    column[-1] = 1;
-    return target == column || target == this->rows_of(prediction);
-  }
-  void check(const Shape& prediction, TensorView<const float> target) const override {
-    if (spec_.kind != LossKind::sparse_categorical_crossentropy) return;
-    const std::int64_t classes = prediction.back();
-    for (std::int64_t i = 0; i < target.size(); ++i) {
-      const float label = target.data()[i];
-      require<DataError>(label >= 0 && label < static_cast<float>(classes), "[", name(), "] sample ",
-                         i / (target.size() / target.shape()[0]), " of the batch has the label ",
-                         static_cast<double>(label), ", expected one of ", classes, " classes, from 0 on");
-    }
-  }
+  bool takes_logits_of(const Activation& activation) const override;
+  bool accepts(const Shape& prediction, const Shape& target) const override;
+  void check(const Shape& prediction, TensorView<const float> target) const override;
 
  private:
   LossSpec spec_;
@@ -150,15 +120,8 @@ template <class T>
 using BasicMeanSquaredError = NamedLoss<T, LossKind::mean_squared_error, MeanSquaredErrorOptions>;
 using MeanSquaredError = BasicMeanSquaredError<float>;
 
-template <class T>
-BasicLoss<T>::BasicLoss(const char* name) {
-  for (int kind = 0; kind < 4; ++kind) {
-    auto loss = std::make_shared<BackendLoss<T>>(LossSpec{static_cast<LossKind>(kind)});
-    if (loss->name() == name || (std::string_view(name) == "mse" && kind == 3)) impl_ = loss;
-  }
-  require<ConfigError>(impl_ != nullptr, "[loss] '", name,
-                       "' is not a loss; there are binary_crossentropy, categorical_crossentropy, "
-                       "sparse_categorical_crossentropy, mean_squared_error");
-}
-
 }}  // namespace strata::STRATA_ABI
+
+#if STRATA_HEADER_ONLY
+#include <strata/training/losses.ipp>
+#endif

@@ -1,8 +1,8 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 #include <strata/layers/config.hpp>
@@ -135,13 +135,13 @@ struct CosineDecayRestarts {
 class LearningRate {
  public:
   template <class Number>
-  requires std::is_arithmetic_v<Number> LearningRate(Number rate) : rate_(static_cast<double>(rate)) {}
+  requires std::is_arithmetic_v<Number> LearningRate(Number rate) : constant_(static_cast<double>(rate)) {}
   /// Throws ConfigError for options that make no schedule.
   template <class Decay>
   requires requires(const Decay& decay) { decay.check(); }
-  LearningRate(Decay decay) : rate_((decay.check(), std::move(decay))) {}
+  LearningRate(Decay decay) : schedule_(schedule(std::move(decay))) {}
 
-  bool is_constant() const { return std::holds_alternative<double>(rate_); }
+  bool is_constant() const { return schedule_ == nullptr; }
   /// The rate of the update that `iterations` others went before.
   double at(std::int64_t iterations) const;
   /// A number, or Keras's {"class_name": ..., "config": {...}}.
@@ -150,9 +150,14 @@ class LearningRate {
   static LearningRate from_config(const Json& json);
 
  private:
-  using Rates = std::variant<double, ExponentialDecay, PiecewiseConstantDecay, PolynomialDecay,
-                             InverseTimeDecay, CosineDecay, CosineDecayRestarts>;
-  Rates rate_;
+  class Schedule;
+  template <class Decay>
+  class ScheduleOf;
+  template <class Decay>
+  static std::shared_ptr<const Schedule> schedule(Decay decay);
+
+  double constant_ = 0;
+  std::shared_ptr<const Schedule> schedule_;  ///< null: constant
 };
 
 }}  // namespace strata::STRATA_ABI

@@ -22,12 +22,6 @@ inline double cosine(double fraction, double alpha, double height = 1) {
   return (1 - alpha) * (0.5 * height * (1 + std::cos(std::numbers::pi * fraction))) + alpha;
 }
 
-/// `call` with each schedule as it is by default.
-template <class... Decays, class Call>
-void for_decays(const std::variant<double, Decays...>&, Call call) {
-  (call(Decays()), ...);
-}
-
 }  // namespace detail
 
 STRATA_COLD STRATA_INLINE void ExponentialDecay::check() const {
@@ -115,46 +109,76 @@ STRATA_COLD STRATA_INLINE double CosineDecayRestarts::at(double step) const {
   return initial_learning_rate * detail::cosine(fraction, alpha, std::pow(m_mul, restarts));
 }
 
+class LearningRate::Schedule {
+ public:
+  virtual ~Schedule() = default;
+  virtual double at(double step) const = 0;
+  virtual Json config() const = 0;
+};
+
+template <class Decay>
+class LearningRate::ScheduleOf final : public Schedule {
+ public:
+  explicit ScheduleOf(Decay decay) : decay_(std::move(decay)) {}
+  double at(double step) const override { return decay_.at(step); }
+  STRATA_COLD Json config() const override {
+    ConfigWriter writer;
+    Decay decay = decay_;
+    decay.fields(writer);
+    return Json::object({{"class_name", Decay::type}, {"config", writer.take()}});
+  }
+
+ private:
+  Decay decay_;
+};
+
+template <class Decay>
+STRATA_COLD std::shared_ptr<const LearningRate::Schedule> LearningRate::schedule(Decay decay) {
+  decay.check();
+  return std::make_shared<ScheduleOf<Decay>>(std::move(decay));
+}
+
 STRATA_COLD STRATA_INLINE double LearningRate::at(std::int64_t iterations) const {
-  return std::visit(
-      [&](const auto& rate) {
-        if constexpr (std::is_same_v<decltype(rate), const double&>)
-          return rate;
-        else
-          return rate.at(static_cast<double>(iterations));
-      },
-      rate_);
+  return schedule_ ? schedule_->at(static_cast<double>(iterations)) : constant_;
 }
 
 STRATA_COLD STRATA_INLINE Json LearningRate::config() const {
-  return std::visit(
-      [](auto rate) -> Json {
-        if constexpr (std::is_same_v<decltype(rate), double>) {
-          return rate;
-        } else {
-          ConfigWriter writer;
-          rate.fields(writer);
-          return Json::object({{"class_name", rate.type}, {"config", writer.take()}});
-        }
-      },
-      rate_);
+  return schedule_ ? schedule_->config() : Json(constant_);
 }
 
 STRATA_COLD STRATA_INLINE LearningRate LearningRate::from_config(const Json& json) try {
   if (!json.is_object()) return json.as<double>();
   const auto& class_name = json.at("class_name").as_string();
   std::optional<LearningRate> out;
-  detail::for_decays(Rates(), [&](auto decay) {
+  const auto read = [&](auto decay) {
     if (class_name != decay.type) return;
     ConfigReader reader(json.at("config"), concat("[", snake_case(class_name), "] "));
     decay.fields(reader);
     reader.finish();
     out = decay;
-  });
+  };
+#define STRATA_DECAYS(X)    \
+  X(ExponentialDecay)       \
+  X(PiecewiseConstantDecay) \
+  X(PolynomialDecay)        \
+  X(InverseTimeDecay)       \
+  X(CosineDecay)            \
+  X(CosineDecayRestarts)
+#define STRATA_READ_DECAY(Decay) read(Decay());
+  STRATA_DECAYS(STRATA_READ_DECAY)
+#undef STRATA_READ_DECAY
   require<DataError>(out.has_value(), "[optimizer] '", class_name, "' is not a learning rate schedule");
   return *out;
 } catch (const ConfigError& error) {
   throw DataError(error.what());
 }
+
+#if !STRATA_HEADER_ONLY
+#define STRATA_INSTANCE(Decay) \
+  template std::shared_ptr<const LearningRate::Schedule> LearningRate::schedule(Decay);
+STRATA_DECAYS(STRATA_INSTANCE)
+#undef STRATA_INSTANCE
+#endif
+#undef STRATA_DECAYS
 
 }}  // namespace strata::STRATA_ABI

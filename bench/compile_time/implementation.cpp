@@ -1,0 +1,2 @@
+// The one heavy file of a program that is split.
+#include <strata/implementation.hpp>

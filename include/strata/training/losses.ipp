@@ -1,0 +1,73 @@
+#pragma once
+
+#include <strata/training/losses.hpp>
+
+namespace strata { inline namespace STRATA_ABI {
+
+template <class T>
+STRATA_COLD BackendLoss<T>::BackendLoss(LossSpec spec) : spec_(spec) {
+  require<ConfigError>(spec.label_smoothing >= 0 && spec.label_smoothing <= 1, "[", name(),
+                       "] expected a label_smoothing in [0, 1], found ", spec.label_smoothing);
+}
+
+template <class T>
+STRATA_COLD std::string BackendLoss<T>::name() const {
+  constexpr const char* names[] = {"binary_crossentropy", "categorical_crossentropy",
+                                   "sparse_categorical_crossentropy", "mean_squared_error"};
+  return names[static_cast<int>(spec_.kind)];
+}
+
+template <class T>
+STRATA_COLD void BackendLoss<T>::compute(const BasicLossArguments<T>& a) const {
+  LossSpec spec = spec_;
+  spec.from_logits |= a.logits;
+  a.backend.loss(spec, predictions(a.prediction, a.target, a.sample_weight), a.gradient_scale, a.losses,
+                 a.gradient);
+}
+
+template <class T>
+STRATA_COLD bool BackendLoss<T>::takes_logits_of(const Activation& activation) const {
+  return spec_.kind != LossKind::mean_squared_error &&
+         (activation == Activation::sigmoid || activation == Activation::softmax);
+}
+
+template <class T>
+STRATA_COLD bool BackendLoss<T>::accepts(const Shape& prediction, const Shape& target) const {
+  if (spec_.kind != LossKind::sparse_categorical_crossentropy)
+    return BasicLossImpl<T>::accepts(prediction, target);
+  Shape column = prediction;
+  column[-1] = 1;
+  return target == column || target == this->rows_of(prediction);
+}
+
+template <class T>
+STRATA_COLD void BackendLoss<T>::check(const Shape& prediction, TensorView<const float> target) const {
+  if (spec_.kind != LossKind::sparse_categorical_crossentropy) return;
+  const std::int64_t classes = prediction.back();
+  for (std::int64_t i = 0; i < target.size(); ++i) {
+    const float label = target.data()[i];
+    require<DataError>(label >= 0 && label < static_cast<float>(classes), "[", name(), "] sample ",
+                       i / (target.size() / target.shape()[0]), " of the batch has the label ",
+                       static_cast<double>(label), ", expected one of ", classes, " classes, from 0 on");
+  }
+}
+
+template <class T>
+STRATA_COLD BasicLoss<T>::BasicLoss(const char* name) {
+  for (int kind = 0; kind < 4; ++kind) {
+    auto loss = std::make_shared<BackendLoss<T>>(LossSpec{static_cast<LossKind>(kind)});
+    if (loss->name() == name || (std::string_view(name) == "mse" && kind == 3)) impl_ = loss;
+  }
+  require<ConfigError>(impl_ != nullptr, "[loss] '", name,
+                       "' is not a loss; there are binary_crossentropy, categorical_crossentropy, "
+                       "sparse_categorical_crossentropy, mean_squared_error");
+}
+
+#if !STRATA_HEADER_ONLY
+template class BackendLoss<float>;
+template class BackendLoss<double>;
+template BasicLoss<float>::BasicLoss(const char*);
+template BasicLoss<double>::BasicLoss(const char*);
+#endif
+
+}}  // namespace strata::STRATA_ABI
