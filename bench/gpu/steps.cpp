@@ -172,7 +172,7 @@ void max_pool(benchmark::State& state, bool backward, std::int64_t size, std::in
   backend->pool2d(g, PoolKind::max, x.data(), y.data());
   operation(state, *backend, [&] {
     if (backward)
-      backend->pool2d_backward(g, PoolKind::max, x.data(), y.data(), y.data(), dx.data());
+      backend->pool2d_backward(g, PoolKind::max, Activation::linear, x.data(), y.data(), y.data(), dx.data());
     else
       backend->pool2d(g, PoolKind::max, x.data(), y.data());
   });

@@ -70,7 +70,8 @@ void max_pool_backward(benchmark::State& state) {
   Floats y(count / 4), dx(count);
   backend().pool2d(pool, PoolKind::max, x.data(), y.data());
   for (auto _ : state)
-    backend().pool2d_backward(pool, PoolKind::max, x.data(), y.data(), dy.data(), dx.data());
+    backend().pool2d_backward(pool, PoolKind::max, Activation::relu, x.data(), y.data(), dy.data(),
+                              dx.data());
   report_bytes(state, 10.0 * count);
 }
 BENCHMARK(max_pool_backward)->Unit(benchmark::kMillisecond)->UseRealTime();

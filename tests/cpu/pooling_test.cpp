@@ -66,7 +66,7 @@ TEST_CASE("Gradients of overlapping windows meet in one place, whatever the task
       if (expected.empty()) expected = expected_gradient(g, kind, x, y, dy);
       for (int round = 0; round < 5; ++round) {
         std::fill(dx.begin(), dx.end(), -1.f);
-        backend->pool2d_backward(g, kind, x.data(), y.data(), dy.data(), dx.data());
+        backend->pool2d_backward(g, kind, Activation::linear, x.data(), y.data(), dy.data(), dx.data());
         INFO((kind == PoolKind::max ? "max, " : "average, ") << threads << " threads");
         CHECK((dx == expected));  // too many to be printed
       }

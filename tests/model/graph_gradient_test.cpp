@@ -48,6 +48,52 @@ TEST_CASE("Gradients through a convnet") {
   check_gradients(model, {.training = false});
 }
 
+TEST_CASE("A pooling takes its gradient through the activation in front of it", "[plan]") {
+  const auto behind = [](const Model64& model) {
+    std::vector<std::string> out;
+    const auto& graph = model.model().graph();
+    const GraphPlan plan = graph.plan({.batch_size = 2, .training = true, .recording = true});
+    for (std::size_t i = 0; i < plan.nodes.size(); ++i)
+      if (plan.nodes[i].behind) out.push_back(graph.nodes()[i].layer->name());
+    return out;
+  };
+  using Names = std::vector<std::string>;
+  const Input64 x({.shape = {7, 6, 2}});
+  const auto convolved = [&](const Activation& f) {
+    return Conv2D64({.filters = 3, .kernel_size = 3, .activation = f, .name = "conv"})(x);
+  };
+  const auto pool = [](std::int64_t size) {
+    return MaxPooling2D64({.pool_size = size, .strides = 2, .padding = Padding::same});
+  };
+  for (const Activation& f : {Activation::relu, Activation::leaky_relu(0.2), Activation::elu,
+                              Activation::sigmoid, Activation::tanh, Activation::relu6})
+    for (const std::int64_t size : {2, 3}) {
+      const Model64 model(x, Flatten64()(pool(size)(convolved(f))));
+      CHECK(behind(model) == Names{"conv"});
+      check_gradients(model);
+    }
+  const BasicReLU<double> relu({.name = "relu"});
+  const Model64 apart(x, Flatten64()(pool(2)(relu(convolved(Activation::linear)))));
+  CHECK(behind(apart) == Names{"relu"});
+  check_gradients(apart);
+  const Model64 average(x, BasicGlobalAveragePooling2D<double>()(convolved(Activation::relu)));
+  CHECK(behind(average) == Names{"conv"});
+  check_gradients(average);
+
+  // Not where the derivative needs the input or other channels, where somebody else reads the result, or
+  // where it is the model's.
+  for (const Activation& f : {Activation::linear, Activation::silu, Activation::softmax}) {
+    const Model64 model(x, Flatten64()(pool(2)(convolved(f))));
+    CHECK(behind(model).empty());
+    check_gradients(model);
+  }
+  const Symbol64 twice = convolved(Activation::relu);
+  const Model64 two(x, Add64()({Flatten64()(pool(2)(twice)), Flatten64()(pool(3)(twice))}));
+  CHECK(behind(two).empty());
+  check_gradients(two);
+  CHECK(behind(Model64({.inputs = {x}, .outputs = {twice, pool(2)(twice)}})).empty());
+}
+
 TEST_CASE("Gradients through branches that join") {
   const Input64 x({.shape = {4, 4, 3}});
   const Symbol64 stem = conv(3)(x);

@@ -28,8 +28,8 @@ class CpuBackend final : public HostBackend<float> {
   Algorithm describe_dense(const DenseGeometry& g) const override;
 
   void pool2d(const Pool2DGeometry& g, PoolKind kind, const float* x, float* y) override;
-  void pool2d_backward(const Pool2DGeometry& g, PoolKind kind, const float* x, const float* y,
-                       const float* dy, float* dx) override;
+  void pool2d_backward(const Pool2DGeometry& g, PoolKind kind, const Activation& before, const float* x,
+                       const float* y, const float* dy, float* dx) override;
 
   void dense(const DenseGeometry& g, const float* x, WeightView<float> kernel,
              const Epilogue<float>& epilogue, float* y) override;

@@ -29,23 +29,33 @@ STRATA_INLINE void CpuBackend::pool2d(const Pool2DGeometry& g, PoolKind kind, co
   });
 }
 
-STRATA_INLINE void CpuBackend::pool2d_backward(const Pool2DGeometry& g, PoolKind kind, const float* x,
-                                               const float* y, const float* dy, float* dx) {
+STRATA_INLINE void CpuBackend::pool2d_backward(const Pool2DGeometry& g, PoolKind kind,
+                                               const Activation& before, const float* x, const float* y,
+                                               const float* dy, float* dx) {
   const std::int64_t pitch = g.in_w * g.channels, out_pitch = g.out_w * g.channels;
-  pool_.for_range(g.batch * g.in_h, row_grain(pitch), [&](std::int64_t begin, std::int64_t end) {
-    std::fill(dx + begin * pitch, dx + end * pitch, 0.f);
-  });
-  // Rows of windows that share input rows belong to one task, so no two tasks add to the same place.
+  // Rows of windows that share input rows belong to one task, so no two tasks add to the same place. What a
+  // row of windows, or those of an image that share some, adds to is zeroed and taken through the activation
+  // while it is in the cache.
   const bool apart = g.stride_h >= g.pool_h;
   const std::int64_t grain = apart ? row_grain(pitch * g.pool_h) : g.out_h;
+  const auto first_row = [&](std::int64_t out_row) {
+    return out_row == 0 ? 0 : out_row == g.out_h ? g.in_h : std::min(g.in_h, window_of(g, out_row).top);
+  };
   pool_.for_range(g.batch * g.out_h, grain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      const PoolWindow window = window_of(g, i % g.out_h);
-      const std::int64_t in = (i / g.out_h * g.in_h + window.top) * pitch, out = i * out_pitch;
+      const std::int64_t out_row = i % g.out_h, image = i / g.out_h * g.in_h, out = i * out_pitch;
+      const PoolWindow window = window_of(g, out_row);
+      const std::int64_t in = (image + window.top) * pitch;
+      const std::int64_t from = (image + (apart ? first_row(out_row) : 0)) * pitch;
+      const std::int64_t to = (image + (apart ? first_row(out_row + 1) : g.in_h)) * pitch;
+      if (apart || out_row == 0) std::fill(dx + from, dx + to, 0.f);
       if (kind == PoolKind::max)
         kernels_.max_pool_backward(window.row, x + in, y + out, dy + out, dx + in);
       else
         kernels_.average_pool_backward(window.row, dy + out, dx + in);
+      if (before != Activation::linear && (apart || out_row + 1 == g.out_h))
+        kernels_.activate_backward(function_of(before), static_cast<float>(before.negative_slope), to - from,
+                                   x + from, dx + from, dx + from);
     }
   });
 }

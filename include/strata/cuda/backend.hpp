@@ -81,8 +81,8 @@ class CudaBackend final : public Backend<float> {
 
   // pooling.ipp
   void pool2d(const Pool2DGeometry& g, PoolKind kind, const float* x, float* y) override;
-  void pool2d_backward(const Pool2DGeometry& g, PoolKind kind, const float* x, const float* y,
-                       const float* dy, float* dx) override;
+  void pool2d_backward(const Pool2DGeometry& g, PoolKind kind, const Activation& before, const float* x,
+                       const float* y, const float* dy, float* dx) override;
 
   // dense.ipp
   void dense(const DenseGeometry& g, const float* x, WeightView<float> kernel,

@@ -10,16 +10,21 @@ STRATA_INLINE void CudaBackend::pool2d(const Pool2DGeometry& g, PoolKind kind, c
                 Pool2DParameters{.g = g, .max = kind == PoolKind::max, .x = x, .y = y});
 }
 
-STRATA_INLINE void CudaBackend::pool2d_backward(const Pool2DGeometry& g, PoolKind kind, const float* x,
-                                                const float* y, const float* dy, float* dx) {
+STRATA_INLINE void CudaBackend::pool2d_backward(const Pool2DGeometry& g, PoolKind kind,
+                                                const Activation& before, const float* x, const float* y,
+                                                const float* dy, float* dx) {
   const Pool2DBackwardParameters p{.g = g, .max = kind == PoolKind::max, .x = x, .y = y, .dy = dy, .dx = dx};
-  if (g.stride_h < g.pool_h || g.stride_w < g.pool_w)
-    return launch_images("strata_pool2d_backward", g.batch, g.in_h, g.in_w * g.channels, p);
+  const bool apart = g.stride_h >= g.pool_h && g.stride_w >= g.pool_w;
   const bool covered = g.stride_h == g.pool_h && g.stride_w == g.pool_w &&
                        g.out_h * g.stride_h - g.pad_top >= g.in_h &&
                        g.out_w * g.stride_w - g.pad_left >= g.in_w;
-  if (!covered) zero(dx, static_cast<std::size_t>(g.batch * g.in_h * g.in_w * g.channels) * sizeof(float));
-  launch_images("strata_pool2d_backward_apart", g.batch, g.out_h, g.out_w * g.channels, p);
+  if (!apart)
+    launch_images("strata_pool2d_backward", g.batch, g.in_h, g.in_w * g.channels, p);
+  else if (!covered)
+    zero(dx, static_cast<std::size_t>(g.batch * g.in_h * g.in_w * g.channels) * sizeof(float));
+  if (apart) launch_images("strata_pool2d_backward_apart", g.batch, g.out_h, g.out_w * g.channels, p);
+  if (before != Activation::linear)
+    activation_backward(before, g.batch * g.in_h * g.in_w, g.channels, nullptr, x, dx, dx);
 }
 
 }}}  // namespace strata::STRATA_ABI::cuda

@@ -39,12 +39,14 @@ class EigenBackend final : public HostBackend<T> {
     const Index in = g.in_h * g.in_w * g.channels, out = g.out_h * g.out_w * g.channels;
     pool_.run(g.batch, [&](Index n, int) { pool_image(g, kind, x + n * in, y + n * out); });
   }
-  void pool2d_backward(const Pool2DGeometry& g, PoolKind kind, const T* x, const T* y, const T* dy,
-                       T* dx) override {
+  void pool2d_backward(const Pool2DGeometry& g, PoolKind kind, const Activation& before, const T* x,
+                       const T* y, const T* dy, T* dx) override {
     const Index in = g.in_h * g.in_w * g.channels, out = g.out_h * g.out_w * g.channels;
     pool_.run(g.batch, [&](Index n, int) {
       pool_image_backward(g, kind, x + n * in, y + n * out, dy + n * out, dx + n * in);
     });
+    if (before != Activation::linear)
+      activation_backward(before, g.batch * g.in_h * g.in_w, g.channels, nullptr, x, dx, dx);
   }
 
   // --- dense ---

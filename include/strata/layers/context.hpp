@@ -116,11 +116,12 @@ class RunObserver {
 /// What kind of run it is.
 struct RunMode {
   std::int64_t batch_size = 0;
-  bool training = false;        ///< random layers are random and batch statistics are used
-  bool recording = false;       ///< a backward pass follows
-  bool input_gradient = false;  ///< which gives gradients of the inputs too
-  bool linear_output = false;   ///< the last activation is left out
-  bool add_gradient = false;    ///< of the input, to what is there
+  bool training = false;                    ///< random layers are random and batch statistics are used
+  bool recording = false;                   ///< a backward pass follows
+  bool input_gradient = false;              ///< which gives gradients of the inputs too
+  bool linear_output = false;               ///< the last activation is left out
+  bool add_gradient = false;                ///< of the input, to what is there
+  Activation through = Activation::linear;  ///< gave the input; the input's gradient is to go through it
   friend constexpr bool operator==(const RunMode&, const RunMode&) = default;
 };
 
@@ -151,6 +152,9 @@ class BasicContext {
   bool recording() const { return mode_.recording; }
   /// The gradient of the input is to be added to what is there (only asked of layers that can).
   bool adds_input_gradient() const { return mode_.add_gradient; }
+  /// The gradient of the input is to be taken through this, which gave the input (only asked of layers that
+  /// can).
+  const Activation& activation_in_front() const { return mode_.through; }
   /// What the call does last: its final activation, unless the run leaves that out, and what the layer
   /// absorbed.
   Epilogue<T> epilogue(const Activation& final_activation) const {

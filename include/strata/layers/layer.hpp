@@ -83,6 +83,9 @@ class BasicLayerImpl {
 
   /// `backward` of one input can add to its gradient instead of writing it: `context.adds_input_gradient()`.
   virtual bool adds_input_gradient() const { return false; }
+  /// `backward` of one input can take its gradient through the activation that gave the input, where the
+  /// derivative of that follows from its result, element by element: `context.activation_in_front()`.
+  virtual bool goes_through_activation() const { return false; }
   /// What `forward` would cost with this context and inputs of these shapes, here with the batch axis.
   virtual LayerCost cost(Shapes inputs, const Context& context) const {
     return (void)inputs, (void)context, LayerCost{};

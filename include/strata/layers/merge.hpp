@@ -79,7 +79,7 @@ class Merging {
       T* const inputs = extremum + y.size();
       stack(kind, x, y.shape(), inputs, backend);
       backend.affine(y.size(), kind == MergeKind::minimum ? -1 : 1, 0, y.data(), extremum);
-      backend.pool2d_backward(g, PoolKind::max, inputs, extremum, dy.data(), gradients);
+      backend.pool2d_backward(g, PoolKind::max, Activation::linear, inputs, extremum, dy.data(), gradients);
       for (std::size_t i = 0; i < x.size(); ++i) {
         if (!dx[i]) continue;
         backend.copy_block(g.batch, g.channels, gradients + static_cast<std::int64_t>(i) * g.channels,

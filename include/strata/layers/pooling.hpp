@@ -37,9 +37,10 @@ class Pooling2DImpl final : public LayerBase<Pooling2DImpl<T, kind>, T, Pooling2
   void backward(Inputs<T> x, TensorView<const T> y, TensorView<const T> dy, InputGradients<T> dx,
                 BasicContext<T>& context) const override {
     if (dx[0])
-      context.backend().pool2d_backward(geometry(x[0].shape()), kind, x[0].data(), y.data(), dy.data(),
-                                        dx[0].data());
+      context.backend().pool2d_backward(geometry(x[0].shape()), kind, context.activation_in_front(),
+                                        x[0].data(), y.data(), dy.data(), dx[0].data());
   }
+  bool goes_through_activation() const override { return true; }
   bool append_to(Epilogue<T>& epilogue, bool) const override {
     const auto& o = this->options();
     if (kind != PoolKind::max || o.pool_size != Size2D(2) || strides() != Size2D(2) ||
@@ -96,9 +97,10 @@ class GlobalPooling2DImpl final : public LayerBase<GlobalPooling2DImpl<T, kind>,
   void backward(Inputs<T> x, TensorView<const T> y, TensorView<const T> dy, InputGradients<T> dx,
                 BasicContext<T>& context) const override {
     if (dx[0])
-      context.backend().pool2d_backward(geometry(x[0].shape()), kind, x[0].data(), y.data(), dy.data(),
-                                        dx[0].data());
+      context.backend().pool2d_backward(geometry(x[0].shape()), kind, context.activation_in_front(),
+                                        x[0].data(), y.data(), dy.data(), dx[0].data());
   }
+  bool goes_through_activation() const override { return true; }
 
  private:
   // One window as large as the picture.

@@ -341,7 +341,7 @@ STRATA_COLD void Graph<T>::through_activation(int number, Output dy, State& s, B
   const auto i = static_cast<std::size_t>(number);
   const Node& node = nodes_[i];
   const Activation f = node.layer->final_activation();
-  if (f == Activation::linear || !s.plan->nodes[i].needs) return;
+  if (f == Activation::linear || !s.plan->nodes[i].needs || s.plan->nodes[i].behind) return;
   const View y = s.values[i];
   const View x =
       node.layer->is_activation() ? s.values[static_cast<std::size_t>(node.inputs[0])] : View(s.linear[i]);

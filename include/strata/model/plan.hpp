@@ -22,6 +22,7 @@ struct NodePlan {
   bool trains = false;        ///< a weight of its layer does
   bool needs = false;         ///< the backward pass goes through it
   bool passes = false;        ///< its result is its input's memory
+  bool behind = false;        ///< its reader takes the gradient through its activation
   bool apart = false;         ///< the executor applies its activation, and keeps the result from before
   std::vector<int> absorbs;   ///< nodes whose work its call does too, in order
   int absorbed_by = -1;       ///< the node whose call does this one's work too

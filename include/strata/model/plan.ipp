@@ -95,6 +95,19 @@ STRATA_COLD GraphPlan Graph<T>::plan(const RunMode& mode) const {
     for (const int absorbed : p.absorbs) release(absorbed);
   }
 
+  // A gradient goes through an activation in the same pass over memory that made it, where its one reader
+  // can.
+  for (std::size_t i = 0; i < count; ++i) {
+    NodePlan& p = plan.nodes[i];
+    if (nodes_[i].inputs.empty() || !p.needs || readers[i] != 1 || output_number(static_cast<int>(i)) >= 0)
+      continue;
+    const Activation f = nodes_[i].layer->final_activation();
+    const auto r = static_cast<std::size_t>(reader[i]);
+    p.behind = f != Activation::linear && f != Activation::softmax && !derivative_needs_input(f.kind) &&
+               nodes_[r].layer->goes_through_activation();
+    if (p.behind) plan.nodes[r].mode.through = f;
+  }
+
   // Down from the output, in the order of the backward pass.
   std::vector<char> given(count);
   given[static_cast<std::size_t>(outputs_[0])] = true;

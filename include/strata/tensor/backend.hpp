@@ -135,8 +135,10 @@ class Backend {
 
   // --- pooling; the gradient of a maximum goes to its first occurrence in the window ---
   virtual void pool2d(const Pool2DGeometry& g, PoolKind kind, const T* x, T* y) = 0;
-  virtual void pool2d_backward(const Pool2DGeometry& g, PoolKind kind, const T* x, const T* y, const T* dy,
-                               T* dx) = 0;
+  /// x is what the activation `before` gave, whose derivative follows from that channel by channel: dx goes
+  /// through it, too, and is the gradient in front of it.
+  virtual void pool2d_backward(const Pool2DGeometry& g, PoolKind kind, const Activation& before, const T* x,
+                               const T* y, const T* dy, T* dx) = 0;
 
   // --- dense: x [rows,in], kernel [in,out], y [rows,out] ---
   virtual void dense(const DenseGeometry& g, const T* x, WeightView<T> kernel, const Epilogue<T>& epilogue,

@@ -202,8 +202,15 @@ void pooling_cases(Cases& cases) {
                 {cases.ties(x), cases.output(y), cases.random(y), cases.output(x)},
                 [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
                   backend.pool2d(g, kind, a[0], a[1]);
-                  backend.pool2d_backward(g, kind, a[0], a[1], a[2], a[3]);
+                  backend.pool2d_backward(g, kind, Activation::linear, a[0], a[1], a[2], a[3]);
                 });
+      for (const Activation& before : {Activation::relu, Activation::sigmoid, Activation::leaky_relu(0.3)})
+        cases.add("pool2d_backward", concat(description, " behind ", name_of(before)),
+                  {cases.ties(x), cases.output(y), cases.random(y), cases.output(x)},
+                  [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+                    backend.pool2d(g, kind, a[0], a[1]);
+                    backend.pool2d_backward(g, kind, before, a[0], a[1], a[2], a[3]);
+                  });
     }
   };
   for (const std::int64_t channels : {1, 3, 8, 17, 64})

@@ -123,8 +123,8 @@ class ReferenceBackend final : public Backend<T> {
     });
   }
 
-  void pool2d_backward(const Pool2DGeometry& g, PoolKind kind, const T* x, const T* y, const T* dy,
-                       T* dx) override {
+  void pool2d_backward(const Pool2DGeometry& g, PoolKind kind, const Activation& before, const T* x,
+                       const T* y, const T* dy, T* dx) override {
     const Access access(memory_, {x, y, dy, dx});
     std::vector<double> sums(g.batch * g.in_h * g.in_w * g.channels);
     for_windows(g, [&](Int out, const std::vector<Int>& window) {
@@ -137,6 +137,7 @@ class ReferenceBackend final : public Backend<T> {
       }
     });
     store(sums, dx);
+    activation_backward(before, g.batch * g.in_h * g.in_w, g.channels, nullptr, x, dx, dx);
   }
 
   // --- dense ---
