@@ -176,20 +176,115 @@ TEST_CASE_METHOD(Emulation, "An upload waits for its staging memory only, and th
   }
 }
 
-TEST_CASE_METHOD(Emulation, "Every epoch of a fit waits as often as the one before") {
+TEST_CASE_METHOD(Emulation, "Host memory of a card is copied from as it is, and kept until that is done") {
+  const DevicePtr device = card();
+  const auto backend = device->make_backend<float>(), other = device->make_backend<float>();
+  const auto memory = device->host_memory();
+  const auto loaded = [&](float value) {
+    Tensor<float> out({1000});
+    std::fill(out.values().begin(), out.values().end(), value);
+    out.move_to(memory);
+    return out;
+  };
+  const Tensor<float> zeros = Tensor<float>({1000}).to(device);
+  Tensor<float> there = zeros, there_too = zeros, batch = loaded(1);
+  const auto fetched = [&] {
+    Tensor<float> out({1000});
+    backend->download(out.data(), there.data(), out.bytes());
+    return out;
+  };
+  const float* const place = batch.data();
+  const std::int64_t before = fake_cuda::own_synchronizations();
+  backend->upload(there.data(), batch.data(), batch.bytes());
+  CHECK(fake_cuda::own_synchronizations() == before);
+
+  SECTION("the copy reads what lies there when its turn comes") {
+    batch.values()[5] = 2;
+    const Tensor<float> found = fetched();
+    CHECK(found(4) == 1);
+    CHECK(found(5) == 2);
+    backend->upload(there.data(), batch.data() + 5, 2 * sizeof(float));  // a part of it
+    batch.values()[6] = 3;
+    CHECK(fetched()(1) == 3);
+  }
+  SECTION("it is used again when all copies from it are done") {
+    other->upload(there_too.data(), batch.data(), batch.bytes());
+    batch = {};
+    batch = loaded(2);
+    CHECK(batch.data() == place);
+    CHECK(fetched() == loaded(1));
+    backend->upload(there.data(), batch.data(), batch.bytes());
+    CHECK(fetched() == batch);
+    other->synchronize();
+    CHECK(there_too.to(nullptr) == loaded(1));
+  }
+  SECTION("two batches take two places") {
+    const Tensor<float> second = loaded(2);
+    CHECK(second.data() != place);
+    CHECK(fetched() == batch);
+  }
+  SECTION("what is far too large is not used, and freed when its copies are done") {
+    constexpr std::size_t large = std::size_t{257} << 20;
+    auto* const values = static_cast<float*>(memory->allocate(large));
+    std::fill_n(values, 1000, 3.0f);
+    backend->upload(there.data(), values, 1000 * sizeof(float));
+    memory->deallocate(values, large);
+    const Tensor<float> second = loaded(2);
+    CHECK(second.data() != values);
+    CHECK(fake_cuda::counters().pinned < large);
+    CHECK(fetched() == loaded(3));
+  }
+  SECTION("where there is none left, uploads are staged") {
+    fake_cuda::fail("cudaMallocHost", out_of_memory);
+    Tensor<float> second = loaded(2);
+    backend->upload(there.data(), second.data(), second.bytes());
+    std::fill(second.values().begin(), second.values().end(), -1.0f);
+    CHECK(fetched() == loaded(2));
+  }
+  SECTION("another card's contexts stage it") {
+    const DevicePtr next = card(1);
+    const auto away = next->make_backend<float>();
+    Tensor<float> elsewhere = Tensor<float>({1000}).to(next);
+    away->upload(elsewhere.data(), batch.data(), batch.bytes());
+    batch.values()[5] = 2;
+    away->synchronize();
+    CHECK(elsewhere.to(nullptr) == loaded(1));
+  }
+  SECTION("it outlives the device") {
+    Tensor<float> alone = loaded(4);
+    alone = Tensor<float>(alone);
+    alone.move_to(card(1)->host_memory());
+    CHECK(alone == loaded(4));
+  }
+  CHECK(fake_cuda::last_failure() == "");
+}
+
+TEST_CASE_METHOD(Emulation, "Who trains, evaluates or predicts waits for no upload of a batch") {
   const DevicePtr device = card();
   Sequential model = convnet(device);
   const SmallPictures<float> data;
-  const auto waits_of = [&](int epochs) {
-    const std::int64_t before = fake_cuda::counters().synchronizations;
-    model.fit(data.x, data.y, {.batch_size = 4, .epochs = epochs, .verbose = 0});
-    return fake_cuda::counters().synchronizations - before;
+  const auto batches_of = [&](std::int64_t size) {
+    return dataset_from_tensors(data.x, data.y, {.batch_size = size});
   };
-  waits_of(2);
-  const std::int64_t one = waits_of(1), bytes = static_cast<std::int64_t>(fake_cuda::counters().bytes);
-  // Four batches, of each the pictures and the labels; the sums of the epoch, set to zero and fetched.
-  CHECK(waits_of(4) - one == 3 * (4 * 2 + 2 + 2));
+  const auto waits = [&](const auto& work) {
+    for (int i = 0; i < 3; ++i) work();  // until all memory it takes is there, and no other
+    const std::int64_t before = fake_cuda::own_synchronizations();
+    work();
+    return fake_cuda::own_synchronizations() - before;
+  };
+  const auto fit = [&](int epochs) {
+    return waits([&] { model.fit(batches_of(4), {.epochs = epochs, .verbose = 0}); });
+  };
+  const std::int64_t one = fit(1), bytes = static_cast<std::int64_t>(fake_cuda::counters().bytes);
+  // The sums of an epoch are set to zero and fetched.
+  CHECK(fit(4) - one == 3 * (2 + 2));
   CHECK(static_cast<std::int64_t>(fake_cuda::counters().bytes) == bytes);
+  const auto evaluate = [&](std::int64_t size) {
+    return waits([&] { model.evaluate(batches_of(size), {.verbose = 0}); });
+  };
+  CHECK(evaluate(2) == evaluate(4));
+  const auto predict = [&](std::int64_t size) { return waits([&] { model.predict(batches_of(size)); }); };
+  CHECK(predict(2) - predict(4) == 4);  // the results of four batches more
 }
 
 TEST_CASE_METHOD(Emulation, "Out of memory is an error with numbers, and the CPU takes over") {

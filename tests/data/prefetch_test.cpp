@@ -6,9 +6,11 @@
 
 #include <strata/data/prefetch.hpp>
 
+#include "support/counting_memory.hpp"
 #include "support/no_threads.hpp"
 
 using namespace strata;
+using strata_test::CountingMemory;
 
 namespace {
 
@@ -109,4 +111,45 @@ TEST_CASE("a queue refuses senseless numbers", "[data][prefetch]") {
   CHECK_THROWS_AS(PrefetchQueue(dataset, -1, 1, 1, 1), ConfigError);
   CHECK_THROWS_AS(PrefetchQueue(dataset, 0, 1, 1, -1), ConfigError);
   CHECK_THROWS_AS(PrefetchQueue(Dataset(), 0, 1), DataError);
+}
+
+TEST_CASE("threads move all tensors of a batch into the device's memory", "[data][prefetch]") {
+  const Tensor<float> y({4}, {5, 6, 7, 8}), weights({4}, {1, 2, 3, 4});
+  const Tensor<std::uint8_t> pixels({4, 1, 1, 3}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
+  const TensorDatasetOptions options{.batch_size = 2, .sample_weight = weights};
+  for (const Dataset& dataset :
+       {dataset_from_tensors(pixels, y, options), dataset_from_tensors(pixels.cast<float>(), y, options)})
+    for (const int room : {1000, 4, 0})
+      for (const int threads : {0, 1, 3}) {
+        const auto memory = std::make_shared<CountingMemory>(room);
+        const bool all = threads > 0 && room == 1000;
+        PrefetchQueue queue(dataset, 0, 4, 2, threads, memory);
+        std::size_t moved = 0;
+        for (std::int64_t i = 0; i < 4; ++i) {
+          const Batch batch = queue.next().value(), expected = dataset.batch(i);
+          CHECK(batch.pixels == expected.pixels);
+          CHECK(batch.x == expected.x);
+          CHECK(batch.y == expected.y);
+          CHECK(batch.sample_weight == expected.sample_weight);
+          for (const void* data :
+               {static_cast<const void*>(batch.pixels.data()), static_cast<const void*>(batch.x.data()),
+                static_cast<const void*>(batch.y.data()),
+                static_cast<const void*>(batch.sample_weight.data())}) {
+            if (all && data) CHECK(memory->holds(data));
+            moved += memory->holds(data);
+          }
+        }
+        CHECK(moved == (threads == 0 ? 0u : room == 1000 ? 12u : static_cast<unsigned>(room)));
+        CHECK(memory->blocks() == 0);
+        CHECK_FALSE(memory->wrong());
+      }
+}
+
+TEST_CASE("an error of the device's memory arrives with its batch", "[data][prefetch]") {
+  const auto memory = std::make_shared<CountingMemory>(2, true);
+  PrefetchQueue queue(Dataset(std::make_shared<Counter>()), 0, 3, 2, 1, memory);
+  for (const float expected : {0.0f, 1.0f}) CHECK(queue.next()->x.values()[0] == expected);
+  CHECK_THROWS_WITH(queue.next(), "the device is broken");
+  CHECK_FALSE(queue.next());
+  CHECK(memory->blocks() == 0);
 }

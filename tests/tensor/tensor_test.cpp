@@ -7,6 +7,7 @@
 #include <strata/tensor/backend.hpp>
 #include <strata/tensor/tensor.hpp>
 
+#include "support/counting_memory.hpp"
 #include "support/reference/reference.hpp"
 
 using namespace strata;
@@ -199,6 +200,7 @@ TEST_CASE("A device without a backend says so") {
   CHECK_THROWS_WITH(device.make_backend<float>(), "[device] nothing does not compute in float");
   CHECK_THROWS_WITH(device.make_backend<double>(), "[device] nothing does not compute in double");
   CHECK(device.threads() == nullptr);
+  CHECK(device.host_memory() == nullptr);
 }
 
 TEST_CASE("Rows are a copy in host memory, of a tensor anywhere") {
@@ -211,4 +213,46 @@ TEST_CASE("Rows are a copy in host memory, of a tensor anywhere") {
     CHECK(x.to(device).rows(3, 3).shape() == Shape{0, 2});
     CHECK_THROWS_AS(x.to(device).rows(2, 4), ShapeError);
   }
+}
+
+TEST_CASE("A host tensor moves into other memory of the host, and copies of it do not lie there") {
+  const auto memory = std::make_shared<strata_test::CountingMemory>(2);
+  const Tensor<float> expected({3}, {1, 2, 3});
+  {
+    Tensor<float> x = expected;
+    x.reinterpret({2}).move_to(memory);
+    CHECK(x == Tensor<float>({2}, {1, 2}));
+    CHECK(x.capacity() == 2);
+    CHECK(memory->holds(x.data()));
+    CHECK(x.device() == nullptr);
+    const float* const place = x.data();
+    Tensor<float> y = std::move(x);
+    CHECK(y.data() == place);
+    x = expected;
+    CHECK_FALSE(memory->holds(x.data()));
+    std::swap(x, y);
+    CHECK(x.data() == place);
+    CHECK_FALSE(memory->holds(Tensor<float>(x).data()));
+    CHECK_FALSE(memory->holds(x.to(nullptr).data()));
+
+    y.move_to(memory);
+    CHECK(y == expected);
+    CHECK(memory->blocks() == 2);
+    y = expected;
+    CHECK(memory->blocks() == 1);
+    y.move_to(memory);  // which is full
+    CHECK(y == expected);
+    y.move_to(nullptr);
+    CHECK(y == expected);
+    const DevicePtr device = reference_device({.host_accessible = false});
+    Tensor<float> there = expected.to(device);
+    there.move_to(std::make_shared<strata_test::CountingMemory>());
+    CHECK(there.device() == device);
+    CHECK(there == expected);
+    Tensor<float> none;
+    none.move_to(memory);
+    CHECK(none.empty());
+  }
+  CHECK(memory->blocks() == 0);
+  CHECK_FALSE(memory->wrong());
 }

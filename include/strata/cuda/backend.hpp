@@ -2,6 +2,7 @@
 
 #include <array>
 #include <atomic>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -45,6 +46,27 @@ class Updates {
   std::atomic<std::uint64_t> count_ = 0;
 };
 
+/// Pinned memory for batches. Blocks are kept, as pinning takes long.
+class PinnedMemory final : public HostMemory {
+ public:
+  explicit PinnedMemory(int card) : card_(card) {}
+  void* allocate(std::size_t bytes) override;
+  void deallocate(void* memory, std::size_t bytes) noexcept override;
+  /// Gives `stream` a copy from memory that lies here; false where it does not.
+  bool upload(void* device, const void* host, std::size_t bytes, cudaStream_t stream);
+
+ private:
+  struct Block {
+    explicit Block(std::size_t bytes) : memory(bytes) {}
+    Pinned memory;
+    Event copied;  // to the device
+  };
+
+  const int card_;
+  std::mutex mutex_;
+  std::list<Block> taken_, free_;  // first the one that is free the longest
+};
+
 /// What the contexts of one card share.
 struct Card {
   DeviceOptions options;
@@ -53,6 +75,7 @@ struct Card {
   int multiprocessors = 1;
   std::unique_ptr<Kernels> kernels;
   std::unique_ptr<Updates> updates;
+  std::shared_ptr<PinnedMemory> pinned;
 
   /// The calls that follow, of this thread, mean this card.
   void use() const { check(cudaSetDevice(options.index), "choosing the card"); }

@@ -10,6 +10,58 @@
 
 namespace strata { inline namespace STRATA_ABI { namespace cuda {
 
+STRATA_COLD STRATA_INLINE void* PinnedMemory::allocate(std::size_t bytes) {
+  constexpr std::size_t page = 4096, most_free = std::size_t{256} << 20;
+  check(cudaSetDevice(card_), "choosing the card");
+  std::list<Block> block, surplus;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = std::find_if(free_.begin(), free_.end(), [&](const Block& free) {
+      return free.memory.bytes() >= bytes && free.memory.bytes() <= 2 * bytes + page;
+    });
+    std::size_t total = 0;
+    for (const Block& free : free_) total += free.memory.bytes();
+    if (found != free_.end()) block.splice(block.end(), free_, found);
+    for (; block.empty() && total > most_free; total -= surplus.back().memory.bytes())
+      surplus.splice(surplus.end(), free_, free_.begin());
+  }
+  for (const Block& old : surplus) old.copied.wait();
+  surplus.clear();
+  if (!block.empty()) {
+    block.front().copied.wait();
+  } else {
+    try {
+      block.emplace_back(bytes);
+    } catch (const DeviceError&) {
+      return nullptr;
+    }
+  }
+  const std::lock_guard lock(mutex_);
+  taken_.splice(taken_.end(), block);
+  return taken_.back().memory.data();
+}
+
+STRATA_COLD STRATA_INLINE void PinnedMemory::deallocate(void* memory, std::size_t) noexcept {
+  const std::lock_guard lock(mutex_);
+  free_.splice(free_.end(), taken_, std::find_if(taken_.begin(), taken_.end(), [&](const Block& block) {
+                 return block.memory.data() == memory;
+               }));
+}
+
+STRATA_INLINE bool PinnedMemory::upload(void* device, const void* host, std::size_t bytes,
+                                        cudaStream_t stream) {
+  const std::lock_guard lock(mutex_);
+  const auto found = std::find_if(taken_.begin(), taken_.end(), [&](const Block& block) {
+    const auto* const begin = static_cast<const std::byte*>(block.memory.data());
+    return host >= begin && host < begin + block.memory.bytes();
+  });
+  if (found == taken_.end()) return false;
+  found->copied.precede(stream);  // then the event stands for copies of other contexts too
+  check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream), "a copy to the device");
+  found->copied.record(stream);
+  return true;
+}
+
 STRATA_COLD STRATA_INLINE CudaBackend::CudaBackend(std::shared_ptr<const Card> card)
     : card_((card->use(), std::move(card))),
       convolutions_(std::make_unique<Convolutions>(card_->options, stream_)),
@@ -23,6 +75,7 @@ STRATA_COLD STRATA_INLINE CudaBackend::~CudaBackend() {
 STRATA_INLINE void CudaBackend::upload(void* device, const void* host, std::size_t bytes) {
   constexpr std::size_t most = std::size_t{16} << 20;
   enter();
+  if (bytes == 0 || card_->pinned->upload(device, host, bytes, stream_)) return;
   for (std::size_t done = 0; done < bytes;) {
     Staging& staging = staging_[next_staging_++ % staging_.size()];
     const std::size_t part = std::min(bytes - done, most);

@@ -45,6 +45,8 @@ class CudaDevice final : public Device {
     (void)cudaFree(memory);
   }
 
+  std::shared_ptr<HostMemory> host_memory() override { return card_->pinned; }
+
   void copy_from_host(void* device, const void* host, std::size_t bytes) override {
     transfer(device, host, bytes, cudaMemcpyHostToDevice);
   }
@@ -119,6 +121,7 @@ STRATA_COLD STRATA_INLINE DevicePtr device(const DeviceOptions& options) {
   check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep), "a memory pool");
   card->kernels = std::make_unique<Kernels>(card->capability);
   card->updates = std::make_unique<Updates>();
+  card->pinned = std::make_shared<PinnedMemory>(options.index);
   return std::make_shared<CudaDevice>(card);
 }
 

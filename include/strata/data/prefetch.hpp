@@ -15,8 +15,10 @@ namespace strata { inline namespace STRATA_ABI {
 class PrefetchQueue {
  public:
   /// Draws [first_draw, first_draw + count), at most `depth` of them ahead. With no threads each batch is
-  /// loaded when it is asked for. Throws ConfigError for negative numbers or a depth below 1.
-  PrefetchQueue(Dataset dataset, std::int64_t first_draw, std::int64_t count, int depth = 4, int threads = 1);
+  /// loaded when it is asked for, else the threads move them into `memory`, unless it is null. Throws
+  /// ConfigError for negative numbers or a depth below 1.
+  PrefetchQueue(Dataset dataset, std::int64_t first_draw, std::int64_t count, int depth = 4, int threads = 1,
+                std::shared_ptr<HostMemory> memory = nullptr);
   /// Waits only for the batches being loaded right now.
   ~PrefetchQueue();
   PrefetchQueue(PrefetchQueue&&) noexcept;

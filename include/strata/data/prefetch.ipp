@@ -19,8 +19,10 @@ struct PrefetchQueue::State {
     std::exception_ptr error;
   };
 
-  State(Dataset source, std::int64_t first_draw, std::int64_t batches, int depth)
+  State(Dataset source, std::int64_t first_draw, std::int64_t batches, int depth,
+        std::shared_ptr<HostMemory> of_batches)
       : dataset(std::move(source)),
+        memory(std::move(of_batches)),
         first(first_draw),
         count(batches),
         ring(static_cast<std::size_t>(depth)) {}
@@ -49,6 +51,9 @@ struct PrefetchQueue::State {
       Slot loaded{.ready = true, .batch = {}, .error = nullptr};
       try {
         loaded.batch = dataset.batch(first + number);
+        loaded.batch.pixels.move_to(memory);
+        for (Tensor<float> Batch::*each : {&Batch::x, &Batch::y, &Batch::sample_weight})
+          (loaded.batch.*each).move_to(memory);
       } catch (...) {
         loaded.error = std::current_exception();
       }
@@ -59,6 +64,7 @@ struct PrefetchQueue::State {
   }
 
   const Dataset dataset;
+  const std::shared_ptr<HostMemory> memory;
   const std::int64_t first, count;
   std::mutex mutex;
   std::condition_variable space, arrived;
@@ -69,13 +75,14 @@ struct PrefetchQueue::State {
 };
 
 STRATA_COLD STRATA_INLINE PrefetchQueue::PrefetchQueue(Dataset dataset, std::int64_t first_draw,
-                                                       std::int64_t count, int depth, int threads) {
+                                                       std::int64_t count, int depth, int threads,
+                                                       std::shared_ptr<HostMemory> memory) {
   require<ConfigError>(first_draw >= 0 && count >= 0 && threads >= 0 && depth >= 1,
                        "[prefetch] expected a first draw, count and threads of 0 or more and a depth of 1 or "
                        "more, found ",
                        first_draw, ", ", count, ", ", threads, " and ", depth);
   dataset.source();  // an empty dataset is an error here, not on a thread
-  state_ = std::make_unique<State>(std::move(dataset), first_draw, count, depth);
+  state_ = std::make_unique<State>(std::move(dataset), first_draw, count, depth, std::move(memory));
   try {
     for (int i = 0; i < threads && i < count; ++i)
       state_->workers.emplace_back([state = state_.get()] { state->work(); });

@@ -114,7 +114,7 @@ class Backend {
   virtual ~Backend() = default;
 
   // --- memory, in order with the work ---
-  /// `host` may be reused at once.
+  /// `host` may be reused at once, except Device::host_memory: that is left alone until it is given back.
   virtual void upload(void* device, const void* host, std::size_t bytes) = 0;
   /// Waits for the bytes.
   virtual void download(void* host, const void* device, std::size_t bytes) = 0;

@@ -13,6 +13,17 @@ template <class T>
 class Backend;
 class ThreadPool;
 
+/// Memory of the host that a device copies from without the host's help. Safe from several threads.
+class HostMemory {
+ public:
+  virtual ~HostMemory() = default;
+  /// `bytes` of it aligned to at least 64 bytes, or null where there is none left. May wait for what contexts
+  /// still copy from memory that was given back; throws DeviceError where that failed.
+  virtual void* allocate(std::size_t bytes) = 0;
+  /// Uploads from it that contexts were given may still be under way.
+  virtual void deallocate(void* memory, std::size_t bytes) noexcept = 0;
+};
+
 /// A place where tensors live and layers compute: memory, and execution contexts for each scalar type it
 /// computes in. A new device is one folder that implements this and Backend.
 class Device {
@@ -34,6 +45,9 @@ class Device {
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
   virtual void fill_zero(void* device, std::size_t bytes) = 0;
   virtual void synchronize() = 0;
+
+  /// Where batches are best kept for `Backend::upload`, or null: anywhere.
+  virtual std::shared_ptr<HostMemory> host_memory() { return nullptr; }
 
   /// A new execution context, which must not outlive the device. Throws DeviceError where the device does not
   /// compute in `T`.

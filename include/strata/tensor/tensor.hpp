@@ -99,12 +99,14 @@ class Tensor {
       : data_(std::exchange(other.data_, nullptr)),
         capacity_(std::exchange(other.capacity_, 0)),
         shape_(std::exchange(other.shape_, Shape{0})),
-        device_(std::move(other.device_)) {}
+        device_(std::move(other.device_)),
+        memory_(std::move(other.memory_)) {}
   Tensor& operator=(Tensor other) noexcept {
     std::swap(data_, other.data_);
     std::swap(capacity_, other.capacity_);
     std::swap(shape_, other.shape_);
     std::swap(device_, other.device_);
+    std::swap(memory_, other.memory_);
     return *this;
   }
   ~Tensor() { release(); }
@@ -166,6 +168,19 @@ class Tensor {
     return *this;
   }
 
+  /// Moves a host tensor into `memory`, from where its device uploads without a copy in between; where there
+  /// is none left, or for null, it stays. Copies of it are in ordinary memory. Throws what `memory` throws.
+  void move_to(const std::shared_ptr<HostMemory>& memory) {
+    if (!data_ || device_ || !memory) return;
+    void* const there = memory->allocate(bytes());
+    if (!there) return;
+    std::memcpy(there, data_, bytes());
+    release();
+    data_ = static_cast<T*>(there);
+    capacity_ = size();
+    memory_ = memory;
+  }
+
   /// A copy on `device` (null or any host-accessible device: host memory).
   Tensor to(const DevicePtr& device) const {
     Tensor out = uninitialized(shape_, device);
@@ -216,6 +231,8 @@ class Tensor {
     if (!data_) return;
     if (device_)
       device_->deallocate(data_, capacity_bytes());
+    else if (memory_)
+      memory_->deallocate(data_, capacity_bytes());
     else
       ::operator delete(static_cast<void*>(data_), alignment);
     data_ = nullptr;
@@ -249,6 +266,7 @@ class Tensor {
   std::int64_t capacity_ = 0;
   Shape shape_{0};
   DevicePtr device_;
+  std::shared_ptr<HostMemory> memory_;  // null for ordinary memory of the host
 };
 
 }}  // namespace strata::STRATA_ABI

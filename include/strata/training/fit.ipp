@@ -184,7 +184,7 @@ STRATA_COLD Logs evaluate(const BasicModel<T>& model, const Dataset& data,
   build_for(model, data);
   if (!session) session = model.model().session();
   const std::int64_t steps = options.steps > 0 ? options.steps : data.batches();
-  PrefetchQueue queue(data, 0, steps, options.prefetch, options.workers);
+  PrefetchQueue queue(data, 0, steps, options.prefetch, options.workers, session->device()->host_memory());
   ProgressBar progress(steps, label, options.verbose == 1);
   BatchLoader<T> loader(std::move(session));
   trainer.reset_metrics();
@@ -243,11 +243,11 @@ STRATA_COLD History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> o
   // They may put the run where an earlier one ended.
   for (auto& callback : options.callbacks) callback.impl().on_train_begin(state);
   const std::int64_t epochs = std::max(0, options.epochs - state.epoch);
+  const auto session = this->model().session();
   // Batch i of epoch e is draw e * steps + i, whatever came before: a later epoch can be run alone.
   PrefetchQueue queue(data, state.epoch * steps + state.step,
                       std::max<std::int64_t>(0, epochs * steps - state.step), options.prefetch,
-                      options.workers);
-  const auto session = this->model().session();
+                      options.workers, session->device()->host_memory());
   BatchLoader<T> loader(session);
   for (; state.epoch < options.epochs && !state.stop_training; ++state.epoch, state.step = 0) {
     const int epoch = state.epoch;
@@ -395,8 +395,8 @@ STRATA_COLD Tensor<T> BasicModel<T>::predict(const Dataset& data) const {
   detail::build_for(*this, data);
   const Shape output = this->output_shape();
   Tensor<T> out = Tensor<T>::uninitialized(output.with_batch(data.samples()));
-  PrefetchQueue queue(data, 0, data.batches());
   const auto session = this->model().session();
+  PrefetchQueue queue(data, 0, data.batches(), 4, 1, session->device()->host_memory());
   BatchLoader<T> loader(session);
   std::int64_t row = 0;
   for (std::int64_t step = 0; step < data.batches(); ++step) {

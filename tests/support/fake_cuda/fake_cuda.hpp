@@ -22,8 +22,11 @@ struct Counters {
   std::int64_t frees = 0;             ///< cudaFree, cudaFreeAsync
   std::int64_t synchronizations = 0;  ///< of the host: with a stream, an event or the device
   std::size_t bytes = 0;              ///< of device memory in use
+  std::size_t pinned = 0;             ///< bytes of host memory in use
 };
 Counters counters();
+/// How often the calling thread has waited.
+std::int64_t own_synchronizations();
 
 /// At the start there are two devices with 8 GiB, convolutions have an engine, and nothing fails.
 void reset();

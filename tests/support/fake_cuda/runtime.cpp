@@ -188,6 +188,7 @@ State& state() {
 
 thread_local int current_device = 0;
 thread_local cudaError_t last_error = cudaSuccess;
+thread_local std::int64_t thread_synchronizations = 0;
 
 template <class Body>
 cudaError_t runtime(const char* function, Body body) {
@@ -240,6 +241,7 @@ void drain(CUstream_st& stream) {
 template <class Run>
 cudaError_t wait(Run run) {
   ++state().counters.synchronizations;
+  ++thread_synchronizations;
   run();
   return take_failure();
 }
@@ -315,6 +317,9 @@ Counters counters() {
   const std::lock_guard lock(mutex());
   return state().counters;
 }
+std::int64_t own_synchronizations() {
+  return thread_synchronizations;
+}
 Counters& counts() {
   return state().counters;
 }
@@ -328,7 +333,7 @@ void reset() {
   s.device_count = 2, s.memory_bytes = std::size_t{8} << 30, s.engines = true, s.failed = false;
   s.failures.clear();
   s.last_failure.clear();
-  s.counters = {.bytes = s.counters.bytes};
+  s.counters = {.bytes = s.counters.bytes, .pinned = s.counters.pinned};
 }
 void set_device_count(int count) {
   const std::lock_guard lock(mutex());
@@ -548,6 +553,7 @@ cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
     if (memory == MAP_FAILED) return cudaErrorMemoryAllocation;
     std::memset(memory, 0xFF, bytes);
     state().pinned[static_cast<char*>(memory)] = bytes;
+    state().counters.pinned += bytes;
     *pointer = memory;
     return cudaSuccess;
   });
@@ -557,6 +563,7 @@ cudaError_t cudaFreeHost(void* pointer) {
     if (!pointer) return cudaSuccess;
     const auto found = state().pinned.find(static_cast<char*>(pointer));
     if (found == state().pinned.end()) return cudaErrorInvalidValue;
+    state().counters.pinned -= found->second;
     munmap(pointer, found->second);  // copies still to run will miss it
     state().pinned.erase(found);
     return cudaSuccess;
