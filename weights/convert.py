@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from strata_weights import __version__, common, darknet, networks, probe, pytorch, safetensors
+from strata_weights import __version__, architecture, common, darknet, networks, probe, pytorch, safetensors
 from strata_weights.common import WeightError
 
 EPILOG = """\
@@ -18,6 +18,9 @@ SOURCE is recognised by its content:
 OUT.safetensors receives float32 tensors named LAYER/WEIGHT (MODEL/LAYER/WEIGHT where a model is inside), convolution
 kernels HWIO, and a provenance record in its metadata. Where the network is known (vgg16, vgg19, any Darknet chain) OUT.probe.json receives the activations that
 every layer must show for a fixed input.
+
+A whole Keras model (.keras, or .h5 of model.save) whose layers Strata has keeps its architecture: load_model opens OUT.safetensors.
+What Strata does not have is listed.
 
 examples:
   bash weights/convert vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5 vgg16.safetensors
@@ -104,7 +107,7 @@ def flatten_rows(layers, network, flatten, source):
 
 
 def convert(options):
-    """Does the work; returns (provenance, the network's name, path of the probe or None, notes)."""
+    """Does the work; returns (provenance, the network's name, path of the probe or None, whether it is a model, notes)."""
     if not os.path.isfile(options.source):
         raise WeightError(f"{options.source}: no such file")
     if not options.output.endswith(".safetensors"):
@@ -147,13 +150,20 @@ def convert(options):
     if network is not None and not options.no_probe:
         result = probe.make(model, network, layers, tensors, probe_input)
     metadata = {"format": "strata-weights/1", "model": model, "provenance": json.dumps(provenance)}
+    notes = list(source.notes)
+    if source.configuration and not options.map:
+        whole, problems = architecture.of(source.configuration, list(layers))
+        if whole:
+            metadata["architecture"] = json.dumps(whole)
+        else:
+            notes.append("the weights alone are converted, load_model cannot open them; Strata does not have: " + "; ".join(problems))
     with common.atomic_files(options.output, *([probe_path] if result else [])) as files:
         safetensors.write(files[0], tensors, metadata)
         if result:
             files[1].write(probe.dumps(result).encode())
         elif os.path.exists(probe_path):  # it belongs to the file that is being replaced
             os.unlink(probe_path)
-    return provenance, model, probe_path if result else None, source.notes
+    return provenance, model, probe_path if result else None, "architecture" in metadata, notes
 
 
 def main(arguments=None):
@@ -172,7 +182,7 @@ def main(arguments=None):
     parser.add_argument("--verbose", action="store_true", help="print where the weights come from and every layer, as JSON")
     options = parser.parse_args(arguments)
     try:
-        provenance, model, probe_path, notes = convert(options)
+        provenance, model, probe_path, whole, notes = convert(options)
     except (WeightError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -184,7 +194,8 @@ def main(arguments=None):
     for note in notes:
         print(f"note: {options.source}: {note}", file=sys.stderr)
     count, beside = len(provenance["layers"]), f"with {os.path.basename(probe_path)}" if probe_path else "no probe"
-    print(f"wrote {options.output}: {count} layers of {model} from {provenance['source']['format']}, {beside}", file=sys.stderr)
+    kind = "a model, " if whole else ""
+    print(f"wrote {options.output}: {kind}{count} layers of {model} from {provenance['source']['format']}, {beside}", file=sys.stderr)
     return 0
 
 

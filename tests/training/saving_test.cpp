@@ -2,6 +2,7 @@
 
 #include <strata/training/saving.hpp>
 
+#include "support/golden.hpp"
 #include "support/gradient_check.hpp"
 #include "support/temporary_directory.hpp"
 
@@ -246,4 +247,43 @@ TEST_CASE("A flipped bit anywhere in the weights is found") {
     CHECK_THROWS_AS(damaged.read<double>(damaged.names().back()), DataError);
     CHECK_NOTHROW(damaged.read<double>(damaged.names().front()));
   }
+}
+
+TEST_CASE("A Keras model whose architecture was converted opens whole and predicts what Keras does") {
+  const std::string folder = std::string(STRATA_GOLDEN_DIR) + "/";
+  const SafetensorsFile golden(folder + "keras_models.safetensors");
+  for (const std::string name : {"branches", "sequence"}) {
+    INFO(name);
+    const std::string path = folder + name + ".converted.safetensors";
+    const Model model = load_model(path);
+    CHECK(model.name() == name);
+    const auto all = [&](const std::string& kind) {
+      std::vector<Tensor<float>> out;
+      while (golden.contains(concat(name, "/", kind, out.size())))
+        out.push_back(golden.read<float>(concat(name, "/", kind, out.size())));
+      return out;
+    };
+    const std::vector<Tensor<float>> expected = all("y"), found = model.predict(all("x"));
+    REQUIRE(found.size() == expected.size());
+    for (std::size_t i = 0; i < found.size(); ++i)
+      strata_test::check_close(concat("output ", i), found[i], expected[i], 5e-6);
+
+    // It is a model like any other; and a file of weights like any other.
+    const TemporaryDirectory directory;
+    save_model(model, directory / "m.safetensors");
+    const Model again = load_model(directory / "m.safetensors");
+    CHECK(again.predict(all("x")) == found);
+    Model other = model.clone();
+    for (const auto& [path_of_weight, weight] : named_weights(other))
+      weight->mutate() = Tensor<float>(weight->shape());
+    load_weights(other, path);
+    CHECK(other.predict(all("x")) == found);
+    CHECK_THROWS_WITH(load_model(path, {.loss = MeanSquaredError()}),
+                      Contains(path) && Contains("no optimizer") && Contains("compile"));
+  }
+  // The frozen model inside is frozen here, too.
+  const Model branches = load_model(folder + "branches.converted.safetensors");
+  std::int64_t trained = 0;
+  for (const auto& weight : branches.model().trainable_weights()) trained += weight->value().size();
+  CHECK(trained == 223);
 }

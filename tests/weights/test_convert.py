@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 import convert
-from strata_weights import common, networks, probe, safetensors
+from strata_weights import architecture, common, networks, probe, safetensors
 from support import ConverterTest, strata_data, write_darknet, write_keras3, write_legacy, write_safetensors
 
 VGG16 = networks.parameter_shapes(networks.vgg((2, 2, 3, 3, 3), False), [1, 96, 96, 3])
@@ -190,6 +190,95 @@ class WrittenByKeras(ConverterTest):
                 self.assert_numbered(f"shared.{kind}", names)
         errors = self.run_convert(pathlib.Path(__file__).parent / "shared.h5")[1]
         self.assertIn("'right/block/conv' has the names and values of 'middle/block/conv'", errors)
+
+
+class WholeModels(ConverterTest):
+    HERE = pathlib.Path(__file__).parent
+
+    def architecture(self, name):
+        """(the architecture that the output carries or None, what convert printed)."""
+        result, errors = self.run_convert(self.HERE / name)
+        self.assertEqual(result, 0, errors)
+        text = safetensors.read(self.output)[1].get("architecture")
+        return text and json.loads(text), errors
+
+    def archive(self, change):
+        """sequence.keras with another configuration."""
+        path = self.folder / "changed.keras"
+        with zipfile.ZipFile(self.HERE / "sequence.keras") as source, zipfile.ZipFile(path, "w") as target:
+            for name in source.namelist():
+                content = source.read(name)
+                if name == "config.json":
+                    config = json.loads(content)
+                    change(config["config"], {layer["config"]["name"]: layer for layer in config["config"]["layers"]})
+                    content = json.dumps(config)
+                target.writestr(name, content)
+        return path
+
+    def test_golden_files_are_what_the_converter_makes(self):
+        for name in ("branches", "sequence"):
+            with self.subTest(name):
+                architecture, _ = self.architecture(f"{name}.keras")
+                made, golden = (safetensors.read(path) for path in (
+                    self.output, self.HERE.parent / f"support/golden/{name}.converted.safetensors"))
+                self.assertEqual(architecture, json.loads(golden[1]["architecture"]))
+                self.assertEqual(made[0].keys(), golden[0].keys())
+                self.assertTrue(all(np.array_equal(made[0][key], golden[0][key]) for key in golden[0]))
+
+    def test_both_formats_and_models_inside_models(self):
+        models = [self.architecture(f"nested.{kind}")[0] for kind in ("keras", "h5")]
+        self.assertEqual(models[0], models[1])
+        config = models[0]["config"]
+        self.assertEqual([models[0]["class_name"], config["inputs"], config["outputs"]], ["Functional", [0, 2], [7]])
+        inside = {layer["config"]["name"]: layer for layer in config["layers"]}
+        self.assertEqual(inside["mid"]["class_name"], "Functional")
+        self.assertIsNone(self.architecture("nested.weights.h5")[0])
+
+    def test_what_strata_does_not_have_is_listed(self):
+        architecture, errors = self.architecture("shared.keras")
+        self.assertIsNone(architecture)
+        self.assertIn("'middle/shared' is shared by several models", errors)
+
+        def layer(name, **options):
+            return lambda _, layers: layers[name]["config"].update(options)
+
+        def named(name, class_name):
+            return lambda _, layers: layers[name].update(class_name=class_name)
+
+        cases = [(named("flatten", "LSTM"), "'flatten': the class LSTM"),
+                 (layer("dense", activation="hard_shrink"), "'dense': the activation 'hard_shrink'"),
+                 (layer("dense", activation={"class_name": "Mine"}), "'dense': the activation 'mine'"),
+                 (layer("dense", kernel_regularizer={"class_name": "OrthogonalRegularizer", "config": {}}), "OrthogonalRegularizer"),
+                 (layer("dense", kernel_constraint={"class_name": "MaxNorm"}), "the option kernel_constraint="),
+                 (layer("conv2d_2", data_format="channels_first"), 'the option data_format="channels_first"'),
+                 (layer("softmax", axis=1), "the option axis=1"),
+                 (layer("re_lu_1", max_value=3.0), "ReLU with max_value=3.0 and negative_slope=0.2"),
+                 (layer("rescaling", scale=[1, 2, 3]), "the option scale=[1, 2, 3]"),
+                 (layer("input_layer_1", batch_shape=[None, None, 8, 3]), "sizes must be known"),
+                 (lambda config, _: config.update(build_input_shape=[None, None, 8, 3]), "sizes must be known"),
+                 (lambda config, _: config.update(layers=7), "is not understood"),
+                 (lambda config, _: config["layers"].pop(), None),
+                 (lambda config, layers: config["layers"].remove(layers["dense"]), "'dense' is shared by several models, or")]
+        for change, expected in cases:
+            with self.subTest(expected):
+                result, errors = self.run_convert(self.archive(change))
+                self.assertEqual(result, 0)
+                self.assertEqual("architecture" in safetensors.read(self.output)[1], expected is None)
+                self.assertIn(expected or "a model, ", errors)
+        # All of it at once.
+        path = self.archive(lambda _, layers: (layers["flatten"].update(class_name="LSTM"), layers["dense"]["config"].update(activation="x")))
+        errors = self.run_convert(path)[1]
+        self.assertIn("'flatten': the class LSTM; 'dense': the activation 'x'", errors)
+
+    def test_names_are_those_of_the_library(self):
+        include = self.HERE.parents[1] / "include/strata"
+        names = (include / "tensor/activation.hpp").read_text().split("activation_names[] = {")[1].split("}")[0]
+        self.assertLessEqual(set(architecture.ACTIVATIONS), {name.strip(' \n"') for name in names.split(",")})
+        headers = "".join(path.read_text() for path in sorted((include / "layers").glob("*.hpp")))
+        for class_name, options in architecture.LAYERS.items():
+            self.assertIn(f'"{class_name}"', headers)
+            for option in options:
+                self.assertIn(f'f("{option}"', headers)
 
 
 class PyTorch(ConverterTest):

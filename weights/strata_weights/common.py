@@ -19,10 +19,12 @@ class Source:
     `named` is False where the file does not carry the layers' real names, so only their order counts.
     `network` is the list of layers (see networks.py) where the source tells it, else None.
     `used` lists further files that were read, `notes` what the user should know.
+    `configuration` is that of a Keras model, where the source has it.
     """
 
     def __init__(self, format, layers, named=True, network=None, used=(), notes=()):
         self.format, self.layers, self.named, self.network, self.used, self.notes = format, layers, named, network, used, notes
+        self.configuration = None
 
 
 def natural(name):

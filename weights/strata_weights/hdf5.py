@@ -64,12 +64,15 @@ def _names(group, attribute, file):
     return names
 
 
-def _configuration(text, file):
-    """{"model/layer": (class name, options)} of all layers in a model's configuration, those of models inside included."""
+def _parse(text, file):
     try:
-        root = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise WeightError(f"{file}: the model's configuration is not valid JSON: {error}") from None
+
+
+def _layers(root, file):
+    """{"model/layer": (class name, options)} of all layers in a model's configuration, those of models inside included."""
     table = {}
 
     def visit(node, path):
@@ -242,23 +245,27 @@ def _read_keras3(root, file, size, configuration):
 def read(path, opened=None, configuration=None):
     """Reads a Keras HDF5 file; `opened` is its content where `path` is the archive around it, with a model's configuration."""
     size = os.path.getsize(opened or path)
+    if configuration is not None:
+        table = _layers(configuration, path)
     try:
         with h5py.File(opened or path, "r") as file:
             root = file
             if "model_weights" in file and "layer_names" not in file.attrs:
                 root = _child(file, "model_weights", path)
             if configuration is None:
-                configuration = _configuration(file.attrs.get("model_config", "{}"), path)
+                configuration = _parse(file.attrs.get("model_config", "{}"), path)
+                table = _layers(configuration, path)
             if any(name in root.attrs for name in ("layer_names", "layer_names0")):
-                source = _read_legacy(root, path, size, configuration)
+                source = _read_legacy(root, path, size, table)
             else:
-                source = _read_keras3(root, path, size, configuration)
+                source = _read_keras3(root, path, size, table)
     except WeightError:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, UnicodeDecodeError, RecursionError) as error:
         raise WeightError(f"{path}: damaged HDF5 file: {error}") from None
     if not source.layers:
         raise WeightError(f"{path}: holds no weights")
+    source.configuration = configuration or None
     return source
 
 
@@ -274,7 +281,7 @@ def read_archive(path):
             for name in {"model.weights.h5", "config.json"} & set(names):
                 if archive.getinfo(name).file_size > MAX_RATIO * os.path.getsize(path):
                     raise WeightError(f"{path}: {name} claims more bytes than the archive can hold")
-            configuration = _configuration(archive.read("config.json") if "config.json" in names else "{}", path)
+            configuration = _parse(archive.read("config.json") if "config.json" in names else "{}", path)
             with tempfile.TemporaryDirectory() as folder:
                 extracted = os.path.join(folder, "model.weights.h5")
                 with archive.open("model.weights.h5") as source, open(extracted, "wb") as target:

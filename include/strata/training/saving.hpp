@@ -30,8 +30,8 @@ struct BasicLoadOptions {
 };
 using LoadOptions = BasicLoadOptions<float>;
 
-/// Reads what `save_model` wrote. Throws DataError for a file that is no model, WeightError where weights do
-/// not fit.
+/// Reads what `save_model` wrote, or what weights/convert made of a whole Keras model. Throws DataError for a
+/// file that is no model, WeightError where weights do not fit.
 template <class T = float>
 BasicModel<T> load_model(const std::string& path, BasicLoadOptions<T> options = {});
 

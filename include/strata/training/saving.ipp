@@ -128,6 +128,7 @@ STRATA_COLD void load_slots(const BasicModel<T>& model, const SafetensorsFile& f
 }
 
 constexpr const char* model_format = "strata-model/1";
+constexpr const char* weights_format = "strata-weights/1";  // of save_weights and weights/convert
 }  // namespace detail
 
 template <class T>
@@ -164,22 +165,27 @@ STRATA_COLD BasicModel<T> load_model(const std::string& path, BasicLoadOptions<T
                        "' is not a saved model: its metadata has no '", key, "'");
     return found->second;
   };
-  require<DataError>(entry("format") == detail::model_format, "[model] '", path,
-                     "' is not a saved model: expected format '", detail::model_format, "', found '",
-                     entry("format"), "'");
+  const bool converted =
+      entry("format") == detail::weights_format && file.metadata().contains("architecture");
+  require<DataError>(converted || entry("format") == detail::model_format, "[model] '", path,
+                     "' is not a saved model: expected format '", detail::model_format, "', or '",
+                     detail::weights_format, "' with an architecture, found '", entry("format"), "'");
+  const std::string prefix = converted ? "" : "weights/";
   // No memory for weights that the file does not hold: a small file must not ask for a large network.
   const auto expect = [&](const std::string& weight, const Shape& shape) {
-    const std::string key = "weights/" + weight;
+    const std::string key = prefix + weight;
     require<WeightError>(file.contains(key), "[model] '", path, "' does not hold the weight '", weight, "' ",
                          shape);
     require<WeightError>(file.info(key).shape == shape, "[model] '", path, "': expected the weight '", weight,
                          "' of shape ", shape, ", found ", file.info(key).shape);
   };
-  BasicModel<T> model =
-      detail::root_from_json<T>(Json::parse(entry("model"), path), options.custom_layers, expect);
+  BasicModel<T> model = detail::root_from_json<T>(
+      Json::parse(entry(converted ? "architecture" : "model"), path), options.custom_layers, expect);
   if (options.device) model.to(options.device);
-  load_weights(model, file, {.prefix = "weights/"});
+  load_weights(model, file, {.prefix = prefix});
   if (!options.loss) return model;
+  require<ConfigError>(!converted, "[model] '", path,
+                       "' comes from Keras and has no optimizer: load it without a loss, then compile it");
 
   const Json state = Json::parse(entry("optimizer"), path);
   model.compile({.optimizer = Optimizer::from_config(state.at("config")),
