@@ -46,33 +46,56 @@ __device__ inline int largest_place(const float* row, Int classes) {
   return place;
 }
 
-/// How many outputs of a row are on the side of the threshold where their target is. Threads of a warp
-/// together.
-__device__ inline int right_outputs(const AccuracyParameters& p, const float* values, const float* target) {
-  int right = 0;
-  for (Int c = threadIdx.x % 32; c < p.of.classes; c += 32)
-    right += (values[c] > p.threshold ? 1.0f : 0.0f) == target[c];
-  return lane_sum(right);
+/// The sum of f(class) over a row. Threads of a warp together; each gets it.
+template <class F>
+__device__ inline double row_sum(Int classes, F f) {
+  double part = 0;
+  for (Int c = threadIdx.x % 32; c < classes; c += 32) part += f(c);
+  return lane_sum(part);
+}
+
+/// Whether fewer than k outputs exceed the label's. Threads of a warp together.
+__device__ inline bool in_top_k(const RowMetricParameters& p, const float* values, float label) {
+  if (!(label >= 0 && label < float(p.of.classes))) return false;
+  const float chosen = values[Int(label)];
+  return row_sum(p.of.classes, [&](Int c) { return values[c] <= chosen ? 0.0 : 1.0; }) < double(p.k);
+}
+
+/// The figure of a row. Threads of a warp together.
+__device__ inline double row_figure(const RowMetricParameters& p, Int row) {
+  const Int classes = p.of.classes;
+  const float *values = p.of.values + row * classes, *target = p.of.target + row * classes;
+  const auto mean = [&](auto f) { return row_sum(classes, f) / double(classes); };
+  const auto error = [&](Int c) { return double(values[c]) - double(target[c]); };
+  switch (p.kind) {
+    case row_metric_kind::binary_accuracy:
+      return mean([&](Int c) { return (values[c] > p.threshold ? 1.0f : 0.0f) == target[c] ? 1.0 : 0.0; });
+    case row_metric_kind::categorical_accuracy:
+      return largest_place(values, classes) == largest_place(target, classes);
+    case row_metric_kind::sparse_categorical_accuracy:
+      return float(largest_place(values, classes)) == p.of.target[row];
+    case row_metric_kind::top_k_categorical_accuracy:
+      return in_top_k(p, values, float(largest_place(target, classes)));
+    case row_metric_kind::sparse_top_k_categorical_accuracy:
+      return in_top_k(p, values, p.of.target[row]);
+    case row_metric_kind::mean_absolute_error:
+      return mean([&](Int c) { return fabs(error(c)); });
+    default:
+      return mean([&](Int c) { return error(c) * error(c); });
+  }
 }
 
 /// A warp per row.
-STRATA_KERNEL(strata_add_accuracy, AccuracyParameters) {
-  double right = 0, total = 0;
+STRATA_KERNEL(strata_add_row_metric, RowMetricParameters) {
+  double sum = 0, total = 0;
   for (Int row = first() / 32; row < p.of.rows; row += stride() / 32) {
-    const float *values = p.of.values + row * p.of.classes, *target = p.of.target + row * p.of.classes;
-    double fraction = 0;
-    if (p.kind == accuracy_kind::binary)
-      fraction = double(right_outputs(p, values, target)) / double(p.of.classes);
-    else if (p.kind == accuracy_kind::categorical)
-      fraction = largest_place(values, p.of.classes) == largest_place(target, p.of.classes);
-    else
-      fraction = float(largest_place(values, p.of.classes)) == p.of.target[row];
+    const double figure = row_figure(p, row);
     if (threadIdx.x % 32 != 0) continue;  // the warp's first thread counts for all
     const double weight = sample_weight(p.of, row);
-    right += weight * fraction;
+    sum += weight * figure;
     total += weight;
   }
-  hand_in(p.target, 0, right);
+  hand_in(p.target, 0, sum);
   hand_in(p.target, 1, total);
 }
 

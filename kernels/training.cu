@@ -66,6 +66,27 @@ __device__ inline double mean_squared_error(const LossRow& row) {
   });
 }
 
+__device__ inline double mean_absolute_error(const LossRow& row) {
+  const double count = double(row.p.classes);
+  row.store_gradient([&](Int c) {
+    const double d = row.prediction(c) - row.target(c);
+    return (d > 0 ? 1 : d < 0 ? -1 : d) / count;
+  });
+  return row.sum([&](Int c) { return fabs(row.prediction(c) - row.target(c)) / count; });
+}
+
+__device__ inline double huber(const LossRow& row) {
+  const double count = double(row.p.classes), delta = row.p.delta;
+  row.store_gradient([&](Int c) {
+    const double d = row.prediction(c) - row.target(c);
+    return (d < -delta ? -delta : d > delta ? delta : d) / count;
+  });
+  return row.sum([&](Int c) {
+    const double size = fabs(row.prediction(c) - row.target(c));
+    return (size > delta ? delta * (size - delta / 2) : size * size / 2) / count;
+  });
+}
+
 __device__ inline double binary_crossentropy_from_logits(const LossRow& row) {
   const double count = double(row.p.classes);
   row.store_gradient([&](Int c) {
@@ -137,6 +158,10 @@ STRATA_KERNEL(strata_loss, Loss) {
   double value = 0;
   if (p.kind == loss_kind::mean_squared_error)
     value = mean_squared_error(row);
+  else if (p.kind == loss_kind::mean_absolute_error)
+    value = mean_absolute_error(row);
+  else if (p.kind == loss_kind::huber)
+    value = huber(row);
   else if (p.kind == loss_kind::binary_crossentropy)
     value = p.from_logits ? binary_crossentropy_from_logits(row) : binary_crossentropy(row);
   else if (p.from_logits)

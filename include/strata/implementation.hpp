@@ -56,12 +56,14 @@
 #include <strata/model/plan.ipp>
 #include <strata/model/summary.ipp>
 #include <strata/model/weights.ipp>
+#include <strata/tensor/activation.ipp>
 #include <strata/training/backup.ipp>
 #include <strata/training/check_gradients.ipp>
 #include <strata/training/fit.ipp>
 #include <strata/training/history.ipp>
 #include <strata/training/logging.ipp>
 #include <strata/training/losses.ipp>
+#include <strata/training/metrics.ipp>
 #include <strata/training/monitoring.ipp>
 #include <strata/training/optimizers.ipp>
 #include <strata/training/saving.ipp>

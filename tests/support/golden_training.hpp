@@ -19,6 +19,8 @@ strata::BasicLoss<T> loss_from(const strata::Json& json) {
   if (class_name == "CategoricalCrossentropy") return BasicCategoricalCrossentropy<T>(options);
   if (class_name == "SparseCategoricalCrossentropy")
     return BasicSparseCategoricalCrossentropy<T>({.from_logits = from_logits});
+  if (class_name == "MeanAbsoluteError") return BasicMeanAbsoluteError<T>();
+  if (class_name == "Huber") return BasicHuber<T>({.delta = config.get("delta", HuberOptions().delta)});
   REQUIRE(class_name == "MeanSquaredError");
   return BasicMeanSquaredError<T>();
 }

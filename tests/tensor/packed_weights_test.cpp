@@ -80,3 +80,16 @@ TEST_CASE("Activations compare by kind and slope and carry Keras's names") {
   CHECK(name_of(Activation::leaky_relu(0.3)) == "leaky_relu");
   CHECK(name_of(Activation::softmax) == "softmax");
 }
+
+TEST_CASE("An activation is named by a text as Keras names it, and has its defaults") {
+  for (const std::string_view name : activation_names) CHECK(name_of(activation(name)) == name);
+  const Activation silu = "silu";
+  CHECK(silu == Activation::silu);
+  CHECK(activation("swish") == Activation::silu);
+  CHECK(activation("leaky_relu") == Activation::leaky_relu(0.2));
+  CHECK_THROWS_AS(activation("rleu"), ConfigError);
+  CHECK_THROWS_WITH(
+      Activation("rleu"),
+      "[activation] 'rleu' is not an activation; there are linear, relu, leaky_relu, elu, sigmoid, "
+      "tanh, relu6, silu, gelu, softmax");
+}

@@ -350,6 +350,34 @@ TEST_CASE("An optimizer is named by a text as Keras names it, and has its defaul
   CHECK(config("adamw") == AdamW().config());
 }
 
+TEST_CASE("Activations, losses and metrics are named by texts as Keras names them") {
+  Sequential model({Input({.shape = {2}}), Dense({.units = 3, .activation = "tanh"}), ActivationLayer("relu"),
+                    Dense({.units = 1, .activation = "sigmoid"})});
+  CHECK(model.layers()[1].impl()->final_activation() == Activation::tanh);
+  CHECK(model.layers()[2].impl()->final_activation() == Activation::relu);
+  CHECK_THROWS_AS(Dense({.units = 1, .activation = "sigmoidal"}), ConfigError);
+
+  for (const auto& [name, loss] : {std::pair<const char*, Loss>{"mse", MeanSquaredError()},
+                                   {"mean_squared_error", MeanSquaredError()},
+                                   {"mae", MeanAbsoluteError()},
+                                   {"mean_absolute_error", MeanAbsoluteError()},
+                                   {"huber", Huber()}})
+    CHECK(Loss(name).impl().name() == loss.impl().name());
+
+  // A name is what the logs call it.
+  const std::vector<std::string> names{"mae", "mse", "mean_absolute_error", "binary_accuracy", "acc", "auc"};
+  std::vector<Metric> metrics;
+  for (const std::string& name : names) metrics.push_back(name.c_str());
+  model.compile({.loss = "mae", .metrics = metrics});
+  const Logs logs = model.test_on_batch(points.x, points.y);
+  for (const std::string& name : names) CHECK_NOTHROW(logs[name]);
+  CHECK(logs["mae"] == Approx(logs["loss"]));
+  CHECK(logs["mae"] == logs["mean_absolute_error"]);
+  CHECK(logs["acc"] == logs["binary_accuracy"]);
+  CHECK(Metric("mae").impl().mode() == MonitorMode::min);
+  CHECK(Metric("top_k_categorical_accuracy").impl().mode() == MonitorMode::max);
+}
+
 TEST_CASE("What cannot be trained says why") {
   Sequential model{Input({.shape = {2}}),
                    Dense({.units = 3, .activation = Activation::softmax, .name = "out"})};
@@ -376,4 +404,14 @@ TEST_CASE("What cannot be trained says why") {
   CHECK_THROWS_WITH(Adam({.clipnorm = 1, .clipvalue = 1}),
                     Contains("only one of clipnorm, clipvalue and global_clipnorm"));
   CHECK_THROWS_AS(BinaryCrossentropy({.label_smoothing = 2}), ConfigError);
+  CHECK_THROWS_WITH(Huber({.delta = 0}), "[huber] expected a delta above 0, found 0");
+  CHECK_THROWS_WITH(TopKCategoricalAccuracy({.k = 0}),
+                    "[top_k_categorical_accuracy] expected a k of at least 1, found 0");
+  CHECK_THROWS_WITH(
+      TopKCategoricalAccuracy().impl().update(Tensor<float>({2, 3}), Tensor<float>({2}), nullptr),
+      "[top_k_categorical_accuracy] a target of shape [2] does not belong to predictions of shape "
+      "[2,3]");
+  CHECK_THROWS_AS(
+      SparseTopKCategoricalAccuracy().impl().update(Tensor<float>({2, 3}), Tensor<float>({2, 3}), nullptr),
+      ShapeError);
 }

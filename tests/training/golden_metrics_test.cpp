@@ -9,6 +9,7 @@ using namespace strata_test;
 
 namespace {
 
+/// The metric of a description.
 template <class T>
 BasicMetric<T> metric_from(const Json& json) {
   const auto& class_name = json.at("class_name").as_string();
@@ -19,8 +20,15 @@ BasicMetric<T> metric_from(const Json& json) {
   if (class_name == "AUC")
     return BasicAUC<T>({.num_thresholds = config.get("num_thresholds", 200),
                         .curve = config.get("curve", "ROC") == "PR" ? Curve::PR : Curve::ROC});
-  REQUIRE(class_name.ends_with("Accuracy"));
-  return BasicAccuracy<T>({.threshold = threshold});
+  const TopKOptions top{.k = config.get("k", TopKOptions().k)};
+  if (class_name == "TopKCategoricalAccuracy") return BasicTopKCategoricalAccuracy<T>(top);
+  if (class_name == "SparseTopKCategoricalAccuracy") return BasicSparseTopKCategoricalAccuracy<T>(top);
+  if (class_name == "BinaryAccuracy") return BasicBinaryAccuracy<T>({.threshold = threshold});
+  if (class_name == "CategoricalAccuracy") return BasicCategoricalAccuracy<T>();
+  if (class_name == "SparseCategoricalAccuracy") return BasicSparseCategoricalAccuracy<T>();
+  if (class_name == "MeanAbsoluteError") return metrics::BasicMeanAbsoluteError<T>();
+  REQUIRE(class_name == "MeanSquaredError");
+  return metrics::BasicMeanSquaredError<T>();
 }
 
 }  // namespace
@@ -30,6 +38,12 @@ TEMPLATE_TEST_CASE("Metrics are Keras's, update by update", "[training][golden]"
   const Golden golden("metrics");
   for (const Json& golden_case : golden.cases()) {
     const BasicMetric<T> metric = metric_from<T>(golden_case.at("metric"));
+    // "accuracy" finds by itself which of the three it is.
+    const auto& class_name = golden_case.at("metric").at("class_name").as_string();
+    std::vector<BasicMetric<T>> automatic;
+    if (class_name.ends_with("Accuracy") && class_name.find("TopK") == std::string::npos)
+      automatic.push_back(
+          BasicAccuracy<T>({.threshold = golden_case.at("metric").at("config").get("threshold", 0.5)}));
     const bool sparse = golden_case.at("metric").get<std::string>("class_name").starts_with("Sparse");
     const auto results = golden.read<double>(golden_case, "results");
     for (int update = 0; update < golden_case.get<int>("updates"); ++update) {
@@ -43,6 +57,10 @@ TEMPLATE_TEST_CASE("Metrics are Keras's, update by update", "[training][golden]"
         weight = golden.read<T>(golden_case, concat("sample_weight", update));
       metric.impl().update(prediction, target, weight.data());
       CHECK(metric.impl().result() == Approx(results(update)).epsilon(1e-12));
+      for (const BasicMetric<T>& accuracy : automatic) {
+        accuracy.impl().update(prediction, target, weight.data());
+        CHECK(accuracy.impl().result() == metric.impl().result());
+      }
     }
     metric.impl().reset();
     CHECK(metric.impl().result() == 0);

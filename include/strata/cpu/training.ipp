@@ -139,6 +139,20 @@ STRATA_INLINE void CpuBackend::loss(const LossSpec& spec, const Predictions<floa
           gradient(c, 2 * d / static_cast<double>(classes));
         }
         break;
+      case LossKind::mean_absolute_error:
+        for (std::int64_t c = 0; c < classes; ++c) {
+          const double d = p(c) - static_cast<double>(labels[c]);
+          loss += std::abs(d) / static_cast<double>(classes);
+          gradient(c, (d > 0 ? 1 : d < 0 ? -1 : d) / static_cast<double>(classes));
+        }
+        break;
+      case LossKind::huber:
+        for (std::int64_t c = 0; c < classes; ++c) {
+          const double d = p(c) - static_cast<double>(labels[c]), size = std::abs(d), delta = spec.delta;
+          loss += (size > delta ? delta * (size - delta / 2) : d * d / 2) / static_cast<double>(classes);
+          gradient(c, std::clamp(d, -delta, delta) / static_cast<double>(classes));
+        }
+        break;
     }
     losses_out[row] = static_cast<float>(weight * loss);
   };

@@ -154,7 +154,7 @@ class CudaBackend final : public Backend<float> {
   void add_sum(std::int64_t count, double scale, const float* x, double* to) override;
   void add_sum_of_squares(std::int64_t count, const float* x, double* to) override;
   void add_scalar(double alpha, const double* x, double* to) override;
-  void add_accuracy(const AccuracySpec& spec, const Predictions<float>& of, double* sums) override;
+  void add_row_metric(const RowMetricSpec& spec, const Predictions<float>& of, double* sums) override;
   void add_confusion(const ConfusionSpec& spec, const Predictions<float>& of, double* sums) override;
 
   // training.ipp

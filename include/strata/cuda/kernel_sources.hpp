@@ -1070,33 +1070,56 @@ __device__ inline int largest_place(const float* row, Int classes) {
   return place;
 }
 
-/// How many outputs of a row are on the side of the threshold where their target is. Threads of a warp
-/// together.
-__device__ inline int right_outputs(const AccuracyParameters& p, const float* values, const float* target) {
-  int right = 0;
-  for (Int c = threadIdx.x % 32; c < p.of.classes; c += 32)
-    right += (values[c] > p.threshold ? 1.0f : 0.0f) == target[c];
-  return lane_sum(right);
+/// The sum of f(class) over a row. Threads of a warp together; each gets it.
+template <class F>
+__device__ inline double row_sum(Int classes, F f) {
+  double part = 0;
+  for (Int c = threadIdx.x % 32; c < classes; c += 32) part += f(c);
+  return lane_sum(part);
+}
+
+/// Whether fewer than k outputs exceed the label's. Threads of a warp together.
+__device__ inline bool in_top_k(const RowMetricParameters& p, const float* values, float label) {
+  if (!(label >= 0 && label < float(p.of.classes))) return false;
+  const float chosen = values[Int(label)];
+  return row_sum(p.of.classes, [&](Int c) { return values[c] <= chosen ? 0.0 : 1.0; }) < double(p.k);
+}
+
+/// The figure of a row. Threads of a warp together.
+__device__ inline double row_figure(const RowMetricParameters& p, Int row) {
+  const Int classes = p.of.classes;
+  const float *values = p.of.values + row * classes, *target = p.of.target + row * classes;
+  const auto mean = [&](auto f) { return row_sum(classes, f) / double(classes); };
+  const auto error = [&](Int c) { return double(values[c]) - double(target[c]); };
+  switch (p.kind) {
+    case row_metric_kind::binary_accuracy:
+      return mean([&](Int c) { return (values[c] > p.threshold ? 1.0f : 0.0f) == target[c] ? 1.0 : 0.0; });
+    case row_metric_kind::categorical_accuracy:
+      return largest_place(values, classes) == largest_place(target, classes);
+    case row_metric_kind::sparse_categorical_accuracy:
+      return float(largest_place(values, classes)) == p.of.target[row];
+    case row_metric_kind::top_k_categorical_accuracy:
+      return in_top_k(p, values, float(largest_place(target, classes)));
+    case row_metric_kind::sparse_top_k_categorical_accuracy:
+      return in_top_k(p, values, p.of.target[row]);
+    case row_metric_kind::mean_absolute_error:
+      return mean([&](Int c) { return fabs(error(c)); });
+    default:
+      return mean([&](Int c) { return error(c) * error(c); });
+  }
 }
 
 /// A warp per row.
-STRATA_KERNEL(strata_add_accuracy, AccuracyParameters) {
-  double right = 0, total = 0;
+STRATA_KERNEL(strata_add_row_metric, RowMetricParameters) {
+  double sum = 0, total = 0;
   for (Int row = first() / 32; row < p.of.rows; row += stride() / 32) {
-    const float *values = p.of.values + row * p.of.classes, *target = p.of.target + row * p.of.classes;
-    double fraction = 0;
-    if (p.kind == accuracy_kind::binary)
-      fraction = double(right_outputs(p, values, target)) / double(p.of.classes);
-    else if (p.kind == accuracy_kind::categorical)
-      fraction = largest_place(values, p.of.classes) == largest_place(target, p.of.classes);
-    else
-      fraction = float(largest_place(values, p.of.classes)) == p.of.target[row];
+    const double figure = row_figure(p, row);
     if (threadIdx.x % 32 != 0) continue;  // the warp's first thread counts for all
     const double weight = sample_weight(p.of, row);
-    right += weight * fraction;
+    sum += weight * figure;
     total += weight;
   }
-  hand_in(p.target, 0, right);
+  hand_in(p.target, 0, sum);
   hand_in(p.target, 1, total);
 }
 
@@ -1209,6 +1232,27 @@ __device__ inline double mean_squared_error(const LossRow& row) {
   });
 }
 
+__device__ inline double mean_absolute_error(const LossRow& row) {
+  const double count = double(row.p.classes);
+  row.store_gradient([&](Int c) {
+    const double d = row.prediction(c) - row.target(c);
+    return (d > 0 ? 1 : d < 0 ? -1 : d) / count;
+  });
+  return row.sum([&](Int c) { return fabs(row.prediction(c) - row.target(c)) / count; });
+}
+
+__device__ inline double huber(const LossRow& row) {
+  const double count = double(row.p.classes), delta = row.p.delta;
+  row.store_gradient([&](Int c) {
+    const double d = row.prediction(c) - row.target(c);
+    return (d < -delta ? -delta : d > delta ? delta : d) / count;
+  });
+  return row.sum([&](Int c) {
+    const double size = fabs(row.prediction(c) - row.target(c));
+    return (size > delta ? delta * (size - delta / 2) : size * size / 2) / count;
+  });
+}
+
 __device__ inline double binary_crossentropy_from_logits(const LossRow& row) {
   const double count = double(row.p.classes);
   row.store_gradient([&](Int c) {
@@ -1280,6 +1324,10 @@ STRATA_KERNEL(strata_loss, Loss) {
   double value = 0;
   if (p.kind == loss_kind::mean_squared_error)
     value = mean_squared_error(row);
+  else if (p.kind == loss_kind::mean_absolute_error)
+    value = mean_absolute_error(row);
+  else if (p.kind == loss_kind::huber)
+    value = huber(row);
   else if (p.kind == loss_kind::binary_crossentropy)
     value = p.from_logits ? binary_crossentropy_from_logits(row) : binary_crossentropy(row);
   else if (p.from_logits)
@@ -1688,14 +1736,17 @@ struct PredictionParameters {
   const float *values, *target, *sample_weight;
 };
 
-/// AccuracyKind for kernels; sums.ipp checks that they agree.
-namespace accuracy_kind {
-inline constexpr int binary = 0, categorical = 1, sparse_categorical = 2;
+/// RowMetricKind for kernels; sums.ipp checks that they agree.
+namespace row_metric_kind {
+inline constexpr int binary_accuracy = 0, categorical_accuracy = 1, sparse_categorical_accuracy = 2,
+                     top_k_categorical_accuracy = 3, sparse_top_k_categorical_accuracy = 4,
+                     mean_absolute_error = 5, mean_squared_error = 6;
 }
 
-struct AccuracyParameters {
-  int kind;  ///< one of accuracy_kind
+struct RowMetricParameters {
+  int kind;  ///< one of row_metric_kind
   float threshold;
+  std::int64_t k;
   PredictionParameters of;
   SumTarget target;
 };
@@ -1721,7 +1772,8 @@ namespace strata { inline namespace STRATA_ABI { namespace cuda {
 /// LossKind and OptimizerKind for kernels; training.ipp checks that they agree.
 namespace loss_kind {
 inline constexpr int binary_crossentropy = 0, categorical_crossentropy = 1,
-                     sparse_categorical_crossentropy = 2, mean_squared_error = 3;
+                     sparse_categorical_crossentropy = 2, mean_squared_error = 3, mean_absolute_error = 4,
+                     huber = 5;
 }
 namespace optimizer_kind {
 inline constexpr int sgd = 0, rmsprop = 1, adam = 2;
@@ -1732,6 +1784,7 @@ struct Loss {
   bool from_logits = false;
   int lanes = 32;                              ///< threads per row, a power of two
   double target_scale = 1, target_offset = 0;  ///< label smoothing
+  double delta = 1;                            ///< of huber
   double gradient_scale = 1;
   std::int64_t rows = 0, classes = 0;
   const float *prediction = nullptr, *target = nullptr;

@@ -5,9 +5,15 @@
 
 namespace strata { inline namespace STRATA_ABI { namespace cuda {
 
-static_assert(accuracy_kind::binary == int(AccuracyKind::binary) &&
-              accuracy_kind::categorical == int(AccuracyKind::categorical) &&
-              accuracy_kind::sparse_categorical == int(AccuracyKind::sparse_categorical));
+static_assert(row_metric_kind::binary_accuracy == int(RowMetricKind::binary_accuracy) &&
+              row_metric_kind::categorical_accuracy == int(RowMetricKind::categorical_accuracy) &&
+              row_metric_kind::sparse_categorical_accuracy ==
+                  int(RowMetricKind::sparse_categorical_accuracy) &&
+              row_metric_kind::top_k_categorical_accuracy == int(RowMetricKind::top_k_categorical_accuracy) &&
+              row_metric_kind::sparse_top_k_categorical_accuracy ==
+                  int(RowMetricKind::sparse_top_k_categorical_accuracy) &&
+              row_metric_kind::mean_absolute_error == int(RowMetricKind::mean_absolute_error) &&
+              row_metric_kind::mean_squared_error == int(RowMetricKind::mean_squared_error));
 
 namespace detail {
 
@@ -43,16 +49,17 @@ STRATA_INLINE void CudaBackend::add_scalar(double alpha, const double* x, double
   launch("strata_add_scalar", dim3(1), 1, AddScalarParameters{.alpha = alpha, .x = x, .to = to});
 }
 
-STRATA_INLINE void CudaBackend::add_accuracy(const AccuracySpec& spec, const Predictions<float>& of,
-                                             double* sums) {
+STRATA_INLINE void CudaBackend::add_row_metric(const RowMetricSpec& spec, const Predictions<float>& of,
+                                               double* sums) {
   constexpr std::int64_t at_once = threads_per_block / 32;  // rows of a block
   const std::int64_t blocks = of.rows < 1024 * at_once ? (of.rows + at_once - 1) / at_once : 1024;
   const SumParts parts(blocks, 2, 1, sums, stream_);
-  launch_sums("strata_add_accuracy", dim3(static_cast<unsigned>(blocks)), parts,
-              AccuracyParameters{.kind = static_cast<int>(spec.kind),
-                                 .threshold = static_cast<float>(spec.threshold),
-                                 .of = detail::prediction_parameters(of),
-                                 .target = parts.target()});
+  launch_sums("strata_add_row_metric", dim3(static_cast<unsigned>(blocks)), parts,
+              RowMetricParameters{.kind = static_cast<int>(spec.kind),
+                                  .threshold = static_cast<float>(spec.threshold),
+                                  .k = spec.k,
+                                  .of = detail::prediction_parameters(of),
+                                  .target = parts.target()});
 }
 
 STRATA_INLINE void CudaBackend::add_confusion(const ConfusionSpec& spec, const Predictions<float>& of,

@@ -11,7 +11,9 @@ namespace strata { inline namespace STRATA_ABI { namespace cuda {
 static_assert(int(LossKind::binary_crossentropy) == loss_kind::binary_crossentropy &&
               int(LossKind::categorical_crossentropy) == loss_kind::categorical_crossentropy &&
               int(LossKind::sparse_categorical_crossentropy) == loss_kind::sparse_categorical_crossentropy &&
-              int(LossKind::mean_squared_error) == loss_kind::mean_squared_error);
+              int(LossKind::mean_squared_error) == loss_kind::mean_squared_error &&
+              int(LossKind::mean_absolute_error) == loss_kind::mean_absolute_error &&
+              int(LossKind::huber) == loss_kind::huber);
 static_assert(int(OptimizerKind::sgd) == optimizer_kind::sgd &&
               int(OptimizerKind::rmsprop) == optimizer_kind::rmsprop &&
               int(OptimizerKind::adam) == optimizer_kind::adam);
@@ -24,6 +26,7 @@ STRATA_INLINE void CudaBackend::loss(const LossSpec& spec, const Predictions<flo
   Loss p{.kind = static_cast<int>(spec.kind),
          .from_logits = spec.from_logits,
          .lanes = 1,
+         .delta = spec.delta,
          .gradient_scale = gradient_scale,
          .rows = of.rows,
          .classes = of.classes,

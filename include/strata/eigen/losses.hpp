@@ -25,6 +25,16 @@ inline RowLoss mean_squared_error(const Row<double>& p, const Row<double>& t) {
   return {(p - t).square().mean(), 2 * (p - t) / double(p.size())};
 }
 
+inline RowLoss mean_absolute_error(const Row<double>& p, const Row<double>& t) {
+  const Row<double> d = p - t;  // where there is none, d itself is the slope: 0 or NaN
+  return {d.abs().mean(), (d > 0).select(1, (d < 0).select(-1, d)) / double(p.size())};
+}
+inline RowLoss huber(double delta, const Row<double>& p, const Row<double>& t) {
+  const Row<double> d = p - t;
+  const double value = (d.abs() > delta).select(delta * (d.abs() - delta / 2), d.square() / 2).mean();
+  return {value, clip(d, -delta, delta) / double(p.size())};
+}
+
 inline RowLoss binary_crossentropy(ClipBounds bounds, const Row<double>& p, const Row<double>& t) {
   const Row<double> q = clip(p, bounds.low, bounds.high);
   const double value = -(t * q.log() + (1 - t) * (1 - q).log()).mean();
@@ -65,6 +75,10 @@ inline RowLoss row_loss(const LossSpec& spec, ClipBounds bounds, const Row<doubl
   switch (spec.kind) {
     case LossKind::mean_squared_error:
       return mean_squared_error(p, t);
+    case LossKind::mean_absolute_error:
+      return mean_absolute_error(p, t);
+    case LossKind::huber:
+      return huber(spec.delta, p, t);
     case LossKind::binary_crossentropy:
       t = t * kept + spec.label_smoothing / 2;
       return spec.from_logits ? binary_crossentropy_from_logits(p, t) : binary_crossentropy(bounds, p, t);

@@ -51,20 +51,11 @@ STRATA_COLD STRATA_INLINE void ConfigReader::from_json(const Json& json, Padding
 }
 
 STRATA_COLD STRATA_INLINE void ConfigReader::from_json(const Json& json, Activation& value) {
-  if (json.is_null()) {
-    value = Activation::linear;
-    return;
-  }
-  std::string name = json.is_string() ? json.as_string() : json.get<std::string>("name");
-  if (name == "swish") name = "silu";
-  for (int kind = 0; kind < static_cast<int>(std::size(activation_names)); ++kind) {
-    if (activation_names[kind] != name) continue;
-    value = {static_cast<Activation::Kind>(kind)};
-    if (value.kind == Activation::Kind::leaky_relu)
-      value = Activation::leaky_relu(json.is_object() ? json.get("negative_slope", 0.2) : 0.2);
-    return;
-  }
-  throw DataError(concat("'", name, "' is not an activation"));
+  value = json.is_null()     ? Activation::linear
+          : json.is_string() ? activation(json.as_string())
+                             : activation(json.get<std::string>("name"));
+  if (json.is_object() && value.kind == Activation::Kind::leaky_relu)
+    value = Activation::leaky_relu(json.get("negative_slope", value.negative_slope));
 }
 
 STRATA_COLD STRATA_INLINE void ConfigReader::from_json(const Json& json, Initializer& value) {

@@ -14,6 +14,11 @@ struct Activation {
   Kind kind = Kind::linear;
   double negative_slope = 0;  ///< of leaky_relu, > 0
 
+  constexpr Activation() = default;
+  explicit constexpr Activation(Kind k, double slope = 0) : kind(k), negative_slope(slope) {}
+  /// By Keras's name: `.activation = "relu"`. Throws ConfigError for a name there is not.
+  Activation(const char* name);
+
   static const Activation linear, relu, elu, sigmoid, tanh, softmax;
   static const Activation relu6;  ///< relu cut at 6
   static const Activation silu;   ///< x * sigmoid(x), also called swish
@@ -43,6 +48,9 @@ inline constexpr Activation Activation::softmax{Kind::softmax};
 inline constexpr std::string_view activation_names[] = {"linear", "relu",  "leaky_relu", "elu",  "sigmoid",
                                                         "tanh",   "relu6", "silu",       "gelu", "softmax"};
 
+/// By Keras's name, with Keras's defaults: "relu". Throws ConfigError for a name there is not.
+Activation activation(std::string_view name);
+
 /// Keras's name of an activation: "relu".
 constexpr std::string_view name_of(const Activation& activation) {
   return activation_names[static_cast<int>(activation.kind)];
@@ -55,3 +63,7 @@ constexpr bool derivative_needs_input(Activation::Kind kind) {
 }
 
 }}  // namespace strata::STRATA_ABI
+
+#if STRATA_HEADER_ONLY
+#include <strata/tensor/activation.ipp>
+#endif

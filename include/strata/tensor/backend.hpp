@@ -62,12 +62,15 @@ enum class LossKind {
   binary_crossentropy,
   categorical_crossentropy,
   sparse_categorical_crossentropy,
-  mean_squared_error
+  mean_squared_error,
+  mean_absolute_error,
+  huber
 };
 struct LossSpec {
   LossKind kind = LossKind::mean_squared_error;
   bool from_logits = false;
   double label_smoothing = 0;
+  double delta = 1;  ///< huber: from this error on it grows linearly
 };
 
 enum class OptimizerKind { sgd, rmsprop, adam };
@@ -208,7 +211,7 @@ class Backend {
   /// *to += alpha * *x.
   virtual void add_scalar(double alpha, const double* x, double* to) = 0;
   /// See `tensor/metric_sums.hpp`.
-  virtual void add_accuracy(const AccuracySpec& spec, const Predictions<T>& of, double* sums) = 0;
+  virtual void add_row_metric(const RowMetricSpec& spec, const Predictions<T>& of, double* sums) = 0;
   virtual void add_confusion(const ConfusionSpec& spec, const Predictions<T>& of, double* sums) = 0;
 
   // --- losses, penalties, optimizers ---

@@ -47,8 +47,8 @@ class HostBackend : public Backend<T> {
   void synchronize() final {}
 
   void add_scalar(double alpha, const double* x, double* to) final { *to += alpha * *x; }
-  void add_accuracy(const AccuracySpec& spec, const Predictions<T>& of, double* sums) final {
-    strata::add_accuracy(spec, of, sums);
+  void add_row_metric(const RowMetricSpec& spec, const Predictions<T>& of, double* sums) final {
+    strata::add_row_metric(spec, of, sums);
   }
   void add_confusion(const ConfusionSpec& spec, const Predictions<T>& of, double* sums) final {
     strata::add_confusion(spec, of, sums);

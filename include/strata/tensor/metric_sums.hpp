@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <string_view>
 
 #include <strata/tensor/tensor.hpp>
 
@@ -27,38 +28,88 @@ Predictions<T> predictions(TensorView<const T> values, TensorView<const T> targe
   return {values.shape().rows(), values.shape().back(), values.data(), target.data(), sample_weight};
 }
 
-/// How accuracy is counted: `binary` compares with the target, 0 or 1, whether an output is above the
-/// threshold; `categorical` the place of the largest output with that of the largest target;
-/// `sparse_categorical` with a class number.
-enum class AccuracyKind { binary, categorical, sparse_categorical };
-struct AccuracySpec {
-  AccuracyKind kind = AccuracyKind::categorical;
+/// A figure of one row: the share of right outputs or the mean error. `binary_accuracy` compares with the
+/// target, 0 or 1, whether an output is above the threshold; `categorical_accuracy` the place of the largest
+/// output with that of the largest target; a `top_k` one asks whether fewer than k outputs exceed the
+/// target's. The `sparse` ones take class numbers.
+enum class RowMetricKind {
+  binary_accuracy,
+  categorical_accuracy,
+  sparse_categorical_accuracy,
+  top_k_categorical_accuracy,
+  sparse_top_k_categorical_accuracy,
+  mean_absolute_error,
+  mean_squared_error
+};
+constexpr bool takes_class_numbers(RowMetricKind kind) {
+  return kind == RowMetricKind::sparse_categorical_accuracy ||
+         kind == RowMetricKind::sparse_top_k_categorical_accuracy;
+}
+inline constexpr std::string_view row_metric_names[] = {"binary_accuracy",
+                                                        "categorical_accuracy",
+                                                        "sparse_categorical_accuracy",
+                                                        "top_k_categorical_accuracy",
+                                                        "sparse_top_k_categorical_accuracy",
+                                                        "mean_absolute_error",
+                                                        "mean_squared_error"};
+/// Keras's name: "binary_accuracy".
+constexpr std::string_view name_of(RowMetricKind kind) {
+  return row_metric_names[static_cast<int>(kind)];
+}
+struct RowMetricSpec {
+  RowMetricKind kind = RowMetricKind::categorical_accuracy;
   double threshold = 0.5;
+  std::int64_t k = 5;
 };
 
-/// sums[0] += weight * fraction of right outputs, sums[1] += weight, for each row. For devices whose memory
-/// the host reads.
+/// sums[0] += weight * figure, sums[1] += weight, for each row. For devices whose memory the host reads.
 template <class T>
-void add_accuracy(const AccuracySpec& spec, const Predictions<T>& of, double* sums) {
+void add_row_metric(const RowMetricSpec& spec, const Predictions<T>& of, double* sums) {
   const std::int64_t classes = of.classes;
   const auto largest = [classes](const T* row) { return std::max_element(row, row + classes) - row; };
   for (std::int64_t row = 0; row < of.rows; ++row) {
-    const T *p = of.values + row * classes, *t = of.target + row * classes;
-    double right = 0;
+    const T* p = of.values + row * classes;
+    const T* t = of.target + (takes_class_numbers(spec.kind) ? row : row * classes);
+    const auto sum = [&](auto figure) {
+      double total = 0;
+      for (std::int64_t c = 0; c < classes; ++c) total += figure(c);
+      return total;
+    };
+    const auto error = [&](std::int64_t c) { return static_cast<double>(p[c]) - static_cast<double>(t[c]); };
+    // A label that is no class is not among the top.
+    const auto in_top_k = [&](double label) {
+      if (!(label >= 0 && label < static_cast<double>(classes))) return false;
+      const T chosen = p[static_cast<std::int64_t>(label)];
+      return sum([&](std::int64_t c) { return !(p[c] <= chosen); }) < static_cast<double>(spec.k);
+    };
+    double figure = 0;
     switch (spec.kind) {
-      case AccuracyKind::binary:
-        for (std::int64_t c = 0; c < classes; ++c)
-          right += static_cast<T>(p[c] > static_cast<T>(spec.threshold)) == t[c];
-        right /= static_cast<double>(classes);
+      case RowMetricKind::binary_accuracy:
+        figure = sum([&](std::int64_t c) {
+                   return static_cast<T>(p[c] > static_cast<T>(spec.threshold)) == t[c];
+                 }) /
+                 static_cast<double>(classes);
         break;
-      case AccuracyKind::categorical:
-        right = largest(p) == largest(t);
+      case RowMetricKind::categorical_accuracy:
+        figure = largest(p) == largest(t);
         break;
-      case AccuracyKind::sparse_categorical:
-        right = static_cast<T>(largest(p)) == of.target[row];
+      case RowMetricKind::sparse_categorical_accuracy:
+        figure = static_cast<T>(largest(p)) == *t;
+        break;
+      case RowMetricKind::top_k_categorical_accuracy:
+        figure = in_top_k(static_cast<double>(largest(t)));
+        break;
+      case RowMetricKind::sparse_top_k_categorical_accuracy:
+        figure = in_top_k(static_cast<double>(*t));
+        break;
+      case RowMetricKind::mean_absolute_error:
+        figure = sum([&](std::int64_t c) { return std::abs(error(c)); }) / static_cast<double>(classes);
+        break;
+      case RowMetricKind::mean_squared_error:
+        figure = sum([&](std::int64_t c) { return error(c) * error(c); }) / static_cast<double>(classes);
         break;
     }
-    sums[0] += of.weight(row) * right;
+    sums[0] += of.weight(row) * figure;
     sums[1] += of.weight(row);
   }
 }

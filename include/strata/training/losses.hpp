@@ -58,7 +58,7 @@ class BasicLoss {
   BasicLoss() = default;
   template <std::derived_from<BasicLossImpl<T>> Impl>
   BasicLoss(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
-  /// By Keras's name: "binary_crossentropy". Throws ConfigError for a name there is not.
+  /// By Keras's name: "binary_crossentropy", "mse". Throws ConfigError for a name there is not.
   BasicLoss(const char* name);
   explicit operator bool() const { return impl_ != nullptr; }
   const BasicLossImpl<T>& impl() const { return *impl_; }
@@ -91,7 +91,10 @@ struct CrossentropyOptions {
 struct SparseCrossentropyOptions {
   bool from_logits = false;
 };
-struct MeanSquaredErrorOptions {};
+struct ErrorOptions {};
+struct HuberOptions {
+  double delta = 1;
+};
 
 /// One of Keras's losses, `BinaryCrossentropy({.from_logits = true})`. Behind a sigmoid or softmax as the
 /// model's last activation a crossentropy is computed from the logits, and so stays exact. As in Keras it
@@ -104,7 +107,8 @@ class NamedLoss : public BasicLoss<T> {
  private:
   static LossSpec spec(const CrossentropyOptions& o) { return {kind, o.from_logits, o.label_smoothing}; }
   static LossSpec spec(const SparseCrossentropyOptions& o) { return {kind, o.from_logits, 0}; }
-  static LossSpec spec(const MeanSquaredErrorOptions&) { return {kind, false, 0}; }
+  static LossSpec spec(const ErrorOptions&) { return {kind, false, 0}; }
+  static LossSpec spec(const HuberOptions& o) { return {kind, false, 0, o.delta}; }
 };
 template <class T>
 using BasicBinaryCrossentropy = NamedLoss<T, LossKind::binary_crossentropy, CrossentropyOptions>;
@@ -117,8 +121,16 @@ using BasicSparseCategoricalCrossentropy =
     NamedLoss<T, LossKind::sparse_categorical_crossentropy, SparseCrossentropyOptions>;
 using SparseCategoricalCrossentropy = BasicSparseCategoricalCrossentropy<float>;
 template <class T>
-using BasicMeanSquaredError = NamedLoss<T, LossKind::mean_squared_error, MeanSquaredErrorOptions>;
+using BasicMeanSquaredError = NamedLoss<T, LossKind::mean_squared_error, ErrorOptions>;
 using MeanSquaredError = BasicMeanSquaredError<float>;
+template <class T>
+using BasicMeanAbsoluteError = NamedLoss<T, LossKind::mean_absolute_error, ErrorOptions>;
+using MeanAbsoluteError = BasicMeanAbsoluteError<float>;
+/// Half the square of an error of at most delta, else delta * (|error| - delta / 2). Source: Huber, Annals of
+/// Mathematical Statistics 35, 1964.
+template <class T>
+using BasicHuber = NamedLoss<T, LossKind::huber, HuberOptions>;
+using Huber = BasicHuber<float>;
 
 }}  // namespace strata::STRATA_ABI
 

@@ -4,17 +4,23 @@
 
 namespace strata { inline namespace STRATA_ABI {
 
+namespace detail {
+/// By LossKind.
+inline constexpr const char* loss_names[] = {
+    "binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy",
+    "mean_squared_error",  "mean_absolute_error",      "huber"};
+}  // namespace detail
+
 template <class T>
 STRATA_COLD BackendLoss<T>::BackendLoss(LossSpec spec) : spec_(spec) {
   require<ConfigError>(spec.label_smoothing >= 0 && spec.label_smoothing <= 1, "[", name(),
                        "] expected a label_smoothing in [0, 1], found ", spec.label_smoothing);
+  require<ConfigError>(spec.delta > 0, "[", name(), "] expected a delta above 0, found ", spec.delta);
 }
 
 template <class T>
 STRATA_COLD std::string BackendLoss<T>::name() const {
-  constexpr const char* names[] = {"binary_crossentropy", "categorical_crossentropy",
-                                   "sparse_categorical_crossentropy", "mean_squared_error"};
-  return names[static_cast<int>(spec_.kind)];
+  return detail::loss_names[static_cast<int>(spec_.kind)];
 }
 
 template <class T>
@@ -27,8 +33,10 @@ STRATA_COLD void BackendLoss<T>::compute(const BasicLossArguments<T>& a) const {
 
 template <class T>
 STRATA_COLD bool BackendLoss<T>::takes_logits_of(const Activation& activation) const {
-  return spec_.kind != LossKind::mean_squared_error &&
-         (activation == Activation::sigmoid || activation == Activation::softmax);
+  const bool crossentropy = spec_.kind == LossKind::binary_crossentropy ||
+                            spec_.kind == LossKind::categorical_crossentropy ||
+                            spec_.kind == LossKind::sparse_categorical_crossentropy;
+  return crossentropy && (activation == Activation::sigmoid || activation == Activation::softmax);
 }
 
 template <class T>
@@ -54,13 +62,16 @@ STRATA_COLD void BackendLoss<T>::check(const Shape& prediction, TensorView<const
 
 template <class T>
 STRATA_COLD BasicLoss<T>::BasicLoss(const char* name) {
-  for (int kind = 0; kind < 4; ++kind) {
-    auto loss = std::make_shared<BackendLoss<T>>(LossSpec{static_cast<LossKind>(kind)});
-    if (loss->name() == name || (std::string_view(name) == "mse" && kind == 3)) impl_ = loss;
+  std::string_view wanted = name;
+  if (wanted == "mse") wanted = "mean_squared_error";
+  if (wanted == "mae") wanted = "mean_absolute_error";
+  std::string known;
+  for (int kind = 0; kind < static_cast<int>(std::size(detail::loss_names)); ++kind) {
+    if (detail::loss_names[kind] == wanted)
+      impl_ = std::make_shared<BackendLoss<T>>(LossSpec{static_cast<LossKind>(kind)});
+    known.append(kind ? ", " : "").append(detail::loss_names[kind]);
   }
-  require<ConfigError>(impl_ != nullptr, "[loss] '", name,
-                       "' is not a loss; there are binary_crossentropy, categorical_crossentropy, "
-                       "sparse_categorical_crossentropy, mean_squared_error");
+  require<ConfigError>(impl_ != nullptr, "[loss] '", name, "' is not a loss; there are ", known);
 }
 
 #if !STRATA_HEADER_ONLY

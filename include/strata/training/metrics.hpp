@@ -63,7 +63,7 @@ class BasicMetric {
   BasicMetric() = default;
   template <std::derived_from<BasicMetricImpl<T>> Impl>
   BasicMetric(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
-  /// By Keras's name: "accuracy", "precision", "recall", "auc". Throws ConfigError for a name there is not.
+  /// By Keras's name, which it keeps: "accuracy", "mae". Throws ConfigError for a name there is not.
   BasicMetric(const char* name);
   explicit operator bool() const { return impl_ != nullptr; }
   BasicMetricImpl<T>& impl() const { return *impl_; }
@@ -75,44 +75,67 @@ class BasicMetric {
 };
 using Metric = BasicMetric<float>;
 
-struct AccuracyOptions {
-  double threshold = 0.5;  ///< of binary predictions
-  std::string name = "accuracy";
-};
-
-/// Fraction of right predictions. Keras's "accuracy": binary for one output per row, else the largest output
-/// against a one-hot row or a class number.
+/// The mean over rows of a figure of each, as Keras's MeanMetricWrapper.
 template <class T>
-class AccuracyImpl final : public MetricBase<AccuracyImpl<T>, T> {
+class RowMetricImpl final : public MetricBase<RowMetricImpl<T>, T> {
  public:
-  explicit AccuracyImpl(AccuracyOptions options) : options_(std::move(options)) {}
-  std::string name() const override { return options_.name; }
+  /// Of the accuracies it takes, where `by_shape`, the one that the tensors' shapes ask for.
+  RowMetricImpl(std::string name, const RowMetricSpec& spec, bool by_shape = false)
+      : name_(std::move(name)), spec_(spec), by_shape_(by_shape) {
+    require<ConfigError>(spec.k >= 1, "[", name_, "] expected a k of at least 1, found ", spec.k);
+  }
+  std::string name() const override { return name_; }
   void reset() override { sums_ = {}; }
   void update(TensorView<const T> prediction, TensorView<const T> target, const T* weight) override {
-    add_accuracy(spec(prediction, target), predictions(prediction, target, weight), sums_.data());
+    add_row_metric(spec(prediction, target), predictions(prediction, target, weight), sums_.data());
   }
   double result() const override { return sums_[1] > 0 ? sums_[0] / sums_[1] : 0; }
-  MonitorMode mode() const override { return MonitorMode::max; }
+  MonitorMode mode() const override {
+    const bool error =
+        spec_.kind == RowMetricKind::mean_absolute_error || spec_.kind == RowMetricKind::mean_squared_error;
+    return error ? MonitorMode::min : MonitorMode::max;
+  }
 
   std::int64_t device_sums() const override { return std::ssize(sums_); }
   void accumulate(Backend<T>& backend, TensorView<const T> prediction, TensorView<const T> target,
                   const T* weight, double* sums) const override {
-    backend.add_accuracy(spec(prediction, target), predictions(prediction, target, weight), sums);
+    backend.add_row_metric(spec(prediction, target), predictions(prediction, target, weight), sums);
   }
   void set_sums(const double* sums) override { std::copy_n(sums, sums_.size(), sums_.begin()); }
 
  private:
-  AccuracySpec spec(TensorView<const T> prediction, TensorView<const T> target) const {
+  RowMetricSpec spec(TensorView<const T> prediction, TensorView<const T> target) const {
+    RowMetricSpec spec = spec_;
     const bool same = prediction.size() == target.size();
-    const bool binary = same && (prediction.shape().back() == 1 || options_.threshold != 0.5);
-    return {binary ? AccuracyKind::binary
-            : same ? AccuracyKind::categorical
-                   : AccuracyKind::sparse_categorical,
-            options_.threshold};
+    if (by_shape_ && !same) spec.kind = RowMetricKind::sparse_categorical_accuracy;
+    if (by_shape_ && same && (prediction.shape().back() == 1 || spec.threshold != 0.5))
+      spec.kind = RowMetricKind::binary_accuracy;
+    require<ShapeError>(takes_class_numbers(spec.kind) ? target.size() == prediction.shape().rows() : same,
+                        "[", name_, "] a target of shape ", target.shape(),
+                        " does not belong to predictions of shape ", prediction.shape());
+    return spec;
   }
 
-  AccuracyOptions options_;
-  std::array<double, 2> sums_{};  // weight of right rows, weight of all
+  std::string name_;
+  RowMetricSpec spec_;
+  bool by_shape_;
+  std::array<double, 2> sums_{};  // weighted sum of the figures, sum of the weights
+};
+
+struct AccuracyOptions {
+  double threshold = 0.5;  ///< of binary predictions
+  std::string name = "accuracy";
+};
+struct BinaryAccuracyOptions {
+  double threshold = 0.5;
+  std::string name = {};
+};
+struct TopKOptions {
+  std::int64_t k = 5;
+  std::string name = {};
+};
+struct MeanOptions {
+  std::string name = {};
 };
 
 enum class Curve { ROC, PR };
@@ -247,9 +270,63 @@ class NamedMetric : public BasicMetric<T> {
  public:
   explicit NamedMetric(Options options = {}) : BasicMetric<T>(std::make_shared<Impl>(std::move(options))) {}
 };
+/// Fraction of right predictions. Keras's "accuracy": binary for one output per row, else the largest output
+/// against a one-hot row or a class number.
 template <class T>
-using BasicAccuracy = NamedMetric<AccuracyImpl<T>, AccuracyOptions, T>;
+class BasicAccuracy : public BasicMetric<T> {
+ public:
+  explicit BasicAccuracy(const AccuracyOptions& o = {})
+      : BasicMetric<T>(std::make_shared<RowMetricImpl<T>>(
+            o.name, RowMetricSpec{RowMetricKind::categorical_accuracy, o.threshold}, true)) {}
+};
 using Accuracy = BasicAccuracy<float>;
+
+/// `TopKCategoricalAccuracy({.k = 3})`; without a name it has Keras's.
+template <class T, RowMetricKind kind, class Options>
+class NamedRowMetric : public BasicMetric<T> {
+ public:
+  explicit NamedRowMetric(const Options& o = {})
+      : BasicMetric<T>(std::make_shared<RowMetricImpl<T>>(
+            o.name.empty() ? std::string(name_of(kind)) : o.name, spec(o))) {}
+
+ private:
+  static RowMetricSpec spec(const BinaryAccuracyOptions& o) { return {kind, o.threshold}; }
+  static RowMetricSpec spec(const TopKOptions& o) { return {.kind = kind, .k = o.k}; }
+  static RowMetricSpec spec(const MeanOptions&) { return {kind}; }
+};
+template <class T>
+using BasicBinaryAccuracy = NamedRowMetric<T, RowMetricKind::binary_accuracy, BinaryAccuracyOptions>;
+using BinaryAccuracy = BasicBinaryAccuracy<float>;
+/// The place of the largest output is that of the largest target.
+template <class T>
+using BasicCategoricalAccuracy = NamedRowMetric<T, RowMetricKind::categorical_accuracy, MeanOptions>;
+using CategoricalAccuracy = BasicCategoricalAccuracy<float>;
+/// The same for class numbers.
+template <class T>
+using BasicSparseCategoricalAccuracy =
+    NamedRowMetric<T, RowMetricKind::sparse_categorical_accuracy, MeanOptions>;
+using SparseCategoricalAccuracy = BasicSparseCategoricalAccuracy<float>;
+/// Fewer than k outputs exceed that of the largest target; equal ones do not, as in TensorFlow.
+template <class T>
+using BasicTopKCategoricalAccuracy =
+    NamedRowMetric<T, RowMetricKind::top_k_categorical_accuracy, TopKOptions>;
+using TopKCategoricalAccuracy = BasicTopKCategoricalAccuracy<float>;
+/// The same for class numbers.
+template <class T>
+using BasicSparseTopKCategoricalAccuracy =
+    NamedRowMetric<T, RowMetricKind::sparse_top_k_categorical_accuracy, TopKOptions>;
+using SparseTopKCategoricalAccuracy = BasicSparseTopKCategoricalAccuracy<float>;
+
+/// The metrics whose plain names are losses, in a namespace as in Keras.
+namespace metrics {
+template <class T>
+using BasicMeanAbsoluteError = NamedRowMetric<T, RowMetricKind::mean_absolute_error, MeanOptions>;
+using MeanAbsoluteError = BasicMeanAbsoluteError<float>;
+template <class T>
+using BasicMeanSquaredError = NamedRowMetric<T, RowMetricKind::mean_squared_error, MeanOptions>;
+using MeanSquaredError = BasicMeanSquaredError<float>;
+}  // namespace metrics
+
 template <class T>
 using BasicPrecision = NamedMetric<PrecisionImpl<T>, ThresholdOptions, T>;
 using Precision = BasicPrecision<float>;
@@ -260,21 +337,8 @@ template <class T>
 using BasicAUC = NamedMetric<AUCImpl<T>, AUCOptions, T>;
 using AUC = BasicAUC<float>;
 
-template <class T>
-BasicMetric<T>::BasicMetric(const char* name) {
-  const std::string_view wanted = name;
-  if (wanted == "accuracy" || wanted == "acc") {
-    impl_ = std::make_shared<AccuracyImpl<T>>(AccuracyOptions{.name = name});
-  } else if (wanted == "precision") {
-    impl_ = std::make_shared<PrecisionImpl<T>>(ThresholdOptions{});
-  } else if (wanted == "recall") {
-    impl_ = std::make_shared<RecallImpl<T>>(ThresholdOptions{});
-  } else if (wanted == "auc") {
-    impl_ = std::make_shared<AUCImpl<T>>(AUCOptions{});
-  } else {
-    throw ConfigError(
-        concat("[metric] '", name, "' is not a metric; there are accuracy, precision, recall, auc"));
-  }
-}
-
 }}  // namespace strata::STRATA_ABI
+
+#if STRATA_HEADER_ONLY
+#include <strata/training/metrics.ipp>
+#endif

@@ -200,20 +200,24 @@ void elementwise_cases(Cases& cases) {
             []<class T>(Backend<T>& backend, const Arguments<T>& a) {
               backend.l1_l2_penalty(4, 1, 0, a[0], a[1], a.sums);
             });
-  for (const auto kind : {AccuracyKind::binary, AccuracyKind::categorical, AccuracyKind::sparse_categorical})
+  using enum RowMetricKind;
+  for (const auto kind :
+       {binary_accuracy, categorical_accuracy, sparse_categorical_accuracy, top_k_categorical_accuracy,
+        sparse_top_k_categorical_accuracy, mean_absolute_error, mean_squared_error})
     for (const std::int64_t rows : {0, 1, 257})
       for (const std::int64_t classes : {1, 7, 70}) {
-        Operand target = cases.random(kind == AccuracyKind::sparse_categorical ? rows : rows * classes, 0,
-                                      kind == AccuracyKind::sparse_categorical ? double(classes) : 1);
-        if (kind == AccuracyKind::sparse_categorical)
-          for (float& label : target.values) label = std::floor(label);
+        const bool sparse = takes_class_numbers(kind);
+        Operand target =
+            cases.random(sparse ? rows : rows * classes, 0, sparse ? double(classes) + 1 : 1);  // one is none
+        if (sparse || kind == binary_accuracy)
+          for (float& label : target.values) label = std::floor(sparse ? label : 2 * label);
         for (const bool weighted : {false, true})
-          cases.add("add_accuracy",
+          cases.add("add_row_metric",
                     concat(int(kind), ", ", rows, " rows of ", classes, weighted ? ", weighted" : ""),
                     {cases.ties(rows * classes), target, weighted ? cases.random(rows, 0, 2) : cases.null()},
                     [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
                       for (int i = 0; i < 2; ++i)
-                        backend.add_accuracy({kind, 0.3}, {rows, classes, a[0], a[1], a[2]}, a.sums + 5);
+                        backend.add_row_metric({kind, 0.3, 4}, {rows, classes, a[0], a[1], a[2]}, a.sums + 5);
                     });
       }
   for (const ConfusionSpec& spec : {ConfusionSpec{.threshold = 0.3}, ConfusionSpec{.intervals = 6}})

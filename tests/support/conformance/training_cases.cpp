@@ -81,18 +81,18 @@ void loss_cases(Cases& cases) {
               {.elementwise = true, .floor = 0.1, .float_oracle = float_oracle});
   };
   const char* names[] = {"binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy",
-                         "mean_squared_error"};
+                         "mean_squared_error",  "mean_absolute_error",      "huber"};
 
-  for (const LossKind kind :
-       {binary_crossentropy, categorical_crossentropy, sparse_categorical_crossentropy, mean_squared_error})
+  for (const LossKind kind : {binary_crossentropy, categorical_crossentropy, sparse_categorical_crossentropy,
+                              mean_squared_error, mean_absolute_error, huber})
     for (const bool logits : {false, true})
       for (const double smoothing : {0.0, 0.1})
         for (const std::int64_t classes : {1, 2, 3, 10, 1000})
           for (const std::int64_t rows : {0, 1, 3, 33}) {
             const bool sparse = kind == sparse_categorical_crossentropy;
-            if ((kind == mean_squared_error && logits) ||
-                ((kind == mean_squared_error || sparse) && smoothing > 0))
-              continue;
+            const bool difference =
+                kind == mean_squared_error || kind == mean_absolute_error || kind == huber;
+            if ((difference && logits) || ((difference || sparse) && smoothing > 0)) continue;
             // The probability of an only class is 1, which float clips elsewhere than double.
             const bool saturated = kind == categorical_crossentropy && classes == 1 && !logits;
             const auto row = [&](std::int64_t r) { return static_cast<std::size_t>(r * classes); };
@@ -109,10 +109,10 @@ void loss_cases(Cases& cases) {
                 for (std::int64_t c = 0; c < classes; ++c)
                   target.values[row(r) + std::size_t(c)] /= float(sum);
               }
-            add({kind, logits, smoothing}, rows, classes, prediction, target,
+            add({kind, logits, smoothing, 0.3}, rows, classes, prediction, target,
                 rows == 3 ? cases.of({0, 1, 2.5f}) : cases.null(), true, names[int(kind)], saturated);
             if (rows == 33)
-              add({kind, logits, smoothing}, rows, classes, std::move(prediction), std::move(target),
+              add({kind, logits, smoothing, 0.3}, rows, classes, std::move(prediction), std::move(target),
                   cases.random(rows, 0, 2), false, concat(names[int(kind)], " without gradient"), saturated);
           }
 
@@ -139,8 +139,9 @@ void loss_cases(Cases& cases) {
         cases.of({1, 0, 0, 1, 0, 0, 0.5f, 0.25f, 0.25f, 2, 1, 1}),
         sparse ? cases.of({0, 2, 1, 0}) : cases.of({1, 0, 0, 0, 0, 1, 0, 1, 0, 1, 0, 0}), cases.null(), true,
         sparse ? "sparse_categorical_crossentropy, saturated" : "categorical_crossentropy, saturated", true);
-  add({mean_squared_error, false}, 3, 1, cases.of({1e18f, -1e-30f, nan}), cases.of({0, 0, 0}), cases.null(),
-      true, "mean_squared_error, extreme");
+  for (const LossKind kind : {mean_squared_error, mean_absolute_error, huber})
+    add({kind, false, 0, 2}, 8, 1, cases.of({1e18f, -1e18f, -1e-30f, nan, 0, 2, -2, 2.0000002f}),
+        cases.of({0, 0, 0, 0, 0, 0, 0, 0}), cases.null(), true, concat(names[int(kind)], ", extreme"));
 }
 
 void optimizer_cases(Cases& cases) {

@@ -514,22 +514,43 @@ def losses(group):
                 loss_case(group, f"sparse_{tail}", kind, config, classes, y_pred)
                 loss_case(group, f"sparse_{tail}_weighted", kind, config, classes, y_pred, weight)
                 loss_case(group, f"sparse_{tail}_extreme", kind, config, row_classes, rows)
-    for shape in ([7, 1], [5, 3]):
-        name = f"mean_squared_error_{text(shape)}"
-        rng = random(name)
-        y_true, y_pred = normal(rng, *shape), normal(rng, *shape, scale=3)
-        loss_case(group, name, "MeanSquaredError", {}, y_true, y_pred)
-        weight = round32(rng.uniform(0, 2, size=shape[0]))
-        loss_case(group, f"{name}_weighted", "MeanSquaredError", {}, y_true, y_pred, weight)
+    differences = {
+        "mean_squared_error": ("MeanSquaredError", {}),
+        "mean_absolute_error": ("MeanAbsoluteError", {}),
+        "huber": ("Huber", {}),
+        "huber_delta": ("Huber", {"delta": 2.5}),
+    }
+    for base, (class_name, config) in differences.items():
+        for shape in ([7, 1], [5, 3]):
+            name = f"{base}_{text(shape)}"
+            rng = random(name)
+            y_true, y_pred = normal(rng, *shape), normal(rng, *shape, scale=3)
+            if class_name != "MeanSquaredError":
+                y_pred[0], y_pred[1] = y_true[0], y_true[1] + config.get("delta", 1)  # no error, and one of delta
+            loss_case(group, name, class_name, config, y_true, y_pred)
+            weight = round32(rng.uniform(0, 2, size=shape[0]))
+            loss_case(group, f"{name}_weighted", class_name, config, y_true, y_pred, weight)
 
 
 def metrics(group):
+    def in_top_k(targets, predictions, k, original=tf.math.in_top_k):
+        return original(targets, tf.cast(predictions, "float32"), k)  # takes nothing else; all predictions are floats
+
     binary, classes = "binary", "classes"
     cases = {
         "binary_accuracy": ("BinaryAccuracy", {}, binary),
         "binary_accuracy_threshold": ("BinaryAccuracy", {"threshold": 0.3}, binary),
         "categorical_accuracy": ("CategoricalAccuracy", {}, "one_hot"),
         "sparse_categorical_accuracy": ("SparseCategoricalAccuracy", {}, classes),
+        "top_k_categorical_accuracy": ("TopKCategoricalAccuracy", {}, "one_hot"),
+        "top_2_categorical_accuracy": ("TopKCategoricalAccuracy", {"k": 2}, "one_hot"),
+        "sparse_top_k_categorical_accuracy": ("SparseTopKCategoricalAccuracy", {}, classes),
+        "sparse_top_2_categorical_accuracy": ("SparseTopKCategoricalAccuracy", {"k": 2}, classes),
+        "sparse_top_1_categorical_accuracy": ("SparseTopKCategoricalAccuracy", {"k": 1}, classes),
+        "mean_absolute_error": ("MeanAbsoluteError", {}, "one_hot"),
+        "mean_squared_error": ("MeanSquaredError", {}, "one_hot"),
+        "mean_absolute_error_column": ("MeanAbsoluteError", {}, binary),
+        "mean_squared_error_column": ("MeanSquaredError", {}, binary),
         "precision": ("Precision", {}, binary),
         "precision_threshold": ("Precision", {"thresholds": 0.7}, binary),
         "recall": ("Recall", {}, binary),
@@ -553,9 +574,10 @@ def metrics(group):
                 else:
                     labels = rng.integers(0, 5, size=batch).astype("int32")
                     y_pred = round32(rng.dirichlet(np.ones(5), size=batch) * 0.7 + 0.3 * np.eye(5)[labels])
-                    y_pred[::7] = 0.2  # equals: the first is taken
+                    y_pred[::7] = round32(0.2)  # equals: the first is taken
                     y_true = np.eye(5)[labels] if kind == "one_hot" else labels
-                metric.update_state(y_true, y_pred, sample_weight=weight)
+                with mock.patch.object(tf.math, "in_top_k", in_top_k):
+                    metric.update_state(y_true, y_pred, sample_weight=weight)
                 results.append(float(metric.result()))
                 tensors |= {f"y_true{update}": y_true, f"y_pred{update}": y_pred}
                 if weighted:

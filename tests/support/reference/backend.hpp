@@ -417,9 +417,9 @@ class ReferenceBackend final : public Backend<T> {
     *to += alpha * *x;
   }
 
-  void add_accuracy(const AccuracySpec& spec, const Predictions<T>& of, double* sums) override {
+  void add_row_metric(const RowMetricSpec& spec, const Predictions<T>& of, double* sums) override {
     const Access access(memory_, {of.values, of.target, of.sample_weight, sums});
-    strata::add_accuracy(spec, of, sums);
+    strata::add_row_metric(spec, of, sums);
   }
 
   void add_confusion(const ConfusionSpec& spec, const Predictions<T>& of, double* sums) override {
@@ -691,6 +691,23 @@ class ReferenceBackend final : public Backend<T> {
         for (std::size_t c = 0; c < classes; ++c) {
           value += (p[c] - t[c]) * (p[c] - t[c]) / count;
           dp[c] = 2 * (p[c] - t[c]) / count;
+        }
+        return value;
+
+      case LossKind::mean_absolute_error:
+        for (std::size_t c = 0; c < classes; ++c) {
+          const double d = p[c] - t[c];
+          value += std::fabs(d) / count;
+          dp[c] = (d == 0 ? 0 : std::isnan(d) ? d : std::copysign(1, d)) / count;
+        }
+        return value;
+
+      case LossKind::huber:
+        for (std::size_t c = 0; c < classes; ++c) {
+          const double d = p[c] - t[c];
+          const bool far = std::fabs(d) > spec.delta;
+          value += (far ? spec.delta * std::fabs(d) - spec.delta * spec.delta / 2 : d * d / 2) / count;
+          dp[c] = (far ? std::copysign(spec.delta, d) : d) / count;
         }
         return value;
 

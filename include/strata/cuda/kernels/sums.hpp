@@ -44,14 +44,17 @@ struct PredictionParameters {
   const float *values, *target, *sample_weight;
 };
 
-/// AccuracyKind for kernels; sums.ipp checks that they agree.
-namespace accuracy_kind {
-inline constexpr int binary = 0, categorical = 1, sparse_categorical = 2;
+/// RowMetricKind for kernels; sums.ipp checks that they agree.
+namespace row_metric_kind {
+inline constexpr int binary_accuracy = 0, categorical_accuracy = 1, sparse_categorical_accuracy = 2,
+                     top_k_categorical_accuracy = 3, sparse_top_k_categorical_accuracy = 4,
+                     mean_absolute_error = 5, mean_squared_error = 6;
 }
 
-struct AccuracyParameters {
-  int kind;  ///< one of accuracy_kind
+struct RowMetricParameters {
+  int kind;  ///< one of row_metric_kind
   float threshold;
+  std::int64_t k;
   PredictionParameters of;
   SumTarget target;
 };

@@ -10,7 +10,8 @@ namespace strata { inline namespace STRATA_ABI { namespace cuda {
 /// LossKind and OptimizerKind for kernels; training.ipp checks that they agree.
 namespace loss_kind {
 inline constexpr int binary_crossentropy = 0, categorical_crossentropy = 1,
-                     sparse_categorical_crossentropy = 2, mean_squared_error = 3;
+                     sparse_categorical_crossentropy = 2, mean_squared_error = 3, mean_absolute_error = 4,
+                     huber = 5;
 }
 namespace optimizer_kind {
 inline constexpr int sgd = 0, rmsprop = 1, adam = 2;
@@ -21,6 +22,7 @@ struct Loss {
   bool from_logits = false;
   int lanes = 32;                              ///< threads per row, a power of two
   double target_scale = 1, target_offset = 0;  ///< label smoothing
+  double delta = 1;                            ///< of huber
   double gradient_scale = 1;
   std::int64_t rows = 0, classes = 0;
   const float *prediction = nullptr, *target = nullptr;
