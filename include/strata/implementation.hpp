@@ -45,6 +45,7 @@
 #include <strata/io/json.ipp>
 #include <strata/io/npy.ipp>
 #include <strata/io/progress.ipp>
+#include <strata/io/row_store.ipp>
 #include <strata/io/safetensors.ipp>
 #include <strata/io/svg.ipp>
 #include <strata/layers/config.ipp>
@@ -60,6 +61,7 @@
 #include <strata/training/backup.ipp>
 #include <strata/training/check_gradients.ipp>
 #include <strata/training/fit.ipp>
+#include <strata/training/frozen_prefix.ipp>
 #include <strata/training/history.ipp>
 #include <strata/training/logging.ipp>
 #include <strata/training/losses.ipp>

@@ -19,6 +19,7 @@ class CpuDevice final : public HostDevice {
     return concat("cpu (", pool_.threads(), pool_.threads() == 1 ? " thread, " : " threads, ", kernels_.name,
                   ")");
   }
+  bool keeps_samples_apart() const override { return !limits_.share_tiles; }
   ThreadPool* threads() override { return &pool_; }
 
  protected:

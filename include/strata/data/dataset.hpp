@@ -57,6 +57,11 @@ class BatchSource {
   /// Sample number draw % samples() of pass draw / samples(), for each of the draws (0 or more), as one
   /// batch. Safe to call from several threads at once. Throws DataError where a file can no longer be read.
   virtual Batch gather(std::span<const std::int64_t> draws) const = 0;
+  /// What the draws stand for: those of one number are the same x in every pass and company. Empty where that
+  /// is not so (pictures augmented anew), or not known.
+  virtual std::vector<std::int64_t> numbers(std::span<const std::int64_t> draws) const {
+    return (void)draws, std::vector<std::int64_t>();
+  }
   /// Batches per pass; the last one may be smaller.
   virtual std::int64_t batches() const { return (samples() + batch_size() - 1) / batch_size(); }
   /// Where a batch of a pass begins, from 0 to batches(), which begins behind the last sample.
@@ -64,7 +69,9 @@ class BatchSource {
     return std::min(batch * batch_size(), samples());
   }
   /// Batch number draw % batches() of pass draw / batches().
-  Batch batch(std::int64_t draw) const;
+  Batch batch(std::int64_t draw) const { return gather(draws_of(draw)); }
+  /// The draws of its samples. Throws DataError below 0.
+  std::vector<std::int64_t> draws_of(std::int64_t batch) const;
   /// Class names in label order; empty where there are none.
   virtual std::vector<std::string> class_names() const { return {}; }
 };
@@ -138,6 +145,8 @@ class DrawOrder {
   std::uint64_t seed() const { return seed_; }
   /// What each draw (0 or more), a place in the endless row of passes, stands for.
   std::vector<DrawnSample> samples(std::span<const std::int64_t> draws) const;
+  /// The same without the pass.
+  std::vector<std::int64_t> numbers(std::span<const std::int64_t> draws) const;
 
  private:
   using Order = std::shared_ptr<const std::vector<std::int64_t>>;

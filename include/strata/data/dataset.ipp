@@ -10,12 +10,12 @@
 
 namespace strata { inline namespace STRATA_ABI {
 
-STRATA_COLD STRATA_INLINE Batch BatchSource::batch(std::int64_t draw) const {
-  require<DataError>(draw >= 0, "[dataset] expected a draw index of 0 or more, found ", draw);
-  const std::int64_t number = draw % batches(), begin = first_sample(number);
+STRATA_COLD STRATA_INLINE std::vector<std::int64_t> BatchSource::draws_of(std::int64_t batch) const {
+  require<DataError>(batch >= 0, "[dataset] expected a draw index of 0 or more, found ", batch);
+  const std::int64_t number = batch % batches(), begin = first_sample(number);
   std::vector<std::int64_t> draws(static_cast<std::size_t>(first_sample(number + 1) - begin));
-  std::iota(draws.begin(), draws.end(), draw / batches() * samples() + begin);
-  return gather(draws);
+  std::iota(draws.begin(), draws.end(), batch / batches() * samples() + begin);
+  return draws;
 }
 
 STRATA_COLD STRATA_INLINE DrawOrder::DrawOrder(std::int64_t samples, std::int64_t batch_size, bool shuffle,
@@ -52,6 +52,13 @@ STRATA_COLD STRATA_INLINE std::vector<DrawnSample> DrawOrder::samples(
     }
     out.push_back(sample);
   }
+  return out;
+}
+
+STRATA_COLD STRATA_INLINE std::vector<std::int64_t> DrawOrder::numbers(
+    std::span<const std::int64_t> draws) const {
+  std::vector<std::int64_t> out;
+  for (const DrawnSample& sample : samples(draws)) out.push_back(sample.number);
   return out;
 }
 
@@ -94,6 +101,9 @@ class TensorSource final : public BatchSource {
   std::int64_t samples() const override { return order_.samples(); }
   std::int64_t batch_size() const override { return order_.batch_size(); }
   Shape element_shape() const override { return x_.shape().without_batch(); }
+  std::vector<std::int64_t> numbers(std::span<const std::int64_t> draws) const override {
+    return augmentation_ ? std::vector<std::int64_t>() : order_.numbers(draws);
+  }
   Batch gather(std::span<const std::int64_t> draws) const override {
     const std::vector<DrawnSample> rows = order_.samples(draws);
     Batch out;
@@ -139,6 +149,9 @@ class NpySource final : public BatchSource {
   std::int64_t samples() const override { return order_.samples(); }
   std::int64_t batch_size() const override { return order_.batch_size(); }
   Shape element_shape() const override { return x_.shape().without_batch(); }
+  std::vector<std::int64_t> numbers(std::span<const std::int64_t> draws) const override {
+    return order_.numbers(draws);
+  }
   Batch gather(std::span<const std::int64_t> draws) const override {
     const std::vector<DrawnSample> rows = order_.samples(draws);
     Batch out;

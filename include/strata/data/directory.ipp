@@ -286,6 +286,9 @@ class PictureSource final : public DirectorySource {
   Shape element_shape() const override {
     return {picture_.height, picture_.width, channels_of(picture_.color_mode)};
   }
+  std::vector<std::int64_t> numbers(std::span<const std::int64_t> draws) const override {
+    return picture_.augmentation ? std::vector<std::int64_t>() : order_.numbers(draws);
+  }
   Batch gather(std::span<const std::int64_t> draws) const override {
     const std::vector<DrawnSample> chosen = order_.samples(draws);
     const std::int64_t size = element_shape().size();

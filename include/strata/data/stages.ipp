@@ -117,15 +117,15 @@ class Stage : public BatchSource {
   std::int64_t first_sample(std::int64_t batch) const override { return source_->first_sample(batch); }
   Shape element_shape() const override { return source_->element_shape(); }
   std::vector<std::string> class_names() const override { return source_->class_names(); }
-  Batch gather(std::span<const std::int64_t> draws) const override { return source_->gather(draws); }
+  Batch gather(std::span<const std::int64_t> draws) const override { return source_->gather(places(draws)); }
+  std::vector<std::int64_t> numbers(std::span<const std::int64_t> draws) const override {
+    return source_->numbers(places(draws));
+  }
 
  protected:
-  /// The source's samples at other draws.
-  template <class Function>
-  Batch gather_at(std::span<const std::int64_t> draws, const Function& source_draw) const {
-    std::vector<std::int64_t> places;
-    for (const std::int64_t draw : draws) places.push_back(source_draw(draw));
-    return source_->gather(places);
+  /// Which draws of the source these are.
+  virtual std::vector<std::int64_t> places(std::span<const std::int64_t> draws) const {
+    return {draws.begin(), draws.end()};
   }
 
   Source source_;
@@ -147,6 +147,8 @@ class MapStage final : public Stage {
                         element);
     return out;
   }
+  /// The function may look at other samples of the batch.
+  std::vector<std::int64_t> numbers(std::span<const std::int64_t>) const override { return {}; }
 
  private:
   static constexpr std::string_view who = "[map] ";
@@ -164,16 +166,15 @@ class ShuffleStage final : public Stage {
   ShuffleStage(Source source, std::uint64_t seed, bool reshuffle)
       : Stage(std::move(source)), order_(samples(), batch_size(), true, seed), reshuffle_(reshuffle) {}
 
-  Batch gather(std::span<const std::int64_t> draws) const override {
-    std::vector<std::int64_t> places;
-    for (const std::int64_t draw : draws) places.push_back(reshuffle_ ? draw : draw % samples());
-    const std::vector<DrawnSample> shuffled = order_.samples(places);
-    for (std::size_t i = 0; i < places.size(); ++i)
-      places[i] = draws[i] - draws[i] % samples() + shuffled[i].number;
-    return source_->gather(places);
+ private:
+  std::vector<std::int64_t> places(std::span<const std::int64_t> draws) const override {
+    std::vector<std::int64_t> out;
+    for (const std::int64_t draw : draws) out.push_back(reshuffle_ ? draw : draw % samples());
+    out = order_.numbers(out);
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] += draws[i] - draws[i] % samples();
+    return out;
   }
 
- private:
   DrawOrder order_;
   bool reshuffle_;
 };
@@ -201,13 +202,15 @@ class SliceStage final : public Stage {
   std::int64_t first_sample(std::int64_t batch) const override {
     return source_->first_sample(begin_ + batch) - skipped_;
   }
-  Batch gather(std::span<const std::int64_t> draws) const override {
-    return gather_at(draws, [&](std::int64_t draw) {
-      return draw / samples() * source_->samples() + skipped_ + draw % samples();
-    });
-  }
 
  private:
+  std::vector<std::int64_t> places(std::span<const std::int64_t> draws) const override {
+    std::vector<std::int64_t> out;
+    for (const std::int64_t draw : draws)
+      out.push_back(draw / samples() * source_->samples() + skipped_ + draw % samples());
+    return out;
+  }
+
   std::int64_t begin_, end_, skipped_;
 };
 
@@ -246,6 +249,11 @@ class CacheStage final : public Stage {
     }
     return out;
   }
+  std::vector<std::int64_t> numbers(std::span<const std::int64_t> draws) const override {
+    std::vector<std::int64_t> out;
+    for (const std::int64_t draw : draws) out.push_back(draw % samples());
+    return out;
+  }
 
  private:
   struct Kept {
@@ -276,11 +284,13 @@ class PassStage final : public Stage {
   PassStage(Source source, std::int64_t pass)
       : Stage(std::move(source)), skipped_(checked_multiply("[pass] ", samples(), pass)) {}
 
-  Batch gather(std::span<const std::int64_t> draws) const override {
-    return gather_at(draws, [&](std::int64_t draw) { return skipped_ + draw; });
+ private:
+  std::vector<std::int64_t> places(std::span<const std::int64_t> draws) const override {
+    std::vector<std::int64_t> out;
+    for (const std::int64_t draw : draws) out.push_back(skipped_ + draw);
+    return out;
   }
 
- private:
   std::int64_t skipped_;
 };
 

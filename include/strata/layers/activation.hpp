@@ -73,6 +73,7 @@ class ActivationImpl final : public LayerBase<ActivationImpl<T, Options>, T, Opt
     return inputs[0];
   }
   bool passes_through(bool) const override { return function_ == Activation::linear; }
+  bool repeats(bool) const override { return true; }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     context.backend().activation(context.epilogue(function_).activation, y.shape().rows(), y.shape().back(),
                                  x[0].data(), y.data());

@@ -42,6 +42,7 @@ class BatchNormalizationImpl final
     mean_ = this->add_weight("moving_mean", shape, initializers::zeros(), {}, false);
     variance_ = this->add_weight("moving_variance", shape, initializers::ones(), {}, false);
   }
+  bool repeats(bool) const override { return !this->trainable(); }  // nor changes its moving averages
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     BatchNormSpec<T> spec = this->spec(x[0].shape());
     spec.activation = context.epilogue(Activation::linear).activation;

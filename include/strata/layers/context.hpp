@@ -125,6 +125,13 @@ struct RunMode {
   friend constexpr bool operator==(const RunMode&, const RunMode&) = default;
 };
 
+/// A result that a run is given: the nodes of its model's graph up to this one are not computed.
+template <class T>
+struct GivenResult {
+  int node = -1;  ///< none
+  TensorView<const T> value = {};
+};
+
 /// What all layers of one run share.
 template <class T>
 struct Run {
@@ -222,6 +229,7 @@ class BasicContext {
   Tensor<T> derived_;
   std::uint64_t derived_version_ = 0;
   std::deque<Tensor<T>> saved_;  // references stay valid while it grows
+  GivenResult<T> given_;         // of a model
   std::shared_ptr<void> graph_;  // what a model keeps here: the contexts and values of its nodes
 };
 using Context = BasicContext<float>;

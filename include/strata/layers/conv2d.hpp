@@ -81,6 +81,7 @@ class Conv2DImpl final : public LayerBase<Conv2DImpl<T>, T, Conv2DOptions> {
         o.kernel_initializer, o.kernel_regularizer);
     if (o.use_bias) bias_ = this->add_weight("bias", {o.filters}, o.bias_initializer, o.bias_regularizer);
   }
+  bool repeats(bool) const override { return true; }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     detail::conv2d_forward<T>(geometry(x[0].shape()), kernel_, bias_, final_activation(), x[0].data(),
                               y.data(), context);

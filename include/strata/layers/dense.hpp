@@ -50,6 +50,7 @@ class DenseImpl final : public LayerBase<DenseImpl<T>, T, DenseOptions> {
         this->add_weight("kernel", {inputs[0].back(), o.units}, o.kernel_initializer, o.kernel_regularizer);
     if (o.use_bias) bias_ = this->add_weight("bias", {o.units}, o.bias_initializer, o.bias_regularizer);
   }
+  bool repeats(bool) const override { return true; }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     context.backend().dense(geometry(x[0].shape()), x[0].data(), kernel_->view(),
                             context.epilogue(final_activation(), bias_.get()), y.data());

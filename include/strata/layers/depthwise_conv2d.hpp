@@ -72,6 +72,7 @@ class DepthwiseConv2DImpl final : public LayerBase<DepthwiseConv2DImpl<T>, T, De
       bias_ = this->add_weight("bias", {checked_multiply(this->who(), channels, o.depth_multiplier)},
                                o.bias_initializer, o.bias_regularizer);
   }
+  bool repeats(bool) const override { return true; }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     detail::conv2d_forward<T>(geometry(x[0].shape()), kernel_, bias_, final_activation(), x[0].data(),
                               y.data(), context);

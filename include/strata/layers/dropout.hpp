@@ -28,6 +28,7 @@ class DropoutImpl final : public LayerBase<DropoutImpl<T>, T, DropoutOptions> {
 
   Shape output_shape(Shapes inputs) const override { return this->single(inputs); }
   bool passes_through(bool training) const override { return !training || this->options().rate == 0; }
+  bool repeats(bool training) const override { return passes_through(training); }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     apply(x[0], y, context);
   }

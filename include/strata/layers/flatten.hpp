@@ -65,6 +65,7 @@ class ReshapingImpl final : public LayerBase<ReshapingImpl<T, Options>, T, Optio
     return detail::reshaped(this->who(), this->options(), this->single(inputs));
   }
   bool passes_through(bool) const override { return true; }
+  bool repeats(bool) const override { return true; }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     context.backend().affine(y.size(), 1, 0, x[0].data(), y.data());
   }

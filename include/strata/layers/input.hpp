@@ -23,6 +23,7 @@ class InputImpl final : public LayerBase<InputImpl<T>, T, InputOptions> {
   explicit InputImpl(InputOptions options) : Base(std::move(options)) {}
 
   Shape output_shape(Shapes) const override { return this->options().shape; }
+  bool repeats(bool) const override { return true; }
   void forward(Inputs<T>, TensorView<T>, BasicContext<T>&) const override {}
   void backward(Inputs<T>, TensorView<const T>, TensorView<const T>, InputGradients<T>,
                 BasicContext<T>&) const override {}

@@ -114,6 +114,10 @@ class BasicLayerImpl {
     (void)bias, (void)context, (void)epilogue;
   }
 
+  /// What becomes of a sample depends on it and the weights alone, in training too where `training`: while
+  /// nothing changes them, `fit` may compute it once. A layer that draws or looks at other samples is not so.
+  virtual bool repeats(bool training) const { return (void)training, false; }
+
   /// Layers inside this one; a model has some.
   virtual std::vector<std::shared_ptr<BasicLayerImpl>> sublayers() const { return {}; }
   virtual void set_trainable(bool trainable) { trainable_ = trainable; }

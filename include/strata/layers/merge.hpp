@@ -261,6 +261,7 @@ class MergeImpl final : public LayerBase<MergeImpl<T, kind>, T, MergeOptions> {
   Shape output_shape(Shapes inputs) const override {
     return Merging<T>::output_shape(kind, this->who(), inputs);
   }
+  bool repeats(bool) const override { return true; }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     Merging<T>::forward(kind, x, y, context);
   }
@@ -333,6 +334,7 @@ class ConcatenateImpl final : public LayerBase<ConcatenateImpl<T>, T, Concatenat
     }
     return out;
   }
+  bool repeats(bool) const override { return true; }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     std::int64_t offset = 0;
     const std::int64_t rows = this->rows(y.shape()), width = rows ? y.size() / rows : 0;

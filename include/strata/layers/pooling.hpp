@@ -31,6 +31,7 @@ class Pooling2DImpl final : public LayerBase<Pooling2DImpl<T, kind>, T, Pooling2
     const Pool2DGeometry g = geometry(this->single(inputs), 1);
     return {g.out_h, g.out_w, g.channels};
   }
+  bool repeats(bool) const override { return true; }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     context.backend().pool2d(geometry(x[0].shape()), kind, x[0].data(), y.data());
   }
@@ -91,6 +92,7 @@ class GlobalPooling2DImpl final : public LayerBase<GlobalPooling2DImpl<T, kind>,
     const std::int64_t channels = geometry(this->single(inputs).with_batch(1)).channels;
     return this->options().keepdims ? Shape{1, 1, channels} : Shape{channels};
   }
+  bool repeats(bool) const override { return true; }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     context.backend().pool2d(geometry(x[0].shape()), kind, x[0].data(), y.data());
   }

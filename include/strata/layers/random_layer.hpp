@@ -19,6 +19,7 @@ class RandomLayer : public LayerBase<Derived, T, Options> {
     return inputs[0];
   }
   bool passes_through(bool training) const override { return !training || derived().is_identity(); }
+  bool repeats(bool training) const override { return passes_through(training); }
   LayerCost cost(Shapes x, const BasicContext<T>& context) const override {
     return {.scratch = passes_through(context.training()) ? 0 : x[0][0] * elements};
   }

@@ -25,6 +25,7 @@ class RescalingImpl final : public LayerBase<RescalingImpl<T>, T, RescalingOptio
   explicit RescalingImpl(RescalingOptions options) : Base(std::move(options)) {}
 
   Shape output_shape(Shapes inputs) const override { return this->single(inputs); }
+  bool repeats(bool) const override { return true; }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     context.backend().affine(y.size(), static_cast<T>(this->options().scale),
                              static_cast<T>(this->options().offset), x[0].data(), y.data());

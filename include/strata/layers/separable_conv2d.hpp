@@ -66,6 +66,7 @@ class SeparableConv2DImpl final : public LayerBase<SeparableConv2DImpl<T>, T, Se
         o.pointwise_initializer, o.pointwise_regularizer);
     if (o.use_bias) bias_ = this->add_weight("bias", {o.filters}, o.bias_initializer, o.bias_regularizer);
   }
+  bool repeats(bool) const override { return true; }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     const Conv2DGeometry g = depthwise(x[0].shape()), p = pointwise(g);
     if (keeps(context)) return forward(g, p, x[0].data(), context.saved(0, between(g)).data(), y, context);

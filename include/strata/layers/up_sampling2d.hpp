@@ -40,6 +40,7 @@ class UpSampling2DImpl final : public LayerBase<UpSampling2DImpl<T>, T, UpSampli
     ops::detail::require_countable(who, out[0], out[1], out[2]);
     return out;
   }
+  bool repeats(bool) const override { return true; }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     if (y.size() == 0) return;
     const auto [columns, rows] = axes(x[0].shape());

@@ -57,6 +57,7 @@ class ZeroPadding2DImpl final : public LayerBase<ZeroPadding2DImpl<T>, T, ZeroPa
     ops::detail::require_countable(who, out[0], out[1], out[2]);
     return out;
   }
+  bool repeats(bool) const override { return true; }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     context.backend().pad2d(geometry(x[0].shape()), x[0].data(), y.data());
   }

@@ -47,6 +47,12 @@ class Graph {
   /// What a call of node number `node` costs in such a run; `context` is any of the device.
   LayerCost cost(int node, const GraphPlan& plan, const Context& context) const;
 
+  /// The last of the frozen nodes in front: up to it nothing trains or draws in a run of this kind, and the
+  /// rest reads no other result of those, so that it can be computed from this one. -1 where there is none,
+  /// or none with weights.
+  int frozen_prefix(const RunMode& mode) const;
+  /// Computes the nodes up to `last`, one of those. Its result stays until the context's next run.
+  View forward_prefix(std::span<const View> x, int last, Context& context) const;
   /// Computes all outputs. Results that no backward pass needs give their memory to later ones.
   void forward(std::span<const View> x, std::span<const Output> y, Context& context) const;
   /// Backward pass of the last `forward` with this context, for one output: `dy` is d(loss)/d(y), taken
@@ -70,6 +76,7 @@ class Graph {
   // Tells the context of a node's call what that absorbed, with the pointers of now; null: of a call that is
   // only planned.
   void set_absorbed(int node, const GraphPlan& plan, const std::vector<View>* values, Context& context) const;
+  int first_node(const Context& context, State& state) const;  // that a run has to compute
   void evaluate(int node, std::span<const View> x, std::span<const Output> y, State& state) const;
   int input_number(int node) const { return number_in(inputs_, node); }
   int output_number(int node) const { return number_in(outputs_, node); }

@@ -249,10 +249,25 @@ STRATA_COLD void Graph<T>::evaluate(int number, std::span<const View> x, std::sp
 }
 
 template <class T>
+STRATA_COLD int Graph<T>::first_node(const Context& context, State& s) const {
+  const auto& [node, value] = context.given_;
+  if (node >= 0) s.values[static_cast<std::size_t>(node)] = value;
+  return node + 1;
+}
+
+template <class T>
+STRATA_COLD typename Graph<T>::View Graph<T>::forward_prefix(std::span<const View> x, int last,
+                                                             Context& context) const {
+  State& s = prepare(x, context);
+  for (int i = 0; i <= last; ++i) evaluate(i, x, {}, s);
+  return s.values[static_cast<std::size_t>(last)];
+}
+
+template <class T>
 STRATA_COLD void Graph<T>::forward(std::span<const View> x, std::span<const Output> y,
                                    Context& context) const {
   State& s = prepare(x, context);
-  for (int i = 0; i < static_cast<int>(nodes_.size()); ++i) evaluate(i, x, y, s);
+  for (int i = first_node(context, s); i < static_cast<int>(nodes_.size()); ++i) evaluate(i, x, y, s);
   // An input that is an output, or an output asked for twice, is the only thing that is copied.
   for (std::size_t k = 0; k < outputs_.size(); ++k) {
     const View value = s.values[static_cast<std::size_t>(outputs_[k])];
@@ -371,7 +386,7 @@ STRATA_COLD std::string Graph<T>::first_non_finite(std::span<const View> x, Cont
   }
   for (auto& result : results) y.push_back(result);
   Tensor<double> sum({1}, context.device());
-  for (int i = 0; i < static_cast<int>(nodes_.size()); ++i) {
+  for (int i = first_node(context, s); i < static_cast<int>(nodes_.size()); ++i) {
     evaluate(i, x, y, s);
     const View value = s.values[static_cast<std::size_t>(i)];
     // A sum of squares is finite exactly if, short of overflow, every value is.

@@ -33,6 +33,7 @@ class Session {
     bool input_gradient = false;           ///< a backward pass follows, for inputs
     std::uint64_t seed = 0, step = 0;
     RunObserver<T>* observer = nullptr;
+    GivenResult<T> given = {};  ///< computed already
   };
   /// The context for a new run.
   BasicContext<T>& begin(const Options& options) {
@@ -41,6 +42,7 @@ class Session {
     run_.observer = options.observer;
     run_.seed = options.seed;
     run_.step = options.step;
+    context_.given_ = options.given;
     context_.mode_ = {.training = options.training,
                       .recording = options.gradients != nullptr || options.input_gradient,
                       .input_gradient = options.input_gradient,
@@ -99,6 +101,7 @@ class ModelImpl final : public BasicLayerImpl<T> {
   std::vector<ParameterPtr<T>> weights() const override;
   std::vector<ParameterPtr<T>> trainable_weights() const override;
   bool trains() const override;
+  bool repeats(bool training) const override;
 
   const Graph<T>& graph() const { return graph_; }
   std::uint64_t seed() const { return seed_; }

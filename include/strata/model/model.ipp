@@ -219,6 +219,13 @@ STRATA_COLD bool ModelImpl<T>::trains() const {
 }
 
 template <class T>
+STRATA_COLD bool ModelImpl<T>::repeats(bool training) const {
+  const auto& nodes = graph_.nodes();
+  return std::all_of(nodes.begin(), nodes.end(),
+                     [&](const auto& node) { return node.layer->repeats(training); });
+}
+
+template <class T>
 STRATA_COLD Json ModelImpl<T>::config() const {
   Json layers = Json::array();
   for (const auto& layer : sequential_ ? sublayers() : graph_.layers()) {

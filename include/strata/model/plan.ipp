@@ -132,6 +132,33 @@ STRATA_COLD GraphPlan Graph<T>::plan(const RunMode& mode) const {
 }
 
 template <class T>
+STRATA_COLD int Graph<T>::frozen_prefix(const RunMode& mode) const {
+  if (inputs_.size() != 1) return -1;
+  const GraphPlan plan = this->plan(mode);
+  const auto count = static_cast<int>(nodes_.size());
+  std::vector<int> until(nodes_.size());  // the last that reads a result, or that the same call computes
+  for (int i = 0; i < count; ++i) {
+    for (const int input : nodes_[static_cast<std::size_t>(i)].inputs)
+      until[static_cast<std::size_t>(input)] = i;
+    for (const int node : plan.nodes[static_cast<std::size_t>(i)].absorbs)
+      until[static_cast<std::size_t>(i)] = std::max(until[static_cast<std::size_t>(i)], node);
+  }
+  int last = -1, reach = 0;  // of what the nodes before are needed for
+  bool weights = false;
+  for (int i = 0; i < count && output_number(i) < 0; ++i) {
+    const Node& node = nodes_[static_cast<std::size_t>(i)];
+    if (!node.inputs.empty() && (node.layer->trains() || !node.layer->repeats(mode.training))) break;
+    weights |= !node.layer->weights().empty();
+    const int absorbed = plan.nodes[static_cast<std::size_t>(i)].absorbs.empty()
+                             ? i
+                             : plan.nodes[static_cast<std::size_t>(i)].absorbs.back();
+    if (weights && reach <= i && absorbed == i) last = i;
+    reach = std::max(reach, until[static_cast<std::size_t>(i)]);
+  }
+  return last;
+}
+
+template <class T>
 STRATA_COLD bool Graph<T>::holds(const GraphPlan& plan, const RunMode& mode) const {
   if (plan.mode != mode) return false;
   for (std::size_t i = 0; (mode.recording || mode.training) && i < nodes_.size(); ++i) {
@@ -185,6 +212,8 @@ template LayerCost Graph<float>::cost(int, const GraphPlan&, const Context&) con
 template LayerCost Graph<double>::cost(int, const GraphPlan&, const Context&) const;
 template void Graph<float>::set_absorbed(int, const GraphPlan&, const std::vector<View>*, Context&) const;
 template void Graph<double>::set_absorbed(int, const GraphPlan&, const std::vector<View>*, Context&) const;
+template int Graph<float>::frozen_prefix(const RunMode&) const;
+template int Graph<double>::frozen_prefix(const RunMode&) const;
 template bool Graph<float>::holds(const GraphPlan&, const RunMode&) const;
 template bool Graph<double>::holds(const GraphPlan&, const RunMode&) const;
 #endif

@@ -54,6 +54,9 @@ class Device {
   template <class T>
   std::unique_ptr<Backend<T>> make_backend();
 
+  /// At one batch size a sample's result is the same bits in any place and company.
+  virtual bool keeps_samples_apart() const { return false; }
+
   /// Threads for host work that belongs to this device (kernels, loaders), or null.
   virtual ThreadPool* threads() { return nullptr; }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -31,6 +32,12 @@ struct BasicFitOptions {
   int verbose = 1;   ///< 0: silent; 1: a progress bar on a terminal; 2: a line per epoch
   int prefetch = 4;  ///< batches that are loaded ahead
   int workers = 1;   ///< threads that load them; 0: loaded when asked for
+  /// What frozen layers in front make of samples that are the same in every epoch is computed once and kept.
+  /// Unset: where that is sure to give the same bits and fits into `cache_bytes` of memory. True: what does
+  /// not fit goes to a file in TMPDIR (/var/tmp) that no name leads to; throws ConfigError where nothing can
+  /// be kept.
+  std::optional<bool> cache_frozen = {};
+  std::size_t cache_bytes = std::size_t{512} << 20;
 };
 using FitOptions = BasicFitOptions<float>;
 
@@ -54,8 +61,11 @@ class BatchLoader {
   /// The batch on the device, until the next call. Throws ShapeError for pixels of more than 4 channels and
   /// for more or fewer warps than pictures.
   const DeviceBatch<T>& load(Batch batch);
+  /// The same without x, in whose place the result [n,...] of the graph's node `node` is given.
+  const DeviceBatch<T>& load(Batch batch, int node, Tensor<T> result);
 
  private:
+  void move_targets(Batch& batch);
   template <class U, class V>
   void move(Tensor<U>&& from, Tensor<V>& to);
   void load_pictures(Batch& batch);

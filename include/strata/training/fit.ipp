@@ -6,6 +6,7 @@
 #include <strata/data/prefetch.hpp>
 #include <strata/io/progress.hpp>
 #include <strata/training/fit.hpp>
+#include <strata/training/frozen_prefix.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
 
@@ -93,9 +94,23 @@ STRATA_COLD const DeviceBatch<T>& BatchLoader<T>::load(Batch batch) {
     move(std::move(batch.x), batch_.x);
   else
     load_pictures(batch);
+  move_targets(batch);
+  batch_.given_node = -1;
+  return batch_;
+}
+
+template <class T>
+STRATA_COLD const DeviceBatch<T>& BatchLoader<T>::load(Batch batch, int node, Tensor<T> result) {
+  move_targets(batch);
+  move(std::move(result), batch_.given_result);
+  batch_.given_node = node;
+  return batch_;
+}
+
+template <class T>
+STRATA_COLD void BatchLoader<T>::move_targets(Batch& batch) {
   move(std::move(batch.y), batch_.y);
   move(std::move(batch.sample_weight), batch_.sample_weight);
-  return batch_;
 }
 
 STRATA_COLD STRATA_INLINE Tensor<float> network_input(const Batch& batch, const DevicePtr& device) {
@@ -149,15 +164,16 @@ STRATA_COLD STRATA_INLINE void weigh_classes(std::span<const float> weights, Bat
   }
 }
 
-/// The next batch, checked, on the model's device.
+/// The next batch, number `draw` of its dataset, checked, on the model's device.
 template <class T>
 STRATA_COLD const DeviceBatch<T>& next_batch(const BasicModel<T>& model, PrefetchQueue& queue,
-                                             BatchLoader<T>& loader,
+                                             std::int64_t draw, BatchLoader<T>& loader,
+                                             FrozenPrefix<T>* prefix,
                                              std::span<const float> class_weights = {}) {
   Batch batch = queue.next().value();
   check_target(model, batch.size(), batch.y);
   if (!class_weights.empty()) weigh_classes(class_weights, batch);
-  return loader.load(std::move(batch));
+  return prefix ? prefix->load(draw, std::move(batch), loader) : loader.load(std::move(batch));
 }
 
 inline std::string text_of(const Logs& logs) {
@@ -179,7 +195,7 @@ STRATA_COLD void build_for(const BasicModel<T>& model, const Dataset& data) {
 template <class T>
 STRATA_COLD Logs evaluate(const BasicModel<T>& model, const Dataset& data,
                           const BasicEvaluateOptions<T>& options, const char* label,
-                          std::shared_ptr<Session<T>> session = nullptr) {
+                          std::shared_ptr<Session<T>> session = nullptr, FrozenPrefix<T>* prefix = nullptr) {
   Trainer<T>& trainer = model.trainer();
   build_for(model, data);
   if (!session) session = model.model().session();
@@ -189,7 +205,7 @@ STRATA_COLD Logs evaluate(const BasicModel<T>& model, const Dataset& data,
   BatchLoader<T> loader(std::move(session));
   trainer.reset_metrics();
   for (std::int64_t step = 0; step < steps; ++step) {
-    trainer.test_step(model.model(), next_batch(model, queue, loader));
+    trainer.test_step(model.model(), next_batch(model, queue, step, loader, prefix));
     progress.update(step + 1);
   }
   return trainer.logs();
@@ -249,6 +265,13 @@ STRATA_COLD History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> o
                       std::max<std::int64_t>(0, epochs * steps - state.step), options.prefetch,
                       options.workers, session->device()->host_memory());
   BatchLoader<T> loader(session);
+  const std::int64_t draws = epochs * steps - state.step;
+  detail::FrozenPrefix<T> prefix(*this, session, data, true, draws > data.batches(), options);
+  std::optional<detail::FrozenPrefix<T>> validation_prefix;
+  if (options.validation_data) {
+    validation_prefix.emplace(*this, session, options.validation_data, false, epochs > 1, options,
+                              prefix.bytes());
+  }
   for (; state.epoch < options.epochs && !state.stop_training; ++state.epoch, state.step = 0) {
     const int epoch = state.epoch;
     if (state.step == 0) {
@@ -270,7 +293,7 @@ STRATA_COLD History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> o
     ProgressBar progress(steps, concat("Epoch ", epoch + 1, "/", options.epochs, " "), options.verbose == 1);
     for (; step < steps && !state.stop_training; ++step) {
       for (auto& callback : options.callbacks) callback.impl().on_train_batch_begin(state, step);
-      batch = &detail::next_batch<T>(*this, queue, loader, class_weights);
+      batch = &detail::next_batch<T>(*this, queue, epoch * steps + step, loader, &prefix, class_weights);
       trainer.train_step(this->model(), *batch);
       if (!trainer.first_non_finite().empty() && !warned) current_logs();
       const Logs logs(current_logs);
@@ -284,7 +307,7 @@ STRATA_COLD History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> o
                                                    .verbose = 0,
                                                    .prefetch = options.prefetch,
                                                    .workers = options.workers},
-                                                  "", session);
+                                                  "", session, &*validation_prefix);
       for (const auto& [name, value] : validation) logs.set("val_" + name, value);
     }
     for (auto& callback : options.callbacks) callback.impl().on_epoch_end(state, epoch, logs);

@@ -28,7 +28,16 @@ struct DeviceBatch {
   Tensor<T> x, y, sample_weight;
   /// Whose context fills the tensors and gets the steps, so that all is done in order; null: they are filled.
   std::shared_ptr<Session<T>> session = nullptr;
-  std::int64_t size() const { return x.shape()[0]; }
+  /// What the graph's nodes up to this one make of x, which is then not looked at; -1: nothing is given.
+  int given_node = -1;
+  Tensor<T> given_result = {};
+
+  std::int64_t size() const { return given_node < 0 ? x.shape()[0] : given_result.shape()[0]; }
+  /// As a run takes it.
+  TensorView<const T> input() const {
+    return given_node < 0 ? x.view() : TensorView<const T>(nullptr, Shape{size()});
+  }
+  GivenResult<T> given() const { return {given_node, given_result}; }
 };
 
 template <class T>

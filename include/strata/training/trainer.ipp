@@ -181,7 +181,8 @@ STRATA_COLD void Trainer<T>::check(const ModelImpl<T>& model, const DeviceBatch<
   const auto& graph = model.graph();
   require<ConfigError>(graph.inputs().size() == 1 && graph.outputs().size() == 1, model.who(),
                        "training takes models of one input and one output");
-  require<ShapeError>(batch.x.rank() > 0 && batch.x.shape().without_batch() == graph.input_shapes()[0],
+  require<ShapeError>(batch.given_node >= 0 ||
+                          (batch.x.rank() > 0 && batch.x.shape().without_batch() == graph.input_shapes()[0]),
                       model.who(), "expected an input of shape ",
                       graph.input_shapes()[0].with_batch(batch.x.rank() ? batch.x.shape()[0] : 0), ", found ",
                       batch.x.shape());
@@ -295,11 +296,12 @@ STRATA_COLD StepResult<T> Trainer<T>::differentiate(Session<T>& session, const M
                                             .linear_output = logits,
                                             .input_gradient = static_cast<bool>(dx),
                                             .seed = model.seed(),
-                                            .step = static_cast<std::uint64_t>(iterations())});
+                                            .step = static_cast<std::uint64_t>(iterations()),
+                                            .given = batch.given()});
   const Shape shape =
       graph.nodes()[static_cast<std::size_t>(graph.outputs()[0])].shape.with_batch(batch.size());
   const auto prediction = session.scratch(shape);
-  const TensorView<const T> x = batch.x;
+  const TensorView<const T> x = batch.input();
   const TensorView<T> y = prediction.view();
   graph.forward({&x, 1}, {&y, 1}, context);
 
@@ -345,10 +347,11 @@ STRATA_COLD StepResult<T> Trainer<T>::test_step(ModelImpl<T>& model, const Devic
   const auto& graph = model.graph();
   const auto session = detail::session_of(model, batch);
   const bool logits = options_.loss.impl().takes_logits_of(model.final_activation());
-  BasicContext<T>& context = session->begin({.linear_output = logits, .seed = model.seed()});
+  BasicContext<T>& context =
+      session->begin({.linear_output = logits, .seed = model.seed(), .given = batch.given()});
   const auto prediction = session->scratch(
       graph.nodes()[static_cast<std::size_t>(graph.outputs()[0])].shape.with_batch(batch.size()));
-  const TensorView<const T> x = batch.x;
+  const TensorView<const T> x = batch.input();
   const TensorView<T> y = prediction.view();
   graph.forward({&x, 1}, {&y, 1}, context);
   evaluate_loss(*session, model, batch, y, logits, nullptr);
@@ -401,8 +404,9 @@ template <class T>
 STRATA_COLD void Trainer<T>::find_non_finite(const ModelImpl<T>& model, const DeviceBatch<T>& batch) {
   if (!first_non_finite_.empty()) return;
   const auto session = detail::session_of(model, batch);
-  const TensorView<const T> x = batch.x;
-  const std::string layer = model.graph().first_non_finite({&x, 1}, session->begin({.seed = model.seed()}));
+  const TensorView<const T> x = batch.input();
+  const std::string layer =
+      model.graph().first_non_finite({&x, 1}, session->begin({.seed = model.seed(), .given = batch.given()}));
   first_non_finite_ = layer.empty() ? "the loss" : "layer '" + layer + "'";
 }
 

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include <strata/data/dataset.hpp>
+#include <strata/io/row_store.hpp>
+#include <strata/training/trainer.hpp>
+
+namespace strata { inline namespace STRATA_ABI {
+
+template <class T>
+class BatchLoader;
+
+namespace detail {
+
+/// What the frozen nodes in front of a model make of the samples of one dataset, for `fit`: computed when a
+/// sample comes by for the first time, kept while no weight of theirs changes, and given to the rest of the
+/// model from then on. Kept are results of batches of the full size, since a device may compute another size
+/// another way: so the bits are those of a run that computes all.
+template <class T>
+class FrozenPrefix {
+ public:
+  /// `worthwhile`: samples come by again. `taken` is what others have of the budget already. Throws
+  /// ConfigError where options.cache_frozen is true and nothing of training data can be kept.
+  FrozenPrefix(const BasicModel<T>& model, std::shared_ptr<Session<T>> session, const Dataset& data,
+               bool training, bool worthwhile, const BasicFitOptions<T>& options, std::size_t taken = 0);
+
+  /// Batch number `draw` of the dataset on the device, with that result instead of x where it can be.
+  const DeviceBatch<T>& load(std::int64_t draw, Batch batch, BatchLoader<T>& loader);
+  /// What all of it takes in memory.
+  std::size_t bytes() const;
+
+ private:
+  using Weight = std::pair<const void*, std::uint64_t>;  // and its version
+
+  void look();
+  bool fetch(std::span<const std::int64_t> numbers, Tensor<T>& result) const;
+  Tensor<T> compute(TensorView<const T> x);
+  void keep(std::span<const std::int64_t> numbers, const Tensor<T>& result);
+
+  const BasicModel<T>& model_;
+  std::shared_ptr<Session<T>> session_;
+  const Dataset data_;
+  const bool training_, on_disk_;
+  const int verbose_;
+  std::size_t memory_;
+  bool off_ = false;
+
+  int node_ = -1;  // the last of the prefix
+  std::vector<Weight> weights_;
+  std::optional<RowStore> rows_;
+  // The last batch of another size than the full one: where nothing is shuffled, it comes again.
+  std::vector<std::int64_t> other_numbers_;
+  Tensor<T> other_;
+};
+
+}  // namespace detail
+
+}}  // namespace strata::STRATA_ABI
+
+#if STRATA_HEADER_ONLY
+#include <strata/training/frozen_prefix.ipp>
+#endif

@@ -1,0 +1,157 @@
+#pragma once
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include <strata/training/fit.hpp>
+#include <strata/training/frozen_prefix.hpp>
+
+namespace strata { inline namespace STRATA_ABI { namespace detail {
+
+template <class T>
+STRATA_COLD FrozenPrefix<T>::FrozenPrefix(const BasicModel<T>& model, std::shared_ptr<Session<T>> session,
+                                          const Dataset& data, bool training, bool worthwhile,
+                                          const BasicFitOptions<T>& options, std::size_t taken)
+    : model_(model),
+      session_(std::move(session)),
+      data_(data),
+      training_(training),
+      on_disk_(options.cache_frozen.value_or(false)),
+      verbose_(options.verbose),
+      memory_(options.cache_bytes - std::min(options.cache_bytes, taken)) {
+  const bool wanted = options.cache_frozen.value_or(session_->device()->keeps_samples_apart());
+  const std::int64_t first[] = {0};
+  const bool repeated = !data_.source().numbers(first).empty();
+  off_ = !wanted || !worthwhile || !repeated;
+  if (wanted) look();
+  if (training_ && on_disk_) {
+    require<ConfigError>(repeated, model_.model().who(),
+                         "cache_frozen: the training data is not known to be the same in every epoch: it is "
+                         "augmented, or made by a function; behind .cache() it is");
+    require<ConfigError>(node_ >= 0, model_.model().who(),
+                         "cache_frozen: expected frozen layers in front, found none whose result alone the "
+                         "rest is computed from");
+  }
+  if (off_ || node_ < 0) return;
+  if (verbose_ == 2 || (verbose_ == 1 && isatty(STDERR_FILENO)))
+    std::fprintf(
+        stderr,
+        "'%s' and what is in front of it is frozen: computed once for each of %lld %s samples (%.1f MB)\n",
+        model_.model().graph().nodes()[static_cast<std::size_t>(node_)].layer->name().c_str(),
+        static_cast<long long>(data_.samples()), training_ ? "training" : "validation",
+        static_cast<double>(bytes()) / 1e6);
+}
+
+template <class T>
+STRATA_COLD std::size_t FrozenPrefix<T>::bytes() const {
+  return off_ || !rows_ ? 0 : static_cast<std::size_t>(data_.samples()) * rows_->row_bytes();
+}
+
+// Anew for each batch: freezing takes effect at once, and so do new weights.
+template <class T>
+STRATA_COLD void FrozenPrefix<T>::look() {
+  const Graph<T>& graph = model_.model().graph();
+  const int node = graph.frozen_prefix(
+      {.training = training_,
+       .recording = training_,
+       .linear_output = model_.trainer().loss().impl().takes_logits_of(model_.model().final_activation())});
+  std::vector<Weight> weights;
+  for (int i = 0; i <= node; ++i)
+    for (const auto& weight : graph.nodes()[static_cast<std::size_t>(i)].layer->weights())
+      weights.emplace_back(weight.get(), weight->view().version);
+  if (node == node_ && weights == weights_) return;
+  node_ = node;
+  weights_ = std::move(weights);
+  rows_.reset();
+  other_numbers_.clear();
+  if (node < 0) return;
+  const auto elements = graph.nodes()[static_cast<std::size_t>(node)].shape.size();
+  rows_.emplace(static_cast<std::size_t>(elements) * sizeof(T), memory_, on_disk_);
+  if (!on_disk_ && bytes() > memory_) off_ = true;
+}
+
+template <class T>
+STRATA_COLD bool FrozenPrefix<T>::fetch(std::span<const std::int64_t> numbers, Tensor<T>& result) const {
+  const std::int64_t row = result.size() / std::ssize(numbers);
+  T* to = result.data();
+  for (const std::int64_t number : numbers) {
+    if (!rows_->load(number, to)) return false;
+    to += row;
+  }
+  return true;
+}
+
+template <class T>
+STRATA_COLD Tensor<T> FrozenPrefix<T>::compute(TensorView<const T> x) {
+  const ModelImpl<T>& model = model_.model();
+  BasicContext<T>& context = session_->begin(
+      {.training = training_,
+       .gradients = training_ ? &model_.trainer() : nullptr,
+       .linear_output = model_.trainer().loss().impl().takes_logits_of(model.final_activation()),
+       .seed = model.seed()});
+  return session_->download(model.graph().forward_prefix({&x, 1}, node_, context));
+}
+
+template <class T>
+STRATA_COLD void FrozenPrefix<T>::keep(std::span<const std::int64_t> numbers, const Tensor<T>& result) {
+  const std::int64_t row = result.size() / result.shape()[0];
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    const std::string failed = rows_->store(numbers[i], result.data() + static_cast<std::int64_t>(i) * row);
+    if (failed.empty()) continue;
+    // With shuffling nearly every batch would lack a row, so those that are there would be of little use.
+    off_ = true;
+    rows_.reset();
+    if (verbose_ > 0)
+      std::fprintf(stderr,
+                   "\nwarning: results of frozen layers cannot be kept, each step computes them: %s\n",
+                   failed.c_str());
+    return;
+  }
+}
+
+template <class T>
+STRATA_COLD const DeviceBatch<T>& FrozenPrefix<T>::load(std::int64_t draw, Batch batch,
+                                                        BatchLoader<T>& loader) {
+  if (!off_) look();
+  if (off_ || node_ < 0) return loader.load(std::move(batch));
+  const BatchSource& source = data_.source();
+  const std::vector<std::int64_t> numbers = source.numbers(source.draws_of(draw));
+  const std::int64_t n = batch.size(), full = std::min(data_.batch_size(), data_.samples());
+  if (std::ssize(numbers) != n || n == 0) return loader.load(std::move(batch));
+
+  if (n != full && numbers == other_numbers_) return loader.load(std::move(batch), node_, other_);
+  const Shape& element = model_.model().graph().nodes()[static_cast<std::size_t>(node_)].shape;
+  if (n == full) {
+    Tensor<T> result = Tensor<T>::uninitialized(element.with_batch(n));
+    if (fetch(numbers, result)) return loader.load(std::move(batch), node_, std::move(result));
+  }
+  Batch targets;
+  targets.y = std::move(batch.y);
+  targets.sample_weight = std::move(batch.sample_weight);
+  const DeviceBatch<T>& loaded = loader.load(std::move(batch));
+  Tensor<T> result = compute(loaded.x);
+  if (n == full) {
+    keep(numbers, result);
+  } else {
+    if (n < full &&
+        !std::all_of(numbers.begin(), numbers.end(), [&](auto i) { return rows_->contains(i); })) {
+      const Tensor<T> x = session_->download(loaded.x);
+      Tensor<T> filled = Tensor<T>::uninitialized(x.shape().without_batch().with_batch(full));
+      for (std::int64_t at = 0; at < filled.size(); at += x.size())
+        std::copy_n(x.data(), std::min(x.size(), filled.size() - at), filled.data() + at);
+      keep(numbers, compute(filled.to(session_->device())));
+    }
+    other_numbers_ = numbers;
+    other_ = result;
+  }
+  return loader.load(std::move(targets), node_, std::move(result));
+}
+
+#if !STRATA_HEADER_ONLY
+template class FrozenPrefix<float>;
+template class FrozenPrefix<double>;
+#endif
+
+}}}  // namespace strata::STRATA_ABI::detail
