@@ -168,11 +168,16 @@ STRATA_INLINE void multiply_transposed(ThreadPool& pool, Workspace& workspace, c
     const std::int64_t first = task / splits * strip, last = std::min(k, first + strip),
                        split = task % splits;
     const std::int64_t tile_rows = divide_up(last - first, kernels.transposed_rows) * kernels.transposed_rows;
-    std::fill_n(left, strip * slice, 0.f);
-    std::fill_n(sum, strip * padded, 0.f);
+    // Whole tiles are written where they belong.
+    const bool direct = splits == 1, whole = tile_rows == last - first && padded == columns;
+    const bool in_place = direct && whole && !accumulate;
+    float* const to = in_place ? c + first * columns : sum;
+    if (tile_rows != last - first) std::fill_n(left, strip * slice, 0.f);
 
-    const std::int64_t row_end = std::min(rows, (split + 1) * slices_per_split * slice);
-    for (std::int64_t r0 = split * slices_per_split * slice; r0 < row_end; r0 += slice) {
+    const std::int64_t row_begin = split * slices_per_split * slice,
+                       row_end = std::min(rows, row_begin + slices_per_split * slice);
+    if (row_begin >= row_end) std::fill_n(to, (last - first) * padded, 0.f);
+    for (std::int64_t r0 = row_begin; r0 < row_end; r0 += slice) {
       const std::int64_t count = std::min(slice, row_end - r0);
       PatchRows walk(patches, r0, zeros, first, last);
       for (std::int64_t r = 0; r < count; ++r) {
@@ -189,14 +194,16 @@ STRATA_INLINE void multiply_transposed(ThreadPool& pool, Workspace& workspace, c
       kernels.pack_panels(count, columns, b + r0 * columns, columns, right);
       for (std::int64_t p = 0; p < padded; p += panel)
         for (std::int64_t i = 0; i < tile_rows; i += kernels.transposed_rows)
-          kernels.multiply_transposed(count, left + i, strip, right + p * count, panel, sum + i * padded + p,
-                                      padded, true);
+          kernels.multiply_transposed(count, left + i, strip, right + p * count, panel, to + i * padded + p,
+                                      padded, r0 > row_begin);
     }
-    const bool direct = splits == 1;
-    for (std::int64_t i = first; i < last; ++i) {
-      float* out = (direct ? c : partial + split * k * columns) + i * columns;
-      const float* from = sum + (i - first) * padded;
-      for (std::int64_t j = 0; j < columns; ++j) out[j] = direct && accumulate ? out[j] + from[j] : from[j];
+    for (std::int64_t i = first; i < last && !in_place; ++i) {
+      float* const out = (direct ? c : partial + split * k * columns) + i * columns;
+      const float* const from = sum + (i - first) * padded;
+      if (direct && accumulate)
+        kernels.add(columns, from, out);
+      else
+        std::copy_n(from, columns, out);
     }
   });
   if (splits == 1) return;
