@@ -270,6 +270,21 @@ class WholeModels(ConverterTest):
         errors = self.run_convert(path)[1]
         self.assertIn("'flatten': the class LSTM; 'dense': the activation 'x'", errors)
 
+    def test_the_last_axis_under_its_number(self):
+        with zipfile.ZipFile(self.HERE / "branches.keras") as archive:
+            root = json.loads(archive.read("config.json"))
+        weighted = ["base/conv2d", "base/batch_normalization", "base/conv2d_1", "shared", "code", "classes"]
+        model, problems = architecture.of(root, weighted)
+        self.assertEqual(problems, [])
+        base = next(layer for layer in root["config"]["layers"] if layer["config"]["name"] == "base")
+        norm = next(layer for layer in base["config"]["layers"] if layer["class_name"] == "BatchNormalization")
+        for axis in (3, [3]):
+            norm["config"]["axis"] = axis
+            self.assertEqual(architecture.of(root, weighted), (model, []))
+        norm["config"]["axis"] = 1
+        self.assertEqual(architecture.of(root, weighted),
+                         (None, ["'base/batch_normalization': the option axis=1 of BatchNormalization"]))
+
     def test_names_are_those_of_the_library(self):
         include = self.HERE.parents[1] / "include/strata"
         names = (include / "tensor/activation.hpp").read_text().split("activation_names[] = {")[1].split("}")[0]

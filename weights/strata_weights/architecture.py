@@ -104,6 +104,15 @@ def _option(key, value):
     return value
 
 
+def _without_last_axis(layer):
+    """The options of a layer but for an axis that is the last one under its number, as Keras's own networks write it."""
+    options, built = layer["config"], layer.get("build_config")
+    shape = built.get("input_shape") if isinstance(built, dict) else None
+    if isinstance(shape, list) and options.get("axis") in (len(shape) - 1, [len(shape) - 1]):
+        return {key: value for key, value in options.items() if key != "axis"}
+    return options
+
+
 def _rectifier(options):
     """(class, options) of Keras's ReLU, which Strata has as three."""
     top, slope = options.pop("max_value", None), options.pop("negative_slope", 0) or 0
@@ -209,7 +218,7 @@ def _model(class_name, config, path, problems, weighted):
                 kind = "Sequential" if kind == "Sequential" else "Functional"
                 entry.update(_model(kind, options, (*path, name), problems, weighted))
             else:
-                kind, converted = _layer(kind, options)
+                kind, converted = _layer(kind, _without_last_axis(layer) if kind == "BatchNormalization" else options)
                 entry.update(converted)
                 if kind in WITH_WEIGHTS:
                     weighted.append(where)
