@@ -8,6 +8,7 @@
 #else
 
 #include <strata/applications/application.ipp>
+#include <strata/applications/book.ipp>
 #include <strata/applications/classifier.ipp>
 #include <strata/applications/tiny_darknet.ipp>
 #include <strata/applications/verify.ipp>
