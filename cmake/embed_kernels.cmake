@@ -9,7 +9,7 @@ endif()
 file(GLOB kernels ${root}/kernels/*.cu ${root}/kernels/*.cuh)
 file(GLOB headers ${root}/include/strata/cuda/kernels/*.hpp)
 list(APPEND headers ${root}/include/strata/core/config.hpp ${root}/include/strata/tensor/geometry.hpp
-     ${root}/include/strata/tensor/pixels.hpp)
+     ${root}/include/strata/tensor/nadam.hpp ${root}/include/strata/tensor/pixels.hpp)
 set(text "#pragma once
 
 // Written by cmake/embed_kernels.cmake from kernels/ and the headers that kernels include. Do not edit.

@@ -19,6 +19,12 @@ __device__ inline float normal_cdf(float x) {
   return 0.5f * erfcf(-0.70710678118654752f * x);
 }
 
+constexpr float selu_scale = 1.0507009873554805f, selu_slope = 1.7580993408473766f;  // slope: scale * alpha
+
+__device__ inline float softplus(float x) {
+  return (x < 0 ? 0.0f : x) + log1pf(expf(-fabsf(x)));
+}
+
 /// `kind` is one of activation_kind; linear and softmax leave x as it is.
 __device__ inline float activate(int kind, float negative_slope, float x) {
   switch (kind) {
@@ -38,6 +44,16 @@ __device__ inline float activate(int kind, float negative_slope, float x) {
       return x * sigmoid(x);
     case activation_kind::gelu:
       return x * normal_cdf(x);
+    case activation_kind::selu:
+      return x < 0 ? selu_slope * expm1f(x) : selu_scale * x;
+    case activation_kind::softplus:
+      return softplus(x);
+    case activation_kind::softsign:
+      return x / (1 + fabsf(x));
+    case activation_kind::hard_sigmoid:
+      return (x < -3 ? 0.0f : x > 3 ? 6.0f : x + 3) / 6;
+    case activation_kind::mish:
+      return x * tanhf(softplus(x));
     default:
       return x;
   }

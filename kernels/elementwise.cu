@@ -6,8 +6,8 @@
 
 namespace strata { inline namespace STRATA_ABI { namespace cuda {
 
-/// The derivative at `value`, which is the function's input for silu and gelu and its output for the others,
-/// times the gradient behind it.
+/// The derivative at `value`, which is the function's input for silu, gelu and mish and its output for the
+/// others, times the gradient behind it.
 __device__ inline float derivative(int kind, float negative_slope, float value, float gradient) {
   switch (kind) {
     case activation_kind::relu:
@@ -27,6 +27,18 @@ __device__ inline float derivative(int kind, float negative_slope, float value, 
     case activation_kind::gelu: {
       const float density = 0.39894228040143268f * expf(-0.5f * value * value);
       return (normal_cdf(value) + value * density) * gradient;
+    }
+    case activation_kind::selu:
+      return (value < 0 ? value + selu_slope : selu_scale) * gradient;
+    case activation_kind::softplus:
+      return -expm1f(-value) * gradient;
+    case activation_kind::softsign:
+      return (1 - fabsf(value)) * (1 - fabsf(value)) * gradient;
+    case activation_kind::hard_sigmoid:
+      return value > 0 && value < 1 ? gradient / 6 : 0.0f;
+    case activation_kind::mish: {
+      const float t = tanhf(softplus(value));
+      return (t + value * (1 - t * t) * sigmoid(value)) * gradient;
     }
     default:
       return gradient;

@@ -1,4 +1,5 @@
 #include <strata/cuda/kernels/training.hpp>
+#include <strata/tensor/nadam.hpp>
 
 #include "sums.cuh"
 
@@ -199,19 +200,31 @@ STRATA_KERNEL(strata_penalty, Penalty) {
 STRATA_KERNEL(strata_begin_step, OptimizerStep) {
   const double step = p.state->iteration += 1, learning_rate = p.state->learning_rate;
   double rate = learning_rate;
+  double gradient_rate = 0, epsilon = p.epsilon;
   if (p.kind == optimizer_kind::adam) rate *= sqrt(1 - pow(p.beta_2, step)) / (1 - pow(p.beta_1, step));
+  if (p.kind == optimizer_kind::nadam) {
+    const NadamMomentum u(p.beta_1, step);
+    const double root = sqrt(1 - pow(p.beta_2, step));
+    gradient_rate = rate * root * (1 - u.now) / (1 - u.product);
+    epsilon *= root;
+    rate *= root * u.next / (1 - u.product * u.next);
+  }
   p.rates->rate = float(rate);
+  p.rates->gradient_rate = float(gradient_rate);
+  p.rates->epsilon = float(epsilon);
   p.rates->keep = float(1 - learning_rate * p.weight_decay);
 }
 
 /// Formulas are Keras's: what is added to a weight with gradient g; updates the slots s.
-__device__ inline float optimizer_delta(const OptimizerStep& p, float rate, float g, float (&s)[3]) {
+__device__ inline float optimizer_delta(const OptimizerStep& p, const StepRates& rates, float g,
+                                        float (&s)[3]) {
+  const float rate = rates.rate;
   if (p.kind == optimizer_kind::sgd) {
     if (p.momentum == 0) return -rate * g;
     s[0] = p.momentum * s[0] - rate * g;
     return p.nesterov ? p.momentum * s[0] - rate * g : s[0];
   }
-  if (p.kind == optimizer_kind::rmsprop) {
+  if (p.kind == optimizer_kind::rmsprop || p.kind == optimizer_kind::adagrad) {
     s[0] = p.rho * s[0] + p.one_minus_rho * (g * g);
     if (p.centered) s[2] = p.rho * s[2] + p.one_minus_rho * g;
     const float increment = rate * g / sqrtf(s[0] - (p.centered ? s[2] * s[2] : 0.0f) + p.epsilon);
@@ -222,7 +235,7 @@ __device__ inline float optimizer_delta(const OptimizerStep& p, float rate, floa
   s[0] += p.one_minus_beta_1 * (g - s[0]);
   s[1] += p.one_minus_beta_2 * (g * g - s[1]);
   if (p.amsgrad) s[2] = s[2] < s[1] ? s[1] : s[2];
-  return -rate * s[0] / (sqrtf(p.amsgrad ? s[2] : s[1]) + p.epsilon);
+  return -(rate * s[0] + rates.gradient_rate * g) / (sqrtf(p.amsgrad ? s[2] : s[1]) + rates.epsilon);
 }
 
 /// A block has OptimizerStep::block_size elements of one weight.
@@ -234,7 +247,8 @@ STRATA_KERNEL(strata_optimizer_step, OptimizerStep) {
   const Int rest = u.size - begin,
             count = rest < OptimizerStep::block_size ? rest : OptimizerStep::block_size;
 
-  const float rate = p.rates->rate, keep = p.rates->keep, bound = p.clip_value;
+  const StepRates rates = *p.rates;
+  const float keep = rates.keep, bound = p.clip_value;
   const double norm = p.clip_norm > 0 ? sqrt(*u.squares) : 0;
   const float gradient_scale = norm > p.clip_norm ? float(p.clip_norm / norm) : 1.0f;
 
@@ -254,7 +268,7 @@ STRATA_KERNEL(strata_optimizer_step, OptimizerStep) {
       if (offset >= count) continue;
       float gradient = g[k] * gradient_scale;
       if (bound > 0) gradient = gradient < -bound ? -bound : gradient > bound ? bound : gradient;
-      u.value[i] = w[k] * keep + optimizer_delta(p, rate, gradient, s[k]);
+      u.value[i] = w[k] * keep + optimizer_delta(p, rates, gradient, s[k]);
       for (int slot = 0; slot < 3; ++slot)
         if (u.slots[slot]) u.slots[slot][i] = s[k][slot];
     }

@@ -223,7 +223,7 @@ MUTATIONS = [Mutation(*mutation) for mutation in [
     ("optimizer: unfinished last block", "training.cu", "rest < OptimizerStep::block_size ? rest :",
      "rest < OptimizerStep::block_size ? rest / 4 * 4 :", OPTIMIZERS),
     ("Adam: epsilon in the root", "training.cu",
-     "(sqrtf(p.amsgrad ? s[2] : s[1]) + p.epsilon)", "sqrtf((p.amsgrad ? s[2] : s[1]) + p.epsilon)", OPTIMIZERS),
+     "(sqrtf(p.amsgrad ? s[2] : s[1]) + rates.epsilon)", "sqrtf((p.amsgrad ? s[2] : s[1]) + rates.epsilon)", OPTIMIZERS),
     ("Adam: counts steps from 0", "training.cu",
      "step = p.state->iteration += 1,", "step = p.state->iteration++,", OPTIMIZERS),
     ("clipping loses NaN", "training.cu",

@@ -16,10 +16,11 @@ namespace {
 using Conv2D64 = BasicConv2D<double>;
 using Dense64 = BasicDense<double>;
 
-const Activation activations[] = {Activation::linear, Activation::relu,    Activation::leaky_relu(0.2),
-                                  Activation::elu,    Activation::sigmoid, Activation::tanh,
-                                  Activation::relu6,  Activation::silu,    Activation::gelu,
-                                  Activation::softmax};
+const Activation activations[] = {Activation::linear,       Activation::relu,     Activation::leaky_relu(0.2),
+                                  Activation::elu,          Activation::sigmoid,  Activation::tanh,
+                                  Activation::relu6,        Activation::silu,     Activation::gelu,
+                                  Activation::selu,         Activation::softplus, Activation::softsign,
+                                  Activation::hard_sigmoid, Activation::mish,     Activation::softmax};
 
 void conv2d() {
   layer_test(Conv2D64({.filters = 4, .kernel_size = 3}), {{5, 6, 3}});

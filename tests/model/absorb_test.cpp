@@ -97,7 +97,8 @@ TEST_CASE("What a convolution does on the way out equals what the layers behind 
     return model;
   };
   using enum Activation::Kind;
-  for (const auto kind : {linear, relu, leaky_relu, elu, sigmoid, tanh, relu6, silu, gelu, softmax})
+  for (const auto kind : {linear, relu, leaky_relu, elu, sigmoid, tanh, relu6, silu, gelu, selu, softplus,
+                          softsign, hard_sigmoid, mish, softmax})
     for (const bool pool : {false, true})
       for (const bool use_bias : {false, true}) {
         const Layer layers[] = {

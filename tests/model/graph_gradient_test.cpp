@@ -145,7 +145,7 @@ TEST_CASE("Gradients through models inside models") {
   check_gradients(model);
 
   // Activations whose derivative needs their input: of layers, of a model inside, of the output.
-  for (const Activation& f : {Activation::silu, Activation::gelu}) {
+  for (const Activation& f : {Activation::silu, Activation::gelu, Activation::mish}) {
     const Dense64 last({.units = 3, .activation = f});
     const Sequential64 inner({Input64({.shape = {4}}), Dense64({.units = 3, .activation = f}),
                               BasicActivationLayer<double>(f), last},

@@ -177,9 +177,10 @@ std::vector<std::vector<std::string>> absorbed(const Model& model, const RunMode
 }  // namespace
 
 TEST_CASE("A layer does the work of those behind it, bit by bit what they do themselves", "[plan]") {
-  const Activation f = Activation{GENERATE(
-      Activation::Kind::relu, Activation::Kind::elu, Activation::Kind::sigmoid, Activation::Kind::tanh,
-      Activation::Kind::relu6, Activation::Kind::silu, Activation::Kind::gelu)};
+  const Activation f =
+      Activation{GENERATE(Activation::Kind::relu, Activation::Kind::elu, Activation::Kind::sigmoid,
+                          Activation::Kind::tanh, Activation::Kind::relu6, Activation::Kind::silu,
+                          Activation::Kind::gelu, Activation::Kind::softplus, Activation::Kind::mish)};
   INFO(name_of(f));
   const Tensor<float> x = random_tensor({4, 10, 10, 3}).cast<float>();
   const Tensor<float> y({4, 3}, {1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0});

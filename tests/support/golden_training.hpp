@@ -69,9 +69,22 @@ inline strata::Optimizer optimizer_from(const strata::Json& json) {
     out = RMSprop(o);
   } else if (class_name == "Adam") {
     out = Adam(adam(AdamOptions()));
-  } else {
-    REQUIRE(class_name == "AdamW");
+  } else if (class_name == "AdamW") {
     out = AdamW(adam(AdamWOptions()));
+  } else if (class_name == "Adagrad") {
+    AdagradOptions o;
+    common(o);
+    take("initial_accumulator_value", o.initial_accumulator_value);
+    take("epsilon", o.epsilon);
+    out = Adagrad(o);
+  } else {
+    REQUIRE(class_name == "Nadam");
+    NadamOptions o;
+    common(o);
+    take("beta_1", o.beta_1);
+    take("beta_2", o.beta_2);
+    take("epsilon", o.epsilon);
+    out = Nadam(o);
   }
   REQUIRE(known == config.size());
   return out;

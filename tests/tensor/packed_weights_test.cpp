@@ -91,5 +91,5 @@ TEST_CASE("An activation is named by a text as Keras names it, and has its defau
   CHECK_THROWS_WITH(
       Activation("rleu"),
       "[activation] 'rleu' is not an activation; there are linear, relu, leaky_relu, elu, sigmoid, "
-      "tanh, relu6, silu, gelu, softmax");
+      "tanh, relu6, silu, gelu, selu, softplus, softsign, hard_sigmoid, mish, softmax");
 }

@@ -348,6 +348,8 @@ TEST_CASE("An optimizer is named by a text as Keras names it, and has its defaul
   CHECK(config("RMSprop") == RMSprop().config());
   CHECK(config("Adam") == Adam().config());
   CHECK(config("adamw") == AdamW().config());
+  CHECK(config("Adagrad") == Adagrad().config());
+  CHECK(config("Nadam") == Nadam().config());
 }
 
 TEST_CASE("Activations, losses and metrics are named by texts as Keras names them") {
@@ -386,7 +388,8 @@ TEST_CASE("What cannot be trained says why") {
   CHECK_THROWS_WITH(model.compile({.loss = "hinge"}),
                     Contains("'hinge' is not a loss") && Contains("binary_crossentropy"));
   CHECK_THROWS_WITH(model.compile({.optimizer = "adams", .loss = "mse"}),
-                    Contains("'adams' is not an optimizer; there are sgd, rmsprop, adam, adamw"));
+                    Contains("'adams' is not an optimizer; there are sgd, rmsprop, adam, adamw, "
+                             "adagrad, nadam"));
   CHECK_THROWS_WITH(model.compile({.optimizer = "", .loss = "mse"}), Contains("'' is not an optimizer"));
   CHECK_THROWS_WITH(model.compile({.loss = "mse", .metrics = {"f1"}}), Contains("'f1' is not a metric"));
   model.compile({.loss = CategoricalCrossentropy()});

@@ -3,7 +3,8 @@
 import json
 
 # Strata's activations, include/strata/tensor/activation.hpp.
-ACTIVATIONS = ("linear", "relu", "leaky_relu", "elu", "sigmoid", "tanh", "relu6", "silu", "gelu", "softmax")
+ACTIVATIONS = ("linear", "relu", "leaky_relu", "elu", "sigmoid", "tanh", "relu6", "silu", "gelu", "selu", "softplus", "softsign",
+               "hard_sigmoid", "mish", "softmax")
 INITIALIZERS = {"Zeros": "zeros", "Ones": "ones", "GlorotUniform": "glorot_uniform", "GlorotNormal": "glorot_normal",
                 "HeUniform": "he_uniform", "HeNormal": "he_normal", "LecunUniform": "lecun_uniform", "LecunNormal": "lecun_normal"}
 CONVOLUTION = ("kernel_size", "strides", "padding", "dilation_rate", "activation", "use_bias", "bias_initializer", "bias_regularizer")

@@ -5,6 +5,19 @@
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu { namespace STRATA_CPU_ISA {
 
+inline constexpr float selu_scale = 1.050700987f, selu_slope = 1.758099341f;  // slope: scale * alpha
+
+/// tanh(softplus(x)) = n / (n + 2) with n = e^x (e^x + 2), and the slope of x tanh(softplus(x)).
+struct Mish {
+  Vec tanh, slope;
+  STRATA_ALWAYS_INLINE explicit Mish(Vec x) {
+    const Vec in = x > 20.f ? splat(20.f) : x;  // from here on both are 1, and n^2 is no infinity
+    const Vec e = exp(in), n = e * (e + 2.f);
+    tanh = n / (n + 2.f);
+    slope = tanh + in * 4.f * e * (1.f + e) / ((n + 2.f) * (n + 2.f));
+  }
+};
+
 /// Calls `use` with the function as a callable of a vector, so that loops are built once per function.
 template <class Use>
 STRATA_ALWAYS_INLINE void with_function(Function f, float slope, Use use) {
@@ -27,6 +40,16 @@ STRATA_ALWAYS_INLINE void with_function(Function f, float slope, Use use) {
       return use([](Vec x) { return x * sigmoid(x); });
     case Function::gelu:
       return use([](Vec x) { return x * normal_cdf(x); });
+    case Function::selu:
+      return use([](Vec x) { return x < 0.f ? selu_slope * expm1(x) : selu_scale * x; });
+    case Function::softplus:
+      return use([](Vec x) { return relu(x) + log1p(exp(-abs(x))); });
+    case Function::softsign:
+      return use([](Vec x) { return x / (1.f + abs(x)); });
+    case Function::hard_sigmoid:
+      return use([](Vec x) { return clamp(x + 3.f, 0.f, 6.f) / 6.f; });
+    case Function::mish:
+      return use([](Vec x) { return x * Mish(x).tanh; });
   }
 }
 
@@ -60,6 +83,17 @@ inline void activate_backward(Function f, float slope, long count, const float* 
     case Function::gelu:
       return map(count, from, dy, dx,
                  [](Vec x, Vec d) { return d * (normal_cdf(x) + x * 0.398942280f * bell(x)); });
+    case Function::selu:
+      return map(count, from, dy, dx,
+                 [](Vec v, Vec d) { return d * (v < 0.f ? v + selu_slope : splat(selu_scale)); });
+    case Function::softplus:
+      return map(count, from, dy, dx, [](Vec v, Vec d) { return -d * expm1(-v); });
+    case Function::softsign:
+      return map(count, from, dy, dx, [](Vec v, Vec d) { return d * (1.f - abs(v)) * (1.f - abs(v)); });
+    case Function::hard_sigmoid:
+      return map(count, from, dy, dx, [](Vec v, Vec d) { return ((v > 0.f) & (v < 1.f)) ? d / 6.f : Vec{}; });
+    case Function::mish:
+      return map(count, from, dy, dx, [](Vec x, Vec d) { return d * Mish(x).slope; });
   }
 }
 

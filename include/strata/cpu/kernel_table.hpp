@@ -8,11 +8,26 @@
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 /// Elementwise functions as the kernels know them; softmax has kernels of its own.
-enum class Function : int { linear, relu, leaky_relu, elu, sigmoid, tanh, relu6, silu, gelu };
+enum class Function : int {
+  linear,
+  relu,
+  leaky_relu,
+  elu,
+  sigmoid,
+  tanh,
+  relu6,
+  silu,
+  gelu,
+  selu,
+  softplus,
+  softsign,
+  hard_sigmoid,
+  mish
+};
 
 /// One optimizer step with all that is the same for every element computed beforehand.
 struct OptimizerCoefficients {
-  float learning_rate, momentum, rho, epsilon, decay, gradient_scale, clip_value;
+  float learning_rate, gradient_rate, momentum, rho, epsilon, decay, gradient_scale, clip_value;
   float one_minus_rho, one_minus_beta_1, one_minus_beta_2;  ///< from double: 1 - 0.999f is off by 1e-5
   bool nesterov, centered, amsgrad;
 };

@@ -58,17 +58,18 @@ inline void rmsprop(const OptimizerCoefficients& c, long count, const float* gra
   });
 }
 
-/// `learning_rate` is already corrected for the bias of the moments.
+/// Adam, and Nadam, which adds the gradient itself. `learning_rate` is already corrected for the bias of the
+/// moments.
 inline void adam(const OptimizerCoefficients& c, long count, const float* gradient, float* value, float* m,
                  float* v, float* v_max) {
   const bool amsgrad = c.amsgrad;
-  const float rate = c.learning_rate, new_1 = c.one_minus_beta_1, new_2 = c.one_minus_beta_2,
-              epsilon = c.epsilon;
+  const float rate = c.learning_rate, direct = c.gradient_rate, new_1 = c.one_minus_beta_1,
+              new_2 = c.one_minus_beta_2, epsilon = c.epsilon;
   for_weights(c, count, gradient, value, m, v, v_max, [=](Vec& w, Vec g, Vec* s) {
     s[0] += (g - s[0]) * new_1;
     s[1] += (g * g - s[1]) * new_2;
     if (amsgrad) s[2] = max(s[2], s[1]);
-    w -= s[0] * rate / (sqrt(amsgrad ? s[2] : s[1]) + epsilon);
+    w -= (s[0] * rate + g * direct) / (sqrt(amsgrad ? s[2] : s[1]) + epsilon);
   });
 }
 

@@ -161,6 +161,18 @@ STRATA_ALWAYS_INLINE Vec expm1(Vec x) {
   return 2.f * t / (1.f - t);
 }
 
+/// log(1 + x) for x in [0, 1]: 2 artanh(x / (2 + x)), by its series.
+STRATA_ALWAYS_INLINE Vec log1p(Vec x) {
+  const Vec t = x / (2.f + x), s = t * t;
+  Vec p = fma(s, splat(1.f / 15), splat(1.f / 13));
+  p = fma(p, s, splat(1.f / 11));
+  p = fma(p, s, splat(1.f / 9));
+  p = fma(p, s, splat(1.f / 7));
+  p = fma(p, s, splat(1.f / 5));
+  p = fma(p, s, splat(1.f / 3));
+  return 2.f * fma(p * s, t, t);
+}
+
 /// e^(-x^2 / 2). x is split so that the larger square is exact: an error of it would be one of the exponent.
 STRATA_ALWAYS_INLINE Vec bell(Vec x) {
   const Vec size = clamp(abs(x), 0.f, 20.f);  // beyond, as at infinity, it is 0

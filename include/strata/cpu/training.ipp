@@ -6,6 +6,7 @@
 
 #include <strata/cpu/backend.hpp>
 #include <strata/cpu/tasks.hpp>
+#include <strata/tensor/nadam.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
@@ -210,6 +211,15 @@ STRATA_INLINE void CpuBackend::optimizer_step(const OptimizerSpec& spec, Optimiz
   double rate = state->learning_rate;
   if (spec.kind == OptimizerKind::adam)
     rate *= std::sqrt(1 - std::pow(spec.beta_2, step)) / (1 - std::pow(spec.beta_1, step));
+  if (spec.kind == OptimizerKind::adagrad)
+    common.rho = common.one_minus_rho = 1;  // RMSprop that forgets nothing
+  if (spec.kind == OptimizerKind::nadam) {
+    const NadamMomentum u(spec.beta_1, step);
+    const double root = std::sqrt(1 - std::pow(spec.beta_2, step));
+    common.gradient_rate = static_cast<float>(rate * root * (1 - u.now) / (1 - u.product));
+    common.epsilon = static_cast<float>(spec.epsilon * root);
+    rate *= root * u.next / (1 - u.product * u.next);
+  }
   common.learning_rate = static_cast<float>(rate);
 
   struct Chunk {
@@ -235,8 +245,10 @@ STRATA_INLINE void CpuBackend::optimizer_step(const OptimizerSpec& spec, Optimiz
       case OptimizerKind::sgd:
         return kernels_.sgd(c, count, gradient, value, slot(0));
       case OptimizerKind::rmsprop:
+      case OptimizerKind::adagrad:
         return kernels_.rmsprop(c, count, gradient, value, slot(0), slot(1), slot(2));
       case OptimizerKind::adam:
+      case OptimizerKind::nadam:
         return kernels_.adam(c, count, gradient, value, slot(0), slot(1), slot(2));
     }
   });

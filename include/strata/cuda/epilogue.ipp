@@ -16,6 +16,11 @@ static_assert(activation_kind::linear == int(Activation::Kind::linear) &&
               activation_kind::relu6 == int(Activation::Kind::relu6) &&
               activation_kind::silu == int(Activation::Kind::silu) &&
               activation_kind::gelu == int(Activation::Kind::gelu) &&
+              activation_kind::selu == int(Activation::Kind::selu) &&
+              activation_kind::softplus == int(Activation::Kind::softplus) &&
+              activation_kind::softsign == int(Activation::Kind::softsign) &&
+              activation_kind::hard_sigmoid == int(Activation::Kind::hard_sigmoid) &&
+              activation_kind::mish == int(Activation::Kind::mish) &&
               activation_kind::softmax == int(Activation::Kind::softmax));
 
 namespace detail {

@@ -33,6 +33,12 @@ __device__ inline float normal_cdf(float x) {
   return 0.5f * erfcf(-0.70710678118654752f * x);
 }
 
+constexpr float selu_scale = 1.0507009873554805f, selu_slope = 1.7580993408473766f;  // slope: scale * alpha
+
+__device__ inline float softplus(float x) {
+  return (x < 0 ? 0.0f : x) + log1pf(expf(-fabsf(x)));
+}
+
 /// `kind` is one of activation_kind; linear and softmax leave x as it is.
 __device__ inline float activate(int kind, float negative_slope, float x) {
   switch (kind) {
@@ -52,6 +58,16 @@ __device__ inline float activate(int kind, float negative_slope, float x) {
       return x * sigmoid(x);
     case activation_kind::gelu:
       return x * normal_cdf(x);
+    case activation_kind::selu:
+      return x < 0 ? selu_slope * expm1f(x) : selu_scale * x;
+    case activation_kind::softplus:
+      return softplus(x);
+    case activation_kind::softsign:
+      return x / (1 + fabsf(x));
+    case activation_kind::hard_sigmoid:
+      return (x < -3 ? 0.0f : x > 3 ? 6.0f : x + 3) / 6;
+    case activation_kind::mish:
+      return x * tanhf(softplus(x));
     default:
       return x;
   }
@@ -302,8 +318,8 @@ STRATA_KERNEL(strata_convolution_backward_kernel, DirectConvolution) {
 
 namespace strata { inline namespace STRATA_ABI { namespace cuda {
 
-/// The derivative at `value`, which is the function's input for silu and gelu and its output for the others,
-/// times the gradient behind it.
+/// The derivative at `value`, which is the function's input for silu, gelu and mish and its output for the
+/// others, times the gradient behind it.
 __device__ inline float derivative(int kind, float negative_slope, float value, float gradient) {
   switch (kind) {
     case activation_kind::relu:
@@ -323,6 +339,18 @@ __device__ inline float derivative(int kind, float negative_slope, float value, 
     case activation_kind::gelu: {
       const float density = 0.39894228040143268f * expf(-0.5f * value * value);
       return (normal_cdf(value) + value * density) * gradient;
+    }
+    case activation_kind::selu:
+      return (value < 0 ? value + selu_slope : selu_scale) * gradient;
+    case activation_kind::softplus:
+      return -expm1f(-value) * gradient;
+    case activation_kind::softsign:
+      return (1 - fabsf(value)) * (1 - fabsf(value)) * gradient;
+    case activation_kind::hard_sigmoid:
+      return value > 0 && value < 1 ? gradient / 6 : 0.0f;
+    case activation_kind::mish: {
+      const float t = tanhf(softplus(value));
+      return (t + value * (1 - t * t) * sigmoid(value)) * gradient;
     }
     default:
       return gradient;
@@ -1165,6 +1193,7 @@ __device__ inline void hand_in(const SumTarget& target, Int s, double part) {
 }}}  // namespace strata::STRATA_ABI::cuda
 )source"},
 {"training.cu", R"source(#include <strata/cuda/kernels/training.hpp>
+#include <strata/tensor/nadam.hpp>
 
 #include "sums.cuh"
 
@@ -1365,19 +1394,31 @@ STRATA_KERNEL(strata_penalty, Penalty) {
 STRATA_KERNEL(strata_begin_step, OptimizerStep) {
   const double step = p.state->iteration += 1, learning_rate = p.state->learning_rate;
   double rate = learning_rate;
+  double gradient_rate = 0, epsilon = p.epsilon;
   if (p.kind == optimizer_kind::adam) rate *= sqrt(1 - pow(p.beta_2, step)) / (1 - pow(p.beta_1, step));
+  if (p.kind == optimizer_kind::nadam) {
+    const NadamMomentum u(p.beta_1, step);
+    const double root = sqrt(1 - pow(p.beta_2, step));
+    gradient_rate = rate * root * (1 - u.now) / (1 - u.product);
+    epsilon *= root;
+    rate *= root * u.next / (1 - u.product * u.next);
+  }
   p.rates->rate = float(rate);
+  p.rates->gradient_rate = float(gradient_rate);
+  p.rates->epsilon = float(epsilon);
   p.rates->keep = float(1 - learning_rate * p.weight_decay);
 }
 
 /// Formulas are Keras's: what is added to a weight with gradient g; updates the slots s.
-__device__ inline float optimizer_delta(const OptimizerStep& p, float rate, float g, float (&s)[3]) {
+__device__ inline float optimizer_delta(const OptimizerStep& p, const StepRates& rates, float g,
+                                        float (&s)[3]) {
+  const float rate = rates.rate;
   if (p.kind == optimizer_kind::sgd) {
     if (p.momentum == 0) return -rate * g;
     s[0] = p.momentum * s[0] - rate * g;
     return p.nesterov ? p.momentum * s[0] - rate * g : s[0];
   }
-  if (p.kind == optimizer_kind::rmsprop) {
+  if (p.kind == optimizer_kind::rmsprop || p.kind == optimizer_kind::adagrad) {
     s[0] = p.rho * s[0] + p.one_minus_rho * (g * g);
     if (p.centered) s[2] = p.rho * s[2] + p.one_minus_rho * g;
     const float increment = rate * g / sqrtf(s[0] - (p.centered ? s[2] * s[2] : 0.0f) + p.epsilon);
@@ -1388,7 +1429,7 @@ __device__ inline float optimizer_delta(const OptimizerStep& p, float rate, floa
   s[0] += p.one_minus_beta_1 * (g - s[0]);
   s[1] += p.one_minus_beta_2 * (g * g - s[1]);
   if (p.amsgrad) s[2] = s[2] < s[1] ? s[1] : s[2];
-  return -rate * s[0] / (sqrtf(p.amsgrad ? s[2] : s[1]) + p.epsilon);
+  return -(rate * s[0] + rates.gradient_rate * g) / (sqrtf(p.amsgrad ? s[2] : s[1]) + rates.epsilon);
 }
 
 /// A block has OptimizerStep::block_size elements of one weight.
@@ -1400,7 +1441,8 @@ STRATA_KERNEL(strata_optimizer_step, OptimizerStep) {
   const Int rest = u.size - begin,
             count = rest < OptimizerStep::block_size ? rest : OptimizerStep::block_size;
 
-  const float rate = p.rates->rate, keep = p.rates->keep, bound = p.clip_value;
+  const StepRates rates = *p.rates;
+  const float keep = rates.keep, bound = p.clip_value;
   const double norm = p.clip_norm > 0 ? sqrt(*u.squares) : 0;
   const float gradient_scale = norm > p.clip_norm ? float(p.clip_norm / norm) : 1.0f;
 
@@ -1420,7 +1462,7 @@ STRATA_KERNEL(strata_optimizer_step, OptimizerStep) {
       if (offset >= count) continue;
       float gradient = g[k] * gradient_scale;
       if (bound > 0) gradient = gradient < -bound ? -bound : gradient > bound ? bound : gradient;
-      u.value[i] = w[k] * keep + optimizer_delta(p, rate, gradient, s[k]);
+      u.value[i] = w[k] * keep + optimizer_delta(p, rates, gradient, s[k]);
       for (int slot = 0; slot < 3; ++slot)
         if (u.slots[slot]) u.slots[slot][i] = s[k][slot];
     }
@@ -1438,7 +1480,8 @@ namespace strata { inline namespace STRATA_ABI { namespace cuda {
 /// Activation::Kind for kernels, whose compiler has no standard library; epilogue.ipp checks that they agree.
 namespace activation_kind {
 inline constexpr int linear = 0, relu = 1, leaky_relu = 2, elu = 3, sigmoid = 4, tanh = 5, relu6 = 6,
-                     silu = 7, gelu = 8, softmax = 9;
+                     silu = 7, gelu = 8, selu = 9, softplus = 10, softsign = 11, hard_sigmoid = 12, mish = 13,
+                     softmax = 14;
 }
 
 }}}  // namespace strata::STRATA_ABI::cuda
@@ -1776,7 +1819,7 @@ inline constexpr int binary_crossentropy = 0, categorical_crossentropy = 1,
                      huber = 5;
 }
 namespace optimizer_kind {
-inline constexpr int sgd = 0, rmsprop = 1, adam = 2;
+inline constexpr int sgd = 0, rmsprop = 1, adam = 2, adagrad = 3, nadam = 4;
 }
 
 struct Loss {
@@ -1816,8 +1859,9 @@ struct WeightUpdate {
 };
 /// What a step has for all weights alike, found on the device from the state.
 struct StepRates {
-  float rate;  ///< for adam corrected for the bias of the moments
-  float keep;  ///< what decay leaves of a weight
+  float rate;                    ///< for adam and nadam corrected for the bias of the moments
+  float gradient_rate, epsilon;  ///< nadam's of the gradient itself; epsilon as corrected
+  float keep;                    ///< what decay leaves of a weight
 };
 
 /// One launch's part of an optimizer step.
@@ -1925,6 +1969,33 @@ struct Pad2DGeometry {
   std::int64_t batch = 0;
   std::int64_t in_h = 0, in_w = 0, channels = 0;
   std::int64_t top = 0, bottom = 0, left = 0, right = 0;
+};
+
+}}  // namespace strata::STRATA_ABI
+)source"},
+{"strata/tensor/nadam.hpp", R"source(#pragma once
+
+#include <strata/core/config.hpp>
+
+namespace strata { inline namespace STRATA_ABI {
+
+/// Nadam's momentum u = beta_1 (1 - 0.96^t / 2) of step t and of the next, and the product of those up to t.
+/// Found from the step alone, so that a run that is resumed needs nothing else; for kernels as well, whose
+/// compiler has no standard library.
+struct NadamMomentum {
+  double now = 0, next = 0, product = 1;
+
+  constexpr NadamMomentum(double beta_1, double step) {
+    double decay = 0.96;
+    next = beta_1 * (1 - decay / 2);
+    for (double t = 0; t < step && (decay > 1e-17 || product > 1e-17);
+         ++t) {  // then nothing changes any more
+      decay *= 0.96;
+      now = next;
+      next = beta_1 * (1 - decay / 2);
+      product *= now;
+    }
+  }
 };
 
 }}  // namespace strata::STRATA_ABI

@@ -16,7 +16,9 @@ static_assert(int(LossKind::binary_crossentropy) == loss_kind::binary_crossentro
               int(LossKind::huber) == loss_kind::huber);
 static_assert(int(OptimizerKind::sgd) == optimizer_kind::sgd &&
               int(OptimizerKind::rmsprop) == optimizer_kind::rmsprop &&
-              int(OptimizerKind::adam) == optimizer_kind::adam);
+              int(OptimizerKind::adam) == optimizer_kind::adam &&
+              int(OptimizerKind::adagrad) == optimizer_kind::adagrad &&
+              int(OptimizerKind::nadam) == optimizer_kind::nadam);
 static_assert(sizeof(StepState) == sizeof(OptimizerState) &&
               offsetof(StepState, learning_rate) == offsetof(OptimizerState, learning_rate) &&
               offsetof(StepState, iteration) == offsetof(OptimizerState, iteration));
@@ -75,6 +77,7 @@ STRATA_INLINE void CudaBackend::optimizer_step(const OptimizerSpec& spec, Optimi
                   .clip_value = static_cast<float>(spec.clip_value),
                   .state = reinterpret_cast<StepState*>(state),
                   .rates = rates.data()};
+  if (spec.kind == OptimizerKind::adagrad) p.rho = p.one_minus_rho = 1;  // RMSprop that forgets nothing
   launch("strata_begin_step", dim3(1), 1, p);
   int filled = 0;
   std::int64_t blocks = 0;

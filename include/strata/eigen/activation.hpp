@@ -32,6 +32,12 @@ T normal_cdf(T x) {
   return std::erfc(-x / std::numbers::sqrt2_v<T>) / 2;
 }
 
+/// log(1 + e^x), without overflow.
+template <class T>
+T softplus(T x) {
+  return (x < 0 ? 0 : x) + std::log1p(std::exp(-std::abs(x)));
+}
+
 /// e^x / sum(e^x) of one row, in place.
 template <class RowExpression>
 void softmax(RowExpression&& row) {
@@ -70,6 +76,21 @@ void activate(const Activation& f, ArrayMap<const T> x, ArrayMap<T> y) {
       break;
     case Activation::Kind::gelu:
       y = x.unaryExpr([](T v) { return v * normal_cdf(v); });
+      break;
+    case Activation::Kind::selu:
+      y = T(selu_scale) * (x < T(0)).select(T(selu_alpha) * x.expm1(), x);
+      break;
+    case Activation::Kind::softplus:
+      y = x.unaryExpr([](T v) { return softplus(v); });
+      break;
+    case Activation::Kind::softsign:
+      y = x / (T(1) + x.abs());
+      break;
+    case Activation::Kind::hard_sigmoid:
+      y = clip(x + T(3), T(0), T(6)) / T(6);
+      break;
+    case Activation::Kind::mish:
+      y = x.unaryExpr([](T v) { return v * std::tanh(softplus(v)); });
       break;
     case Activation::Kind::softmax:
       y = x;
@@ -112,6 +133,24 @@ void activate_backward(const Activation& f, ArrayMap<const T> x, ArrayMap<const 
       dx = (x.unaryExpr([](T v) { return normal_cdf(v); }) +
             x * (x.square() / T(-2)).exp() / std::sqrt(2 * std::numbers::pi_v<T>)) *
            dy;
+      break;
+    case Activation::Kind::selu:
+      dx = (y < T(0)).select(y + T(selu_scale * selu_alpha), T(selu_scale)) * dy;
+      break;
+    case Activation::Kind::softplus:
+      dx = -(-y).expm1() * dy;
+      break;
+    case Activation::Kind::softsign:
+      dx = (T(1) - y.abs()).square() * dy;
+      break;
+    case Activation::Kind::hard_sigmoid:
+      dx = (y > T(0) && y < T(1)).select(dy / T(6), T(0));
+      break;
+    case Activation::Kind::mish:
+      dx = x.unaryExpr([](T v) {
+        const T t = std::tanh(softplus(v));
+        return t + v * (1 - t * t) * sigmoid(v);
+      }) * dy;
       break;
     case Activation::Kind::softmax:
       for (Index r = 0; r < y.rows(); ++r) dx.row(r) = y.row(r) * (dy.row(r) - (y.row(r) * dy.row(r)).sum());

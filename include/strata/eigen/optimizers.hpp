@@ -4,6 +4,7 @@
 #include <limits>
 
 #include <strata/eigen/activation.hpp>
+#include <strata/tensor/nadam.hpp>
 
 // Keras's optimizers, one weight w at a time. g is its gradient, an expression that is evaluated on the way.
 
@@ -70,6 +71,27 @@ void adam_step(const OptimizerSpec& spec, const OptimizerState& state, const G& 
   }
 }
 
+template <class T, class G>
+void adagrad_step(const OptimizerSpec& spec, const OptimizerState& state, const G& g,
+                  const OptimizerUpdate<T>& update, RowMap<T> w) {
+  RowMap<T> squares(update.slots[0], update.size);
+  squares += g.square();
+  w -= T(state.learning_rate) * g / (squares + T(spec.epsilon)).sqrt();
+}
+
+template <class T, class G>
+void nadam_step(const OptimizerSpec& spec, const OptimizerState& state, const G& g,
+                const OptimizerUpdate<T>& update, RowMap<T> w) {
+  const NadamMomentum u(spec.beta_1, state.iteration);
+  const T of_first = T(state.learning_rate * u.next / (1 - u.product * u.next));
+  const T of_gradient = T(state.learning_rate * (1 - u.now) / (1 - u.product));
+  const T of_second = T(1 / (1 - std::pow(spec.beta_2, state.iteration)));
+  RowMap<T> first(update.slots[0], update.size), second(update.slots[1], update.size);
+  first += T(1 - spec.beta_1) * (g - first);
+  second += T(1 - spec.beta_2) * (g.square() - second);
+  w -= (of_first * first + of_gradient * g) / ((of_second * second).sqrt() + T(spec.epsilon));
+}
+
 /// Scales and clips the gradient, decays the weight, and takes the step.
 template <class T>
 void optimizer_step(const OptimizerSpec& spec, const OptimizerState& state,
@@ -88,6 +110,10 @@ void optimizer_step(const OptimizerSpec& spec, const OptimizerState& state,
       return rmsprop_step(spec, state, g, update, w);
     case OptimizerKind::adam:
       return adam_step(spec, state, g, update, w);
+    case OptimizerKind::adagrad:
+      return adagrad_step(spec, state, g, update, w);
+    case OptimizerKind::nadam:
+      return nadam_step(spec, state, g, update, w);
   }
 }
 

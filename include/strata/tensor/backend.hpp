@@ -73,7 +73,7 @@ struct LossSpec {
   double delta = 1;  ///< huber: from this error on it grows linearly
 };
 
-enum class OptimizerKind { sgd, rmsprop, adam };
+enum class OptimizerKind { sgd, rmsprop, adam, adagrad, nadam };
 /// One optimizer step; which fields count depends on the kind. Formulas are Keras's.
 struct OptimizerSpec {
   OptimizerKind kind = OptimizerKind::sgd;
@@ -81,9 +81,10 @@ struct OptimizerSpec {
   bool nesterov = false;          ///< sgd
   double rho = 0;                 ///< rmsprop
   bool centered = false;          ///< rmsprop
-  double beta_1 = 0, beta_2 = 0;  ///< adam
+  double beta_1 = 0, beta_2 = 0;  ///< adam, nadam
   bool amsgrad = false;           ///< adam
   double epsilon = 0;
+  double initial_accumulator_value = 0;  ///< adagrad: where its slot starts
   double weight_decay = 0;  ///< decoupled: w -= learning_rate * weight_decay * w, before the step
   double clip_value = 0;    ///< gradients are clamped to +-clip_value; 0: not
   double clip_norm = 0;     ///< gradients are scaled down to this norm (see OptimizerUpdate); 0: not
@@ -96,7 +97,8 @@ struct OptimizerState {
   friend constexpr bool operator==(const OptimizerState&, const OptimizerState&) = default;
 };
 /// One weight of an optimizer step. Slots by kind: sgd {momentum}, rmsprop {velocity, momentum, average
-/// gradient}, adam {first moment, second moment, maximum of the second}; unused ones are null.
+/// gradient}, adam {first moment, second moment, maximum of the second}, adagrad {sum of squares}, nadam
+/// {first moment, second moment}; unused ones are null.
 template <class T>
 struct OptimizerUpdate {
   std::int64_t size = 0;

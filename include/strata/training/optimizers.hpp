@@ -41,6 +41,8 @@ class Optimizer {
 
   /// Which of a weight's three slots (see OptimizerUpdate) are in use.
   bool uses_slot(int slot) const;
+  /// What all numbers of a weight's slot are before the first step.
+  double initial_slot_value() const { return spec_.initial_accumulator_value; }
   /// Everything that `from_config` needs.
   Json config() const;
   /// Throws DataError for a config that is none.
@@ -90,6 +92,23 @@ struct AdamWOptions {
 };
 /// Adam with decoupled weight decay. Source: Loshchilov and Hutter, ICLR 2019; Keras's AdamW.
 Optimizer AdamW(const AdamWOptions& options = {});
+
+struct AdagradOptions {
+  LearningRate learning_rate = 0.001;
+  double initial_accumulator_value = 0.1, epsilon = 1e-7;
+  double weight_decay = 0, clipnorm = 0, clipvalue = 0, global_clipnorm = 0;
+};
+/// Divides the gradient by the root of the sum of its squares. Source: Duchi et al., JMLR 12, 2011; Keras's
+/// Adagrad (epsilon inside the square root).
+Optimizer Adagrad(const AdagradOptions& options = {});
+
+struct NadamOptions {
+  LearningRate learning_rate = 0.001;
+  double beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-7;
+  double weight_decay = 0, clipnorm = 0, clipvalue = 0, global_clipnorm = 0;
+};
+/// Adam with Nesterov momentum. Source: Dozat, ICLR workshop 2016; Keras's Nadam.
+Optimizer Nadam(const NadamOptions& options = {});
 
 }}  // namespace strata::STRATA_ABI
 

@@ -17,6 +17,9 @@ STRATA_COLD STRATA_INLINE Optimizer::Optimizer(std::string name, LearningRate le
   fraction("rho", spec.rho);
   fraction("beta_1", spec.beta_1);
   fraction("beta_2", spec.beta_2);
+  require<ConfigError>(spec.initial_accumulator_value >= 0, "[", name_,
+                       "] expected an initial_accumulator_value of 0 or more, found ",
+                       spec.initial_accumulator_value);
   require<ConfigError>((clipping.norm > 0) + (clipping.value > 0) + (clipping.global_norm > 0) <= 1, "[",
                        name_, "] only one of clipnorm, clipvalue and global_clipnorm can be set");
   spec_.clip_value = clipping.value;
@@ -40,6 +43,10 @@ STRATA_INLINE bool Optimizer::uses_slot(int slot) const {
       return slot == 0 || (slot == 1 && spec_.momentum != 0) || (slot == 2 && spec_.centered);
     case OptimizerKind::adam:
       return slot < 2 || spec_.amsgrad;
+    case OptimizerKind::adagrad:
+      return slot == 0;
+    case OptimizerKind::nadam:
+      return slot < 2;
   }
   return false;
 }
@@ -56,6 +63,7 @@ STRATA_COLD STRATA_INLINE Json Optimizer::config() const {
                        {"beta_2", spec_.beta_2},
                        {"amsgrad", spec_.amsgrad},
                        {"epsilon", spec_.epsilon},
+                       {"initial_accumulator_value", spec_.initial_accumulator_value},
                        {"weight_decay", spec_.weight_decay},
                        {"clipnorm", clipping_.norm},
                        {"clipvalue", clipping_.value},
@@ -64,7 +72,7 @@ STRATA_COLD STRATA_INLINE Json Optimizer::config() const {
 
 STRATA_COLD STRATA_INLINE Optimizer Optimizer::from_config(const Json& json) try {
   const auto kind = json.get<int>("kind");
-  require<DataError>(kind >= 0 && kind <= static_cast<int>(OptimizerKind::adam), "[optimizer] unknown kind ",
+  require<DataError>(kind >= 0 && kind <= static_cast<int>(OptimizerKind::nadam), "[optimizer] unknown kind ",
                      kind);
   return {json.get<std::string>("name"),
           LearningRate::from_config(json.at("learning_rate")),
@@ -77,6 +85,7 @@ STRATA_COLD STRATA_INLINE Optimizer Optimizer::from_config(const Json& json) try
            .beta_2 = json.get<double>("beta_2"),
            .amsgrad = json.get<bool>("amsgrad"),
            .epsilon = json.get<double>("epsilon"),
+           .initial_accumulator_value = json.get("initial_accumulator_value", 0.0),  // older files have none
            .weight_decay = json.get<double>("weight_decay")},
           {json.get<double>("clipnorm"), json.get<double>("clipvalue"), json.get<double>("global_clipnorm")}};
 } catch (const ConfigError& error) {
@@ -129,14 +138,35 @@ STRATA_COLD STRATA_INLINE Optimizer AdamW(const AdamWOptions& o) {
   return {"adamw", o.learning_rate, adam.spec(), adam.clipping()};
 }
 
+STRATA_COLD STRATA_INLINE Optimizer Adagrad(const AdagradOptions& o) {
+  return {"adagrad",
+          o.learning_rate,
+          {.kind = OptimizerKind::adagrad,
+           .epsilon = o.epsilon,
+           .initial_accumulator_value = o.initial_accumulator_value,
+           .weight_decay = o.weight_decay},
+          {o.clipnorm, o.clipvalue, o.global_clipnorm}};
+}
+
+STRATA_COLD STRATA_INLINE Optimizer Nadam(const NadamOptions& o) {
+  return {"nadam",
+          o.learning_rate,
+          {.kind = OptimizerKind::nadam,
+           .beta_1 = o.beta_1,
+           .beta_2 = o.beta_2,
+           .epsilon = o.epsilon,
+           .weight_decay = o.weight_decay},
+          {o.clipnorm, o.clipvalue, o.global_clipnorm}};
+}
+
 STRATA_COLD STRATA_INLINE Optimizer::Optimizer(const char* name) {
   std::string wanted = name;
   for (char& c : wanted)
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  for (const Optimizer& optimizer : {SGD(), RMSprop(), Adam(), AdamW()})
+  for (const Optimizer& optimizer : {SGD(), RMSprop(), Adam(), AdamW(), Adagrad(), Nadam()})
     if (optimizer.name() == wanted) *this = optimizer;
   require<ConfigError>(name_ == wanted, "[optimizer] '", name,
-                       "' is not an optimizer; there are sgd, rmsprop, adam, adamw");
+                       "' is not an optimizer; there are sgd, rmsprop, adam, adamw, adagrad, nadam");
 }
 
 }}  // namespace strata::STRATA_ABI

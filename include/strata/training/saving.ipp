@@ -107,7 +107,7 @@ STRATA_COLD std::vector<std::pair<std::string, Tensor<T>>> training_tensors(cons
   return out;
 }
 
-/// The optimizer's slots as the file has them: zero where it has none.
+/// The optimizer's slots as the file has them: fresh where it has none.
 template <class T>
 STRATA_COLD void load_slots(const BasicModel<T>& model, const SafetensorsFile& file) {
   Trainer<T>& trainer = model.trainer();
@@ -117,7 +117,7 @@ STRATA_COLD void load_slots(const BasicModel<T>& model, const SafetensorsFile& f
       const std::string key = concat("optimizer/", slot, "/", name);
       const DevicePtr& device = weight->value().device();
       if (!file.contains(key)) {
-        if (trainer.find_slot(weight, slot)) trainer.slot(weight, slot) = Tensor<T>(weight->shape(), device);
+        if (trainer.find_slot(weight, slot)) trainer.slot(weight, slot) = trainer.fresh_slot(*weight);
         continue;
       }
       Tensor<T> values = file.template read<T>(key);

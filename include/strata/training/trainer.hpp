@@ -95,6 +95,8 @@ class Trainer final : public GradientSink<T> {
   void set_iterations(std::int64_t iterations) { options_.optimizer.set_iterations(iterations); }
   /// State of the optimizer for a weight (see OptimizerUpdate); made, as zeros, where there is none.
   Tensor<T>& slot(const ParameterPtr<T>& parameter, int number);
+  /// A slot as it is before the first step.
+  Tensor<T> fresh_slot(const BasicParameter<T>& parameter) const;
   /// The same, or null for a weight that was never trained.
   const Tensor<T>* find_slot(const ParameterPtr<T>& parameter, int number) const;
 

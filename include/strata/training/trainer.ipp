@@ -171,9 +171,18 @@ STRATA_COLD Tensor<T>& Trainer<T>::slot(const ParameterPtr<T>& parameter, int nu
     found = slots_.insert(slots_.end(), {parameter, {}});
   }
   Tensor<T>& values = found->values[number];
-  if (values.shape() != parameter->shape())
-    values = Tensor<T>(parameter->shape(), parameter->value().device());
+  if (values.shape() != parameter->shape()) values = fresh_slot(*parameter);
   return values;
+}
+
+template <class T>
+STRATA_COLD Tensor<T> Trainer<T>::fresh_slot(const BasicParameter<T>& parameter) const {
+  const DevicePtr& device = parameter.value().device();
+  const auto initial = static_cast<T>(options_.optimizer.initial_slot_value());
+  if (initial == 0) return Tensor<T>(parameter.shape(), device);
+  Tensor<T> values(parameter.shape());
+  for (T& value : values.values()) value = initial;
+  return values.to(device);
 }
 
 template <class T>

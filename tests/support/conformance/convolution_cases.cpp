@@ -11,10 +11,13 @@ using namespace strata;
 
 namespace {
 
-const Activation activations[] = {Activation::linear,        Activation::relu,    Activation::leaky_relu(0.1),
-                                  Activation::elu,           Activation::sigmoid, Activation::tanh,
-                                  Activation::leaky_relu(2), Activation::relu6,   Activation::silu,
-                                  Activation::gelu,          Activation::softmax};
+const Activation activations[] = {
+    Activation::linear,        Activation::relu,         Activation::leaky_relu(0.1),
+    Activation::elu,           Activation::sigmoid,      Activation::tanh,
+    Activation::leaky_relu(2), Activation::relu6,        Activation::silu,
+    Activation::gelu,          Activation::selu,         Activation::softplus,
+    Activation::softsign,      Activation::hard_sigmoid, Activation::mish,
+    Activation::softmax};
 
 std::string describe(const Conv2DGeometry& g) {
   return concat("[", g.batch, ",", g.in_h, ",", g.in_w, ",", g.in_c, "] to [", g.out_h, ",", g.out_w, ",",

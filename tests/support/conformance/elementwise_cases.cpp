@@ -38,15 +38,20 @@ void activation_cases(Cases& cases, const Activation& f) {
       forward(description, rows, channels, cases.random(count, -6, 6));
 
       // The output, or the input where the derivative needs that; the other is null.
-      const bool from_input = derivative_needs_input(f.kind), relu6 = f.kind == Activation::Kind::relu6;
+      const bool from_input = derivative_needs_input(f.kind), relu6 = f.kind == Activation::Kind::relu6,
+                 hard = f.kind == Activation::Kind::hard_sigmoid;
       Operand y = from_input
                       ? cases.random(count, -6, 6)
                       : cases.random(count, softmax || f.kind == Activation::Kind::sigmoid ? 0.001 : -0.999,
-                                     relu6 ? 7 : 0.999);
+                                     relu6  ? 7
+                                     : hard ? 1.5
+                                            : 0.999);
       for (std::int64_t i = 0; i < count; ++i) {
         float& value = y.values[static_cast<std::size_t>(i)];
         if (softmax) value *= 2.0f / static_cast<float>(channels);
-        if (f.kind == Activation::Kind::relu || relu6) value = value < 0 ? 0 : value;
+        if (f.kind == Activation::Kind::relu || relu6 || hard || f.kind == Activation::Kind::softplus)
+          value = value < 0 ? 0 : value;
+        if (hard) value = value > 1 ? 1 : value;
         if (relu6) value = value > 6 ? 6 : value;
       }
       cases.add("activation_backward", name + " " + description,
@@ -86,7 +91,8 @@ void elementwise_cases(Cases& cases) {
   for (const Activation& f :
        {Activation::linear, Activation::relu, Activation::leaky_relu(0.2), Activation::leaky_relu(1.5),
         Activation::elu, Activation::sigmoid, Activation::tanh, Activation::relu6, Activation::silu,
-        Activation::gelu, Activation::softmax})
+        Activation::gelu, Activation::selu, Activation::softplus, Activation::softsign,
+        Activation::hard_sigmoid, Activation::mish, Activation::softmax})
     activation_cases(cases, f);
   for (const auto& [rows, channels] : {std::pair<std::int64_t, std::int64_t>{1100, 3}, {300, 1500}})
     cases.add("activation", concat("softmax of many, [", rows, ",", channels, "]"),

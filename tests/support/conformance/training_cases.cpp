@@ -160,7 +160,8 @@ void optimizer_cases(Cases& cases) {
         if (fresh) operands.back().values[0] = 0;
         for (int s = 0; s < 3; ++s) {
           // Velocity exceeds the squared mean gradient, as it does in a real run.
-          const bool second = (spec.kind == rmsprop && s == 0) || (spec.kind == adam && s > 0);
+          const bool second = ((spec.kind == rmsprop || spec.kind == adagrad) && s == 0) ||
+                              ((spec.kind == adam || spec.kind == nadam) && s > 0);
           operands.push_back(!(slots >> s & 1) ? cases.null()
                              : fresh           ? Operand{std::vector<float>(std::size_t(size)), true}
                              : second          ? cases.random_output(size, 0.3, 1)
@@ -185,45 +186,63 @@ void optimizer_cases(Cases& cases) {
                 {.elementwise = true, .floor = 0.05});
     }
   };
-  for (const double decay : {0.0, 0.01})
-    for (const auto& [clip, norm] : {std::pair{0.0, 0.0}, {0.3, 0.0}, {0.0, 1.5}}) {
-      const std::string suffix = concat(decay > 0 ? ", weight decay" : "", clip > 0 ? ", clipped" : "",
-                                        norm > 0 ? ", clipped by norm" : "");
-      OptimizerSpec spec{.kind = sgd, .weight_decay = decay, .clip_value = clip, .clip_norm = norm};
-      add(spec, {0.1, 0}, 0, "sgd" + suffix);
-      spec.momentum = 0.9;
-      add(spec, {0.1, 0}, 1, "sgd, momentum" + suffix);
-      spec.nesterov = true;
-      add(spec, {0.1, 0}, 1, "sgd, nesterov" + suffix);
+  const auto for_limits = [](auto use) {
+    for (const double decay : {0.0, 0.01})
+      for (const auto& [clip, norm] : {std::pair{0.0, 0.0}, {0.3, 0.0}, {0.0, 1.5}})
+        use(decay, clip, norm,
+            concat(decay > 0 ? ", weight decay" : "", clip > 0 ? ", clipped" : "",
+                   norm > 0 ? ", clipped by norm" : ""));
+  };
+  for_limits([&](double decay, double clip, double norm, const std::string& suffix) {
+    OptimizerSpec spec{.kind = sgd, .weight_decay = decay, .clip_value = clip, .clip_norm = norm};
+    add(spec, {0.1, 0}, 0, "sgd" + suffix);
+    spec.momentum = 0.9;
+    add(spec, {0.1, 0}, 1, "sgd, momentum" + suffix);
+    spec.nesterov = true;
+    add(spec, {0.1, 0}, 1, "sgd, nesterov" + suffix);
 
-      spec = {.kind = rmsprop,
-              .rho = 0.9,
-              .epsilon = 1e-7,
-              .weight_decay = decay,
-              .clip_value = clip,
-              .clip_norm = norm};
-      add(spec, {0.01, 0}, 1, "rmsprop" + suffix);
-      spec.momentum = 0.9;
-      add(spec, {0.01, 0}, 3, "rmsprop, momentum" + suffix);
-      spec.centered = true;
-      add(spec, {0.01, 0}, 7, "rmsprop, momentum, centered" + suffix);
-      spec.momentum = 0;
-      add(spec, {0.01, 0}, 5, "rmsprop, centered" + suffix);
+    spec = {.kind = rmsprop,
+            .rho = 0.9,
+            .epsilon = 1e-7,
+            .weight_decay = decay,
+            .clip_value = clip,
+            .clip_norm = norm};
+    add(spec, {0.01, 0}, 1, "rmsprop" + suffix);
+    spec.momentum = 0.9;
+    add(spec, {0.01, 0}, 3, "rmsprop, momentum" + suffix);
+    spec.centered = true;
+    add(spec, {0.01, 0}, 7, "rmsprop, momentum, centered" + suffix);
+    spec.momentum = 0;
+    add(spec, {0.01, 0}, 5, "rmsprop, centered" + suffix);
 
-      spec = {.kind = adam,
-              .beta_1 = 0.9,
-              .beta_2 = 0.999,
-              .epsilon = 1e-7,
-              .weight_decay = decay,
-              .clip_value = clip,
-              .clip_norm = norm};
-      for (const double done : {0.0, 1.0, 999.0}) {
-        spec.amsgrad = false;
-        add(spec, {0.01, done}, 3, concat("adam, step ", done + 1, suffix));
-        spec.amsgrad = true;
-        add(spec, {0.01, done}, 7, concat("adam, amsgrad, step ", done + 1, suffix));
-      }
+    spec = {.kind = adam,
+            .beta_1 = 0.9,
+            .beta_2 = 0.999,
+            .epsilon = 1e-7,
+            .weight_decay = decay,
+            .clip_value = clip,
+            .clip_norm = norm};
+    for (const double done : {0.0, 1.0, 999.0}) {
+      spec.amsgrad = false;
+      add(spec, {0.01, done}, 3, concat("adam, step ", done + 1, suffix));
+      spec.amsgrad = true;
+      add(spec, {0.01, done}, 7, concat("adam, amsgrad, step ", done + 1, suffix));
     }
+  });
+  for_limits([&](double decay, double clip, double norm, const std::string& suffix) {
+    OptimizerSpec spec{.kind = nadam,
+                       .beta_1 = 0.9,
+                       .beta_2 = 0.999,
+                       .epsilon = 1e-7,
+                       .weight_decay = decay,
+                       .clip_value = clip,
+                       .clip_norm = norm};
+    for (const double done : {0.0, 1.0, 20.0, 999.0})
+      add(spec, {0.01, done}, 3, concat("nadam, step ", done + 1, suffix));
+
+    spec = {.kind = adagrad, .epsilon = 1e-7, .weight_decay = decay, .clip_value = clip, .clip_norm = norm};
+    add(spec, {0.01, 0}, 1, "adagrad" + suffix);
+  });
   const OptimizerSpec plain{.kind = sgd, .clip_value = 1};
   cases.add("optimizer_step", "clipping keeps NaN",
             {[&] {

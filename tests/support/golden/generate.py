@@ -255,7 +255,8 @@ def layers(group):
         for batch in (1, 3):
             config = {"units": units, "activation": activation, "use_bias": turn != 3}
             layer_case(group, f"dense_{c_in}x{units}_{activation}_b{batch}", "Dense", config, [batch, c_in])
-    for activation in ("relu", "sigmoid", "tanh", "softmax", "leaky_relu", "elu", "linear", "relu6", "silu", "gelu"):
+    for activation in ("relu", "sigmoid", "tanh", "softmax", "leaky_relu", "elu", "linear", "relu6", "silu", "gelu", "selu",
+                       "softplus", "softsign", "hard_sigmoid", "mish"):
         config = {"activation": activation}
         layer_case(group, f"activation_{activation}", "Activation", config, [3, 7])
         layer_case(group, f"activation_{activation}_4d", "Activation", config, [1, 5, 3, 17])
@@ -429,6 +430,12 @@ def optimizers(group):
         "sgd_clipnorm": ("SGD", {"learning_rate": 0.1, "clipnorm": 1.0}),
         "sgd_clipvalue": ("SGD", {"learning_rate": 0.1, "clipvalue": 0.25}),
         "sgd_global_clipnorm": ("SGD", {"learning_rate": 0.1, "global_clipnorm": 1.0}),
+        "adagrad": ("Adagrad", {}),
+        "adagrad_initial": ("Adagrad", {"learning_rate": 0.1, "initial_accumulator_value": 0.01, "epsilon": 1e-3}),
+        "adagrad_clipnorm_weight_decay": ("Adagrad", {"learning_rate": 0.1, "clipnorm": 0.5, "weight_decay": 0.05}),
+        "nadam": ("Nadam", {}),
+        "nadam_betas": ("Nadam", {"learning_rate": 0.01, "beta_1": 0.8, "beta_2": 0.9, "epsilon": 1e-4}),
+        "nadam_clipvalue_weight_decay": ("Nadam", {"learning_rate": 0.01, "clipvalue": 0.25, "weight_decay": 0.05}),
         "adam_global_clipnorm": ("Adam", {"learning_rate": 0.01, "global_clipnorm": 0.5}),
     }
     for name, (class_name, config) in cases.items():

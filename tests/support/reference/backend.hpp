@@ -230,6 +230,23 @@ class ReferenceBackend final : public Backend<T> {
             dx[i] = T((normal_cdf(value) + value * density) * gradient);
             break;
           }
+          case Activation::Kind::selu:
+            dx[i] = T((value < 0 ? value + selu_scale * selu_alpha : selu_scale) * gradient);
+            break;
+          case Activation::Kind::softplus:
+            dx[i] = T(-std::expm1(-value) * gradient);
+            break;
+          case Activation::Kind::softsign:
+            dx[i] = T((1 - std::fabs(value)) * (1 - std::fabs(value)) * gradient);
+            break;
+          case Activation::Kind::hard_sigmoid:
+            dx[i] = T(value > 0 && value < 1 ? gradient / 6 : 0);
+            break;
+          case Activation::Kind::mish: {
+            const double t = std::tanh(softplus(value));
+            dx[i] = T((t + value * (1 - t * t) * sigmoid(value)) * gradient);
+            break;
+          }
           case Activation::Kind::softmax:
             dx[i] = T(value * (gradient - dot));
             break;
@@ -649,11 +666,22 @@ class ReferenceBackend final : public Backend<T> {
         return x * sigmoid(x);
       case Activation::Kind::gelu:
         return x * normal_cdf(x);
+      case Activation::Kind::selu:
+        return selu_scale * (x < 0 ? selu_alpha * std::expm1(x) : x);
+      case Activation::Kind::softplus:
+        return softplus(x);
+      case Activation::Kind::softsign:
+        return x / (1 + std::fabs(x));
+      case Activation::Kind::hard_sigmoid:
+        return (x < -3 ? 0 : x > 3 ? 6 : x + 3) / 6;
+      case Activation::Kind::mish:
+        return x * std::tanh(softplus(x));
       default:
         return x;
     }
   }
   static double sigmoid(double x) { return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x)); }
+  static double softplus(double x) { return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); }
   static double normal_cdf(double x) { return std::erfc(-x / std::numbers::sqrt2) / 2; }
   /// Softmax in place; returns log(sum(exp)).
   static double softmax(double* row, Int channels) {
@@ -794,6 +822,19 @@ class ReferenceBackend final : public Backend<T> {
         second += (1 - spec.beta_2) * (g * g - second);
         if (spec.amsgrad) largest = std::max(largest, second);
         return -alpha * first / (std::sqrt(spec.amsgrad ? largest : second) + spec.epsilon);
+      }
+      case OptimizerKind::adagrad:
+        slots[0] += g * g;
+        return -rate * g / std::sqrt(slots[0] + spec.epsilon);
+      case OptimizerKind::nadam: {
+        const double t = state.iteration;
+        const auto u = [&](double of) { return spec.beta_1 * (1 - 0.5 * std::pow(0.96, of)); };
+        double product = 1;
+        for (double of = 1; of <= t; ++of) product *= u(of);
+        slots[0] += (1 - spec.beta_1) * (g - slots[0]);
+        slots[1] += (1 - spec.beta_2) * (g * g - slots[1]);
+        const double first = u(t + 1) * slots[0] / (1 - product * u(t + 1)) + (1 - u(t)) * g / (1 - product);
+        return -rate * first / (std::sqrt(slots[1] / (1 - std::pow(spec.beta_2, t))) + spec.epsilon);
       }
     }
     return 0;

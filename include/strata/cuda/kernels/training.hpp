@@ -14,7 +14,7 @@ inline constexpr int binary_crossentropy = 0, categorical_crossentropy = 1,
                      huber = 5;
 }
 namespace optimizer_kind {
-inline constexpr int sgd = 0, rmsprop = 1, adam = 2;
+inline constexpr int sgd = 0, rmsprop = 1, adam = 2, adagrad = 3, nadam = 4;
 }
 
 struct Loss {
@@ -54,8 +54,9 @@ struct WeightUpdate {
 };
 /// What a step has for all weights alike, found on the device from the state.
 struct StepRates {
-  float rate;  ///< for adam corrected for the bias of the moments
-  float keep;  ///< what decay leaves of a weight
+  float rate;                    ///< for adam and nadam corrected for the bias of the moments
+  float gradient_rate, epsilon;  ///< nadam's of the gradient itself; epsilon as corrected
+  float keep;                    ///< what decay leaves of a weight
 };
 
 /// One launch's part of an optimizer step.
