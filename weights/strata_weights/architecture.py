@@ -42,7 +42,7 @@ LAYERS = {
     "RandomBrightness": ("factor", "value_range"),
 }
 WITH_WEIGHTS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense", "BatchNormalization")
-# Values of other options that change nothing: of random numbers, of weights that are read anyway, of what Strata does always.
+# Values of other options that change nothing (None: any): of random numbers, of weights that are read anyway, of what Strata does always.
 HARMLESS = {"data_format": ("channels_last",), "axis": (-1, [-1]), "threshold": (0,), "groups": (1,), "renorm_momentum": None,
             "seed": None, "batch_input_shape": None, "beta_initializer": None, "gamma_initializer": None,
             "moving_mean_initializer": None, "moving_variance_initializer": None, "kernel_initializer": None}

@@ -18,11 +18,12 @@ STRATA_INLINE void CudaBackend::pool2d_backward(const Pool2DGeometry& g, PoolKin
   const bool covered = g.stride_h == g.pool_h && g.stride_w == g.pool_w &&
                        g.out_h * g.stride_h - g.pad_top >= g.in_h &&
                        g.out_w * g.stride_w - g.pad_left >= g.in_w;
-  if (!apart)
+  if (apart) {
+    if (!covered) zero(dx, static_cast<std::size_t>(g.batch * g.in_h * g.in_w * g.channels) * sizeof(float));
+    launch_images("strata_pool2d_backward_apart", g.batch, g.out_h, g.out_w * g.channels, p);
+  } else {
     launch_images("strata_pool2d_backward", g.batch, g.in_h, g.in_w * g.channels, p);
-  else if (!covered)
-    zero(dx, static_cast<std::size_t>(g.batch * g.in_h * g.in_w * g.channels) * sizeof(float));
-  if (apart) launch_images("strata_pool2d_backward_apart", g.batch, g.out_h, g.out_w * g.channels, p);
+  }
   if (before != Activation::linear)
     activation_backward(before, g.batch * g.in_h * g.in_w, g.channels, nullptr, x, dx, dx);
 }
