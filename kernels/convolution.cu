@@ -1,4 +1,5 @@
-// Convolutions by their definition, for what cuDNN has no engine for.
+// Convolutions by their definition, for what cuDNN has no engine for, and the gradient by the kernel of
+// those with few input channels, where cuDNN's engines that always give the same bits are slow.
 
 #include <strata/cuda/kernels/convolution.hpp>
 
@@ -82,6 +83,72 @@ STRATA_KERNEL(strata_convolution_backward_kernel, DirectConvolution) {
     sum = block_sum(sum);
     if (threadIdx.x == 0) p.result[i] = float(p.accumulate ? double(p.result[i]) + sum : sum);
   }
+}
+
+/// Side by side in memory, for one load.
+struct alignas(16) Four {
+  float at[WindowGradient::own];
+};
+
+/// A window's corner in x, and the start of its image.
+struct Window {
+  int y, x;
+  Int image;
+};
+__device__ inline Window window_at(const Conv2DGeometry& g, Int pixel) {
+  const auto row = unsigned(pixel / g.out_w), n = row / unsigned(g.out_h);
+  return {int(row % unsigned(g.out_h)) * int(g.stride_h) - int(g.pad_top),
+          int(pixel % g.out_w) * int(g.stride_w) - int(g.pad_left), n * g.in_h * g.in_w * g.in_c};
+}
+
+/// A thread keeps four taps of four outputs in registers; windows and gradients of some pixels at a time lie
+/// in shared memory.
+STRATA_KERNEL(strata_window_gradient, WindowGradient) {
+  constexpr int own = WindowGradient::own, pixels = WindowGradient::pixels, taps = WindowGradient::taps;
+  __shared__ Four windows[pixels][taps / own], gradients[pixels][WindowGradient::most_outputs / own];
+  __shared__ Window corners[pixels];
+  const Conv2DGeometry& g = p.g;
+  const int thread = int(threadIdx.x), outputs = p.outputs, across = outputs / own;
+  const Int all_taps = g.kernel_h * g.kernel_w * g.in_c, count = g.batch * g.out_h * g.out_w;
+  const Int begin = blockIdx.x * p.slice, end = begin + p.slice < count ? begin + p.slice : count;
+
+  // The tap and the output that this thread brings.
+  const Int tap = Int(blockIdx.y) * taps + thread % taps,
+            output = Int(blockIdx.z) * outputs + thread % outputs;
+  const int tap_x = int(tap / g.in_c % g.kernel_w * g.dilation_w);
+  const int tap_y = int(tap / g.in_c / g.kernel_w * g.dilation_h);
+  const Int tap_offset = (tap_y * g.in_w + tap_x) * g.in_c + tap % g.in_c;
+
+  float sums[own][own] = {};
+  if (thread < pixels) corners[thread] = window_at(g, begin + thread);
+  __syncthreads();
+  for (Int pixel = begin; pixel < end; pixel += pixels) {
+    STRATA_UNROLL for (int k = thread / taps; k < pixels; k += int(blockDim.x) / taps) {
+      const Window& at = corners[k];
+      const int y = at.y + tap_y, x = at.x + tap_x;
+      const bool inside = tap < all_taps && pixel + k < end && y >= 0 && y < g.in_h && x >= 0 && x < g.in_w;
+      windows[k][thread % taps / own].at[thread % own] =
+          inside ? p.x[at.image + (at.y * g.in_w + at.x) * g.in_c + tap_offset] : 0;
+    }
+    STRATA_UNROLL for (int k = thread / outputs; k < pixels;
+                       k += int(blockDim.x) / outputs) gradients[k][thread % outputs / own]
+        .at[thread % own] = output < g.out_c && pixel + k < end ? p.dy[(pixel + k) * g.out_c + output] : 0;
+    __syncthreads();
+    STRATA_UNROLL for (int k = 0; k < pixels; ++k) {
+      const Four window = windows[k][thread / across], gradient = gradients[k][thread % across];
+      for (int i = 0; i < own; ++i)
+        for (int j = 0; j < own; ++j) sums[i][j] += window.at[i] * gradient.at[j];
+    }
+    if (thread < pixels) corners[thread] = window_at(g, pixel + pixels + thread);
+    __syncthreads();
+  }
+  for (int i = 0; i < own; ++i)
+    for (int j = 0; j < own; ++j) {
+      const Int to_tap = Int(blockIdx.y) * taps + thread / across * own + i;
+      const Int to_output = Int(blockIdx.z) * outputs + thread % across * own + j;
+      if (to_tap < all_taps && to_output < g.out_c)
+        p.parts[(blockIdx.x * all_taps + to_tap) * g.out_c + to_output] = sums[i][j];
+    }
 }
 
 }}}  // namespace strata::STRATA_ABI::cuda

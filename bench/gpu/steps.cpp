@@ -202,25 +202,29 @@ void add_networks(bool tf32) {
 void add_operations(bool tf32) {
   const std::string precision = tf32 ? "/tf32" : "/fp32";
   struct Layer {
-    std::int64_t size, in, out;
+    std::int64_t size, in, out, kernel = 3, stride = 1;
   };
-  for (const auto& [size, in, out] : {Layer{150, 3, 64}, Layer{150, 64, 64}, Layer{75, 128, 128},
-                                      Layer{37, 256, 256}, Layer{18, 512, 512}, Layer{9, 512, 512}})
+  for (const auto& [size, in, out, kernel, stride] :
+       {Layer{150, 3, 32}, Layer{150, 3, 64}, Layer{224, 3, 64, 7, 2}, Layer{150, 64, 64},
+        Layer{75, 128, 128}, Layer{37, 256, 256}, Layer{18, 512, 512}, Layer{9, 512, 512}})
     for (const Pass pass : passes) {
       if (pass == Pass::backward_input && in == 3) continue;  // nobody asks for it
       const Conv2DGeometry g{.batch = 32,
                              .in_h = size,
                              .in_w = size,
                              .in_c = in,
-                             .out_h = size,
-                             .out_w = size,
+                             .out_h = size / stride,
+                             .out_w = size / stride,
                              .out_c = out,
-                             .kernel_h = 3,
-                             .kernel_w = 3,
-                             .pad_top = 1,
-                             .pad_left = 1};
-      add(concat("conv2d_", name_of(pass), "/", size, "px ", in, " to ", out, "/batch 32", precision), conv2d,
-          pass, g, tf32);
+                             .kernel_h = kernel,
+                             .kernel_w = kernel,
+                             .stride_h = stride,
+                             .stride_w = stride,
+                             .pad_top = kernel / 2,
+                             .pad_left = kernel / 2};
+      add(concat("conv2d_", name_of(pass), "/", size, "px ", in, " to ", out, " ", kernel, "x", kernel,
+                 " by ", stride, "/batch 32", precision),
+          conv2d, pass, g, tf32);
     }
   for (const auto& [in, out] : {std::pair<std::int64_t, std::int64_t>{8192, 256}, {25088, 4096}})
     for (const Pass pass : passes)

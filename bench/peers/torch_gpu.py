@@ -80,14 +80,15 @@ def repeated(call):
     return work, CALLS, "calls/s"
 
 
-def convolution(which, size, channels, filters):
-    x, dy = pictures(32, size, channels), pictures(32, size, filters)
-    w = torch.randn(filters, channels, 3, 3, device="cuda").to(memory_format=LAST)
+def convolution(which, size, channels, filters, kernel, stride):
+    x, dy, pad = pictures(32, size, channels), pictures(32, size // stride, filters), kernel // 2
+    w = torch.randn(filters, channels, kernel, kernel, device="cuda").to(memory_format=LAST)
     bias = torch.randn(filters, device="cuda")
     if which == "forward":
-        return repeated(lambda: F.conv2d(x, w, bias, padding=1).relu_())
+        return repeated(lambda: F.conv2d(x, w, bias, stride, pad).relu_())
     mask = [which == "backward_input", which == "backward_kernel", False]
-    return repeated(lambda: torch.ops.aten.convolution_backward(dy, x, w, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, mask))
+    return repeated(lambda: torch.ops.aten.convolution_backward(dy, x, w, None, [stride] * 2, [pad] * 2, [1, 1], False, [0, 0], 1,
+                                                                mask))
 
 
 def dense(which, inputs, outputs):
@@ -119,11 +120,13 @@ def benchmarks():
             yield (f"small_convnet_step/150px/batch {batch}/{precision}", precision,
                    lambda n: training(small_convnet(), 150, n), (batch,))
     for precision in ("tf32", "fp32"):
-        for size, channels, filters in ((150, 3, 64), (150, 64, 64), (75, 128, 128), (37, 256, 256), (18, 512, 512), (9, 512, 512)):
+        for size, channels, filters, kernel, stride in (
+                (150, 3, 32, 3, 1), (150, 3, 64, 3, 1), (224, 3, 64, 7, 2), (150, 64, 64, 3, 1), (75, 128, 128, 3, 1),
+                (37, 256, 256, 3, 1), (18, 512, 512, 3, 1), (9, 512, 512, 3, 1)):
             for which in passes:
                 if which != "backward_input" or channels > 3:
-                    yield (f"conv2d_{which}/{size}px {channels} to {filters}/batch 32/{precision}", precision, convolution,
-                           (which, size, channels, filters))
+                    yield (f"conv2d_{which}/{size}px {channels} to {filters} {kernel}x{kernel} by {stride}/batch 32/{precision}",
+                           precision, convolution, (which, size, channels, filters, kernel, stride))
         for inputs, outputs in ((8192, 256), (25088, 4096)):
             for which in passes:
                 yield f"dense_{which}/{inputs} to {outputs}/batch 32/{precision}", precision, dense, (which, inputs, outputs)

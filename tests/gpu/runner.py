@@ -37,7 +37,7 @@ class Runner:
     def skip(self, step, name, why):
         self.add(step, name, "skipped", why=why)
 
-    def call(self, command, limit, log):
+    def call(self, command, limit, log, environment=None):
         """(exit status, output, seconds); 124 where it took longer than `limit`, None where no time was left."""
         limit = min(limit, self.end - time.monotonic())
         if limit < 5:
@@ -45,7 +45,8 @@ class Runner:
         start = time.monotonic()
         path = f"{LOGS}/{re.sub('[^A-Za-z0-9_.-]+', '_', log)}.txt"
         with open(path, "w") as file:
-            process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+            process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                                       env={**os.environ, **(environment or {})})
             try:
                 status = process.wait(limit)
             except subprocess.TimeoutExpired:
@@ -261,7 +262,7 @@ def benchmarks(run, options, result):
             command = [f"{BUILD}/bench/gpu/steps", f"--benchmark_min_time={options.seconds}", "--benchmark_format=json"]
             if options.filter:
                 command.append(f"--benchmark_filter={options.filter}")
-            status, output, seconds = run.call(command, 150, f"bench {turn}")
+            status, output, seconds = run.call(command, 240, f"bench {turn}")
             rows = report.benchmark_rows(output)
             report.merge(result["benchmarks"], rows, "strata")
             errors = [row for row in rows if "error" in row]

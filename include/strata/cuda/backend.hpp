@@ -209,6 +209,8 @@ class CudaBackend final : public Backend<float> {
   void apply_pooled(const Epilogue<float>& epilogue, std::int64_t batch, std::int64_t h, std::int64_t w,
                     std::int64_t channels, const float* x, float* y);
   void copy(float* to, const float* from, std::int64_t count);
+  /// conv2d_backward_kernel of few_channels(g).
+  void window_gradient(const Conv2DGeometry& g, const float* x, const float* dy, Gradient<float> dkernel);
   /// *to += scale * the sum of x or of its squares.
   void sum(std::int64_t count, double scale, bool squares, const float* x, double* to);
   void add_parts(const SumParts& parts);

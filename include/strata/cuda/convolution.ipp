@@ -73,6 +73,17 @@ inline bool pointwise(const Conv2DGeometry& g) {
          g.pad_left == 0 && g.groups == 1 && g.out_h == g.in_h && g.out_w == g.in_w;
 }
 
+/// Where a product of the windows beats cuDNN's engines in the gradient by the kernel
+/// (docs/performance-gpu.md). The kernel counts in ints, and a grid has 65535 blocks beside its first axis.
+inline bool few_channels(const Conv2DGeometry& g) {
+  constexpr std::int64_t most = std::int64_t{1} << 30;
+  const std::int64_t pixels = g.batch * g.out_h * g.out_w;
+  return g.in_c <= 4 && g.groups == 1 && pixels > 0 && pixels <= most &&
+         g.kernel_h * g.dilation_h + g.out_h * g.stride_h <= most &&
+         g.kernel_w * g.dilation_w + g.out_w * g.stride_w <= most &&
+         taps(g) <= 65535 * WindowGradient::taps && g.out_c <= 65535 * WindowGradient::most_outputs / 2;
+}
+
 /// Rows of padding behind an input of one axis, so that the last output has what it reads.
 inline std::int64_t padding_behind(std::int64_t in, std::int64_t out, std::int64_t size, std::int64_t step,
                                    std::int64_t dilation, std::int64_t before) {
@@ -285,6 +296,7 @@ STRATA_INLINE void CudaBackend::conv2d_backward_kernel(const Conv2DGeometry& g, 
   enter();
   if (detail::pointwise(g))
     return dense_backward_kernel({g.batch * g.out_h * g.out_w, g.in_c, g.out_c}, x, dy, dkernel);
+  if (detail::few_channels(g)) return window_gradient(g, x, dy, dkernel);
 
   const detail::SymmetricPadding padding = detail::symmetric(g);
   const ConvolutionPlan* plan = detail::output_size(g)
@@ -300,6 +312,23 @@ STRATA_INLINE void CudaBackend::conv2d_backward_kernel(const Conv2DGeometry& g, 
   const Scratch<float> result = scratch<float>(count);
   run(*plan, input.data(), result.data(), nullptr, gradient.data());
   transpose(g.out_c, detail::taps(g), result.data(), dkernel);
+}
+
+STRATA_INLINE void CudaBackend::window_gradient(const Conv2DGeometry& g, const float* x, const float* dy,
+                                                Gradient<float> dkernel) {
+  constexpr std::int64_t blocks = 1024;  // fill any card, and the same on all, so that the sums are too
+  const auto shares = [](std::int64_t count, std::int64_t size) { return (count + size - 1) / size; };
+  const std::int64_t most = WindowGradient::most_outputs, outputs = g.out_c <= most / 2 ? most / 2 : most;
+  const std::int64_t down = shares(detail::taps(g), WindowGradient::taps), across = shares(g.out_c, outputs);
+  const std::int64_t steps = shares(g.batch * g.out_h * g.out_w, WindowGradient::pixels);
+  const std::int64_t slice = shares(steps, shares(blocks, down * across));  // in steps of a block
+  const std::int64_t slices = shares(steps, slice), count = detail::taps(g) * g.out_c;
+  const Scratch<float> parts = scratch<float>(slices * count);
+  const WindowGradient p{g, slice * WindowGradient::pixels, static_cast<int>(outputs), x, dy, parts.data()};
+  launch("strata_window_gradient",
+         dim3(static_cast<unsigned>(slices), static_cast<unsigned>(down), static_cast<unsigned>(across)),
+         p.threads(), p);
+  bias_gradient(slices, count, parts.data(), dkernel);
 }
 
 STRATA_COLD STRATA_INLINE Algorithm CudaBackend::describe_conv2d(const Conv2DGeometry& g,
