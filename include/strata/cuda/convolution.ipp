@@ -78,10 +78,10 @@ inline bool pointwise(const Conv2DGeometry& g) {
 inline bool few_channels(const Conv2DGeometry& g) {
   constexpr std::int64_t most = std::int64_t{1} << 30;
   const std::int64_t pixels = g.batch * g.out_h * g.out_w;
-  return g.in_c <= 4 && g.groups == 1 && pixels > 0 && pixels <= most &&
+  return g.in_c <= 4 && g.groups == 1 && pixels > 0 && pixels <= most && g.in_h * g.in_w * g.in_c <= most &&
          g.kernel_h * g.dilation_h + g.out_h * g.stride_h <= most &&
          g.kernel_w * g.dilation_w + g.out_w * g.stride_w <= most &&
-         taps(g) <= 65535 * WindowGradient::taps && g.out_c <= 65535 * WindowGradient::most_outputs / 2;
+         taps(g) <= 65535 * WindowGradient::taps && g.out_c <= 65535 * 64;
 }
 
 /// Rows of padding behind an input of one axis, so that the last output has what it reads.
@@ -316,18 +316,19 @@ STRATA_INLINE void CudaBackend::conv2d_backward_kernel(const Conv2DGeometry& g, 
 
 STRATA_INLINE void CudaBackend::window_gradient(const Conv2DGeometry& g, const float* x, const float* dy,
                                                 Gradient<float> dkernel) {
-  constexpr std::int64_t blocks = 1024;  // fill any card, and the same on all, so that the sums are too
+  constexpr std::int64_t blocks = 1536;  // fill any card, and the same on all, so that the sums are too
   const auto shares = [](std::int64_t count, std::int64_t size) { return (count + size - 1) / size; };
-  const std::int64_t most = WindowGradient::most_outputs, outputs = g.out_c <= most / 2 ? most / 2 : most;
+  const bool few = g.out_c <= 32;
+  const int outputs = few ? 32 : 64;
   const std::int64_t down = shares(detail::taps(g), WindowGradient::taps), across = shares(g.out_c, outputs);
   const std::int64_t steps = shares(g.batch * g.out_h * g.out_w, WindowGradient::pixels);
   const std::int64_t slice = shares(steps, shares(blocks, down * across));  // in steps of a block
   const std::int64_t slices = shares(steps, slice), count = detail::taps(g) * g.out_c;
   const Scratch<float> parts = scratch<float>(slices * count);
-  const WindowGradient p{g, slice * WindowGradient::pixels, static_cast<int>(outputs), x, dy, parts.data()};
-  launch("strata_window_gradient",
+  launch(few ? "strata_window_gradient_32" : "strata_window_gradient_64",
          dim3(static_cast<unsigned>(slices), static_cast<unsigned>(down), static_cast<unsigned>(across)),
-         p.threads(), p);
+         WindowGradient::threads(outputs),
+         WindowGradient{g, slice * WindowGradient::pixels, x, dy, parts.data()});
   bias_gradient(slices, count, parts.data(), dkernel);
 }
 

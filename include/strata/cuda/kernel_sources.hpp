@@ -314,65 +314,86 @@ struct alignas(16) Four {
   float at[WindowGradient::own];
 };
 
-/// A window's corner in x, and the start of its image.
-struct Window {
+/// A pixel of the output, and the image it is of.
+struct Pixel {
+  const float* image;
   int y, x;
-  Int image;
 };
-__device__ inline Window window_at(const Conv2DGeometry& g, Int pixel) {
-  const auto row = unsigned(pixel / g.out_w), n = row / unsigned(g.out_h);
-  return {int(row % unsigned(g.out_h)) * int(g.stride_h) - int(g.pad_top),
-          int(pixel % g.out_w) * int(g.stride_w) - int(g.pad_left), n * g.in_h * g.in_w * g.in_c};
+__device__ inline Pixel pixel_at(const WindowGradient& p, Int pixel) {
+  const Conv2DGeometry& g = p.g;
+  const Int row = pixel / g.out_w;
+  return {p.x + row / g.out_h * g.in_h * g.in_w * g.in_c, int(row % g.out_h), int(pixel % g.out_w)};
+}
+__device__ inline void advance(const Conv2DGeometry& g, int by, Pixel& pixel) {
+  for (pixel.x += by; pixel.x >= g.out_w; pixel.x -= int(g.out_w))
+    if (++pixel.y == g.out_h) pixel.y = 0, pixel.image += g.in_h * g.in_w * g.in_c;
 }
 
-/// A thread keeps four taps of four outputs in registers; windows and gradients of some pixels at a time lie
-/// in shared memory.
-STRATA_KERNEL(strata_window_gradient, WindowGradient) {
+/// A thread keeps four taps of four outputs in registers. Windows and gradients of some pixels at a time lie
+/// in shared memory; those of the next are on their way to registers meanwhile.
+template <int outputs>
+__device__ inline void window_gradient(const WindowGradient& p) {
   constexpr int own = WindowGradient::own, pixels = WindowGradient::pixels, taps = WindowGradient::taps;
-  __shared__ Four windows[pixels][taps / own], gradients[pixels][WindowGradient::most_outputs / own];
-  __shared__ Window corners[pixels];
+  constexpr int threads = WindowGradient::threads(outputs), across = outputs / own;
+  __shared__ Four windows[pixels][taps / own], gradients[pixels][across];
   const Conv2DGeometry& g = p.g;
-  const int thread = int(threadIdx.x), outputs = p.outputs, across = outputs / own;
-  const Int all_taps = g.kernel_h * g.kernel_w * g.in_c, count = g.batch * g.out_h * g.out_w;
-  const Int begin = blockIdx.x * p.slice, end = begin + p.slice < count ? begin + p.slice : count;
+  const int thread = int(threadIdx.x), in_h = int(g.in_h), in_w = int(g.in_w), in_c = int(g.in_c);
+  const int all_taps = int(g.kernel_h * g.kernel_w) * in_c;
+  const Int count = g.batch * g.out_h * g.out_w, begin = blockIdx.x * p.slice;
+  const Int end = begin + p.slice < count ? begin + p.slice : count;
 
-  // The tap and the output that this thread brings.
-  const Int tap = Int(blockIdx.y) * taps + thread % taps,
-            output = Int(blockIdx.z) * outputs + thread % outputs;
-  const int tap_x = int(tap / g.in_c % g.kernel_w * g.dilation_w);
-  const int tap_y = int(tap / g.in_c / g.kernel_w * g.dilation_h);
-  const Int tap_offset = (tap_y * g.in_w + tap_x) * g.in_c + tap % g.in_c;
+  // What this thread brings: every few pixels' value under one tap and gradient of one output.
+  constexpr int pixel_step = threads / taps, row_step = threads / outputs;
+  const int tap = int(blockIdx.y) * taps + thread % taps, channel = tap % in_c;
+  const int left = tap / in_c % int(g.kernel_w) * int(g.dilation_w) - int(g.pad_left);
+  const int top = tap / in_c / int(g.kernel_w) * int(g.dilation_h) - int(g.pad_top);
+  const Int output = Int(blockIdx.z) * outputs + thread % outputs;
+  Pixel at = pixel_at(p, begin + thread / taps);
+  float window[pixels / pixel_step], gradient[pixels / row_step];
+  const auto load = [&](Int pixel) {
+    for (int i = 0; i < pixels / pixel_step; ++i) {
+      const int y = at.y * int(g.stride_h) + top, x = at.x * int(g.stride_w) + left;
+      const bool inside = tap < all_taps && pixel + thread / taps + i * pixel_step < end && y >= 0 &&
+                          y < in_h && x >= 0 && x < in_w;
+      window[i] = inside ? at.image[(y * in_w + x) * in_c + channel] : 0;
+      advance(g, pixel_step, at);
+    }
+    const Int row = pixel + thread / outputs;
+    const float* dy = p.dy + row * g.out_c + output;
+    for (int i = 0; i < pixels / row_step; ++i, dy += row_step * g.out_c)
+      gradient[i] = row + i * row_step < end && output < g.out_c ? *dy : 0;
+  };
 
   float sums[own][own] = {};
-  if (thread < pixels) corners[thread] = window_at(g, begin + thread);
-  __syncthreads();
+  load(begin);
   for (Int pixel = begin; pixel < end; pixel += pixels) {
-    STRATA_UNROLL for (int k = thread / taps; k < pixels; k += int(blockDim.x) / taps) {
-      const Window& at = corners[k];
-      const int y = at.y + tap_y, x = at.x + tap_x;
-      const bool inside = tap < all_taps && pixel + k < end && y >= 0 && y < g.in_h && x >= 0 && x < g.in_w;
-      windows[k][thread % taps / own].at[thread % own] =
-          inside ? p.x[at.image + (at.y * g.in_w + at.x) * g.in_c + tap_offset] : 0;
-    }
-    STRATA_UNROLL for (int k = thread / outputs; k < pixels;
-                       k += int(blockDim.x) / outputs) gradients[k][thread % outputs / own]
-        .at[thread % own] = output < g.out_c && pixel + k < end ? p.dy[(pixel + k) * g.out_c + output] : 0;
+    for (int i = 0; i < pixels / pixel_step; ++i)
+      windows[thread / taps + i * pixel_step][thread % taps / own].at[thread % own] = window[i];
+    for (int i = 0; i < pixels / row_step; ++i)
+      gradients[thread / outputs + i * row_step][thread % outputs / own].at[thread % own] = gradient[i];
     __syncthreads();
+    load(pixel + pixels);
     STRATA_UNROLL for (int k = 0; k < pixels; ++k) {
-      const Four window = windows[k][thread / across], gradient = gradients[k][thread % across];
+      const Four a = windows[k][thread / across], b = gradients[k][thread % across];
       for (int i = 0; i < own; ++i)
-        for (int j = 0; j < own; ++j) sums[i][j] += window.at[i] * gradient.at[j];
+        for (int j = 0; j < own; ++j) sums[i][j] += a.at[i] * b.at[j];
     }
-    if (thread < pixels) corners[thread] = window_at(g, pixel + pixels + thread);
     __syncthreads();
   }
   for (int i = 0; i < own; ++i)
     for (int j = 0; j < own; ++j) {
-      const Int to_tap = Int(blockIdx.y) * taps + thread / across * own + i;
+      const int to_tap = int(blockIdx.y) * taps + thread / across * own + i;
       const Int to_output = Int(blockIdx.z) * outputs + thread % across * own + j;
       if (to_tap < all_taps && to_output < g.out_c)
-        p.parts[(blockIdx.x * all_taps + to_tap) * g.out_c + to_output] = sums[i][j];
+        p.parts[(Int(blockIdx.x) * all_taps + to_tap) * g.out_c + to_output] = sums[i][j];
     }
+}
+
+STRATA_KERNEL(strata_window_gradient_32, WindowGradient) {
+  window_gradient<32>(p);
+}
+STRATA_KERNEL(strata_window_gradient_64, WindowGradient) {
+  window_gradient<64>(p);
 }
 
 }}}  // namespace strata::STRATA_ABI::cuda
@@ -1593,16 +1614,14 @@ struct DirectConvolution {
 /// [pixels,taps] and dy [pixels,out_c]. Blocks take a slice of the pixels (x), some taps (y) and some
 /// outputs (z), and leave their part of the sum in parts [slices,taps,out_c].
 struct WindowGradient {
-  static constexpr int taps = 32, most_outputs = 64, pixels = 32;  // of a block, and at a time
-  static constexpr int own = 4;                                    // taps and outputs of a thread
+  static constexpr int taps = 32, pixels = 32;  // of a block, and at a time
+  static constexpr int own = 4;                 // taps and outputs of a thread
+  static constexpr int threads(int outputs) { return taps / own * (outputs / own); }
 
   Conv2DGeometry g;
   std::int64_t slice;  // pixels
-  int outputs;         // of a block: half of the most where there are so few
   const float *x, *dy;
   float* parts;
-
-  int threads() const { return taps / own * (outputs / own); }
 };
 
 }}}  // namespace strata::STRATA_ABI::cuda

@@ -16,16 +16,14 @@ struct DirectConvolution {
 /// [pixels,taps] and dy [pixels,out_c]. Blocks take a slice of the pixels (x), some taps (y) and some
 /// outputs (z), and leave their part of the sum in parts [slices,taps,out_c].
 struct WindowGradient {
-  static constexpr int taps = 32, most_outputs = 64, pixels = 32;  // of a block, and at a time
-  static constexpr int own = 4;                                    // taps and outputs of a thread
+  static constexpr int taps = 32, pixels = 32;  // of a block, and at a time
+  static constexpr int own = 4;                 // taps and outputs of a thread
+  static constexpr int threads(int outputs) { return taps / own * (outputs / own); }
 
   Conv2DGeometry g;
   std::int64_t slice;  // pixels
-  int outputs;         // of a block: half of the most where there are so few
   const float *x, *dy;
   float* parts;
-
-  int threads() const { return taps / own * (outputs / own); }
 };
 
 }}}  // namespace strata::STRATA_ABI::cuda
