@@ -123,7 +123,7 @@ def cards():
 
 def machine(found):
     cudnn = defined(cache("CUDNN_INCLUDE_DIR") + "/cudnn_version.h", "CUDNN_MAJOR", "CUDNN_MINOR", "CUDNN_PATCHLEVEL")
-    toolkit = os.path.dirname(cache("CUDAToolkit_BIN_DIR")) or os.environ.get("CUDA_HOME", "/usr/local/cuda")
+    toolkit = cache("CUDAToolkit_ROOT") or os.path.dirname(cache("CUDAToolkit_BIN_DIR")) or os.environ.get("CUDA_HOME", "/usr/local/cuda")
     cuda = defined(f"{toolkit}/include/cuda.h", "CUDA_VERSION") or defined("/usr/local/cuda/include/cuda.h", "CUDA_VERSION")
     return {"cards": found, "cuda": f"{cuda[0] // 1000}.{cuda[0] % 1000 // 10}" if cuda else "unknown",
             "cudnn": ".".join(map(str, cudnn)) or "unknown", "cpus": CPUS, "date": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())}

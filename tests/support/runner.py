@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 JOBS = len(os.sched_getaffinity(0))
 EIGEN = "/usr/include/eigen3"
-CUDA = "/usr/local/cuda/include"
 THREADED = re.compile(r"parallel|pool|loader|prefetch|dataset|generator|threads")
 # What these do with memory, the programs on the parts they are made of do under AddressSanitizer as well.
 WHOLE = re.compile(r"^(applications|eigen|examples|conformance|gpu)/|gradient_check")
+NO_CUDA = "the CUDA toolkit 12.8 with cuDNN 9.8 was not found (--cuda brings them)"
 EPILOG = """FILTER runs only what contains this text: a test program (core/, parallel_test), a step (format, structure,
 headers, docs, examples, bench, packaging, weights, fuzz, asan, tsan) or, where neither fits, the name or [tag] of a test case.
 Tests on real data look for its folder in the variable STRATA_DATA and are skipped without it. The last line is
@@ -69,12 +69,27 @@ def command_error(command, **options):
 
 # ---- building -------------------------------------------------------------------------------------------------
 
+cuda_options = []  # where the toolkit is that --cuda brought
+
+
 def configure(folder, preset, *options):
-    status, output = run(["cmake", "--preset", preset, *options])
+    status, output = run(["cmake", "--preset", preset, *cuda_options, *options])
     if status:
         sys.exit(f"{tail(output)}\nerror: cmake --preset {preset} failed")
     with open(f"{folder}/tests/tests.txt") as names:
         return names.read().split()
+
+
+def bring_cuda():
+    """NVIDIA's toolkit and cuDNN from PyPI, in an environment that stays, for all folders configured from now on."""
+    script = "set -e; . weights/environment.sh; prepare_python tests/cuda/requirements.txt cuda-venv; $python -c \"$1\""
+    status, output = run(["bash", "-c", script, "-", "import nvidia; print(*nvidia.__path__)"], timeout=3600)
+    if status:
+        sys.exit(f"{tail(output)}\nerror: the CUDA toolkit could not be brought")
+    toolkit = output.splitlines()[-1] + "/cu13"
+    say(f"the CUDA toolkit is taken from {toolkit}")
+    # What was found before may be too old.
+    cuda_options.extend(["-UCUDAToolkit_*", "-UCUDA_*", "-UCUDNN_*", f"-DCUDAToolkit_ROOT={toolkit}"])
 
 
 def build(label, folder, targets):
@@ -263,14 +278,15 @@ def step_headers():
                     {name: [*command, *eigen] for name, command in whole.items() if "AVX" not in name})
     else:
         totals.skips.append(f"headers with Eigen: {EIGEN} is missing")
-    if os.path.exists(f"{CUDA}/cudnn.h"):
-        cuda = ["-isystem", CUDA]
+    with open("build/tests/cuda_includes.txt") as folders:
+        cuda = [flag for folder in folders.read().split() for flag in ("-isystem", folder)]
+    if cuda:
         compile_all("headers with CUDA", cuda_sources, {"g++": [*compiled["g++"], *cuda]})
         compile_all("headers with CUDA as a whole",
                     [source for source in cuda_sources if source[0] == "strata/cuda.hpp"],
                     {name: [*command, *cuda] for name, command in whole.items() if "AVX" not in name})
     else:
-        totals.skips.append(f"headers with CUDA: the toolkit with cuDNN is not in {CUDA}")
+        totals.skips.append(f"headers with CUDA: {NO_CUDA}")
 
 
 def step_docs():
@@ -410,6 +426,9 @@ def main():
                         help="the programs on parts again under AddressSanitizer and UndefinedBehaviorSanitizer, "
                              "those with threads under ThreadSanitizer, without cases tagged [slow] (default where CI "
                              "is set)")
+    parser.add_argument("--cuda", action="store_true",
+                        help="where the CUDA toolkit 12.8 and cuDNN 9.8 are not found, bring them from PyPI (1.3 GB, kept in "
+                             "~/.cache/strata), so that of the CUDA tests only those on a card are skipped without one")
     parser.add_argument("--list", action="store_true", help="name what would run")
     options = parser.parse_args()
 
@@ -421,7 +440,10 @@ def main():
         steps.update(sanitizers)
     if os.environ.get("CI") or options.filter == "fuzz":
         steps["fuzz"] = step_fuzz
-    programs = configure("build", "release")
+    programs = configure("build", "release", *["-DSTRATA_CUDA=AUTO"] * options.cuda)
+    if options.cuda and not any(program.startswith("cuda/") for program in programs):
+        bring_cuda()
+        programs = configure("build", "release", "-DSTRATA_CUDA=ON")
     chosen = [program for program in programs if options.filter in program]
     steps = [name for name in steps if options.filter in name]
     arguments = []
@@ -432,7 +454,7 @@ def main():
         return say("\n".join(chosen + steps))
 
     if options.filter in "cuda/" and not any(program.startswith("cuda/") for program in programs):
-        totals.skips.append("cuda: the CUDA toolkit 12.8 with cuDNN 9.8 was not found")
+        totals.skips.append(f"cuda: {NO_CUDA}")
     run_programs("build", chosen, arguments=arguments)
     for name in steps:
         globals()[f"step_{name}"]()
