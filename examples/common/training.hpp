@@ -21,6 +21,7 @@
 #include <strata/training/logging.hpp>
 #include <strata/training/monitoring.hpp>
 #include <strata/training/saving.hpp>
+#include <strata/training/tensorboard.hpp>
 
 #include "flags.hpp"
 #include "run_directory.hpp"
@@ -30,7 +31,7 @@
 namespace examples {
 
 struct TrainingOptions {
-  std::string data, weights, base = "vgg16", preprocess = "rescale", device = "cpu", run_dir;
+  std::string data, weights, base = "vgg16", preprocess = "rescale", device = "cpu", run_dir, tensorboard;
   std::int64_t input_size = 150, epochs = 30, batch_size = 20, threads = 0, limit = 0;
   double learning_rate = 2e-5;
   std::uint64_t seed = 0;
@@ -70,6 +71,8 @@ struct TrainingOptions {
          .variable = &tf32},
         {"--limit", "N", "only the first N pictures of each class; 0: all", &limit, 0},
         {"--run-dir", "DIR", "where the results go, a folder for each run", &run_dir},
+        {"--tensorboard", "DIR", "where logs for TensorBoard go, a folder for each run; without it none",
+         &tensorboard},
         {.name = "--overwrite", .help = "replaces a run that lies there", .variable = &overwrite},
         {.name = "--resume",
          .help = "goes on with the run that lies there, with its flags; --epochs and --threads may differ",
@@ -265,6 +268,8 @@ inline void train(strata::Model model, const Subsets& data, const TrainingOption
         strata::ModelCheckpoint({.filepath = run.pattern("best.safetensors"), .save_best_only = true}));
     callbacks.push_back(strata::ModelCheckpoint({.filepath = run.pattern("model.safetensors")}));
   }
+  if (!options.tensorboard.empty())
+    callbacks.push_back(strata::TensorBoard({.log_dir = options.tensorboard, .histogram_freq = 1}));
   callbacks.push_back(strata::LambdaCallback(
       {.on_train_batch_end = [&](strata::FitState& state, std::int64_t, const strata::Logs&) {
         if (!InterruptGuard::came()) return;

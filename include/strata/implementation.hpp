@@ -42,6 +42,7 @@
 #include <strata/data/stb.ipp>
 #include <strata/io/csv.ipp>
 #include <strata/io/dtype.ipp>
+#include <strata/io/event_file.ipp>
 #include <strata/io/file.ipp>
 #include <strata/io/json.ipp>
 #include <strata/io/npy.ipp>
@@ -71,6 +72,7 @@
 #include <strata/training/optimizers.ipp>
 #include <strata/training/saving.ipp>
 #include <strata/training/schedules.ipp>
+#include <strata/training/tensorboard.ipp>
 #include <strata/training/trainer.ipp>
 
 #endif

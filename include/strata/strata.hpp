@@ -29,5 +29,6 @@
 #include <strata/training/logging.hpp>
 #include <strata/training/monitoring.hpp>
 #include <strata/training/saving.hpp>
+#include <strata/training/tensorboard.hpp>
 
 #endif

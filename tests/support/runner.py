@@ -17,7 +17,7 @@ THREADED = re.compile(r"parallel|pool|loader|prefetch|dataset|generator|threads"
 WHOLE = re.compile(r"^(applications|eigen|examples|conformance|gpu)/|gradient_check")
 NO_CUDA = "the CUDA toolkit 12.8 with cuDNN 9.8 was not found (--cuda brings them)"
 EPILOG = """FILTER runs only what contains this text: a test program (core/, parallel_test), a step (format, structure,
-headers, docs, examples, bench, packaging, weights, fuzz, asan, tsan) or, where neither fits, the name or [tag] of a test case.
+headers, docs, examples, bench, packaging, weights, tensorboard, fuzz, asan, tsan) or, where neither fits, the name or [tag] of a test case.
 Tests on real data look for its folder in the variable STRATA_DATA and are skipped without it. The last line is
 `N passed, N failed, N skipped`; before it comes one line `skip: reason` per skip."""
 
@@ -365,6 +365,12 @@ def step_weights():
     suite("weights", ["bash", "tests/weights/run"])
 
 
+def step_tensorboard():
+    """The real TensorBoard reads what the callback writes."""
+    if not build("tensorboard", "build", ["test_training_tensorboard_test"]):
+        suite("tensorboard", ["bash", "tests/tensorboard/run"])
+
+
 def compiles(flags):
     """Whether clang++ makes programs with these flags: some systems have it without the run-time."""
     source = "extern \"C\" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }"
@@ -434,7 +440,8 @@ def main():
 
     start = time.monotonic()
     steps = {"format": step_format, "structure": step_structure, "headers": step_headers, "docs": step_docs,
-             "examples": step_examples, "bench": step_bench, "packaging": step_packaging, "weights": step_weights}
+             "examples": step_examples, "bench": step_bench, "packaging": step_packaging, "weights": step_weights,
+             "tensorboard": step_tensorboard}
     sanitizers = {"asan": step_asan, "tsan": step_tsan}
     if options.sanitizers or options.filter in sanitizers:
         steps.update(sanitizers)

@@ -19,7 +19,9 @@
 #include <strata/training/logging.hpp>
 #include <strata/training/monitoring.hpp>
 #include <strata/training/saving.hpp>
+#include <strata/training/tensorboard.hpp>
 
+#include "support/events.hpp"
 #include "support/reference/reference.hpp"
 #include "support/temporary_directory.hpp"
 
@@ -134,8 +136,9 @@ std::string program(const std::string& folder, const Program& run = {}) {
        .callbacks = {LearningRateScheduler([](int, double rate) { return 0.9 * rate; }),
                      ReduceLROnPlateau({.factor = 0.5, .patience = 1}), stopping,
                      ModelCheckpoint({.filepath = folder + "/best.safetensors", .save_best_only = true}),
-                     CSVLogger({.filename = folder + "/log.csv"}), std::make_shared<Counter>(),
-                     breaks(run.where, run.number),
+                     CSVLogger({.filename = folder + "/log.csv"}),
+                     TensorBoard({.log_dir = folder + "/logs", .histogram_freq = 2, .update_freq = 2}),
+                     std::make_shared<Counter>(), breaks(run.where, run.number),
                      BackupAndRestore({.backup_dir = folder + "/backup",
                                        .save_freq = run.save_freq,
                                        .delete_checkpoint = !run.keep})},
@@ -149,6 +152,7 @@ std::string program(const std::string& folder, const Program& run = {}) {
   out += concat(stopping.impl().best_epoch(), " ", stopping.impl().stopped_epoch(), "\n");
   for (const char* file : {"log.csv", "best.safetensors", "last.safetensors"})
     out += read_file(folder + "/" + file);
+  for (const char* logs : {"/logs/train", "/logs/validation"}) out += strata_test::events_in(folder + logs);
   return out;
 }
 

@@ -26,8 +26,10 @@
 #include <strata/training/logging.hpp>
 #include <strata/training/monitoring.hpp>
 #include <strata/training/saving.hpp>
+#include <strata/training/tensorboard.hpp>
 
 #include "data/pictures.hpp"
+#include "support/events.hpp"
 #include "support/temporary_directory.hpp"
 
 // In this program every allocation and every system call that writes or reads a file can be made to fail,
@@ -124,6 +126,9 @@ std::size_t fwrite(const void* from, std::size_t size, std::size_t count, std::F
 }
 int ftruncate(int file, off_t bytes) noexcept {
   return call(&ftruncate, "ftruncate", -1, file, bytes);
+}
+int truncate(const char* path, off_t bytes) noexcept {
+  return call(&truncate, "truncate", -1, path, bytes);
 }
 int fsync(int file) {
   return call(&fsync, "fsync", -1, file);
@@ -321,13 +326,15 @@ struct Program {
                        EarlyStopping({.monitor = "loss", .patience = 2, .restore_best_weights = true}),
                        ModelCheckpoint({.filepath = folder + "/best.safetensors", .save_best_only = true}),
                        CSVLogger({.filename = folder + "/log.csv"}),
+                       TensorBoard({.log_dir = folder + "/logs", .histogram_freq = 1, .write_images = true}),
                        BackupAndRestore({.backup_dir = folder + "/backup"})},
          .verbose = 0});
     save_model(model, folder + "/last.safetensors");
   }
   std::string result() const {
     return read_file(folder + "/log.csv") + read_file(folder + "/best.safetensors") +
-           read_file(folder + "/last.safetensors");
+           read_file(folder + "/last.safetensors") + strata_test::events_in(folder + "/logs/train") +
+           strata_test::events_in(folder + "/logs/validation");
   }
 };
 
