@@ -2,70 +2,16 @@
 //
 // Section 5.4.3 of Chollet, "Deep Learning with Python", 1st edition, begins so: VGG16 with its top.
 
-#include <cctype>
-
 #include <strata/strata.hpp>
 
+#include "common/imagenet.hpp"
 #include "common/training.hpp"
 
 using namespace strata;
+using examples::Label;
+using examples::read_labels;
 
 namespace {
-
-struct Label {
-  std::string wnid, name;  ///< WordNet's number, "n02123045", where it is known
-};
-
-/// Keras's imagenet_class_index.json, or a label per line, with or without its WordNet number in front.
-/// Throws DataError where there are fewer than `classes`.
-std::vector<Label> read_labels(const std::string& file, std::int64_t classes) {
-  std::vector<Label> labels;
-  const std::string text = read_file(file);
-  if (text.starts_with("{")) {
-    const Json json = Json::parse(text, file);
-    for (std::size_t i = 0; i < json.size(); ++i) {
-      const Json& entry = json.at(std::to_string(i));
-      labels.push_back({entry.at(std::size_t{0}).as_string(), entry.at(std::size_t{1}).as_string()});
-    }
-  } else {
-    for (std::size_t begin = 0, end; begin < text.size(); begin = end + 1) {
-      end = std::min(text.find('\n', begin), text.size());
-      std::string line = text.substr(begin, end - begin);
-      if (line.ends_with('\r')) line.pop_back();
-      const bool numbered =
-          line.size() > 9 && line[0] == 'n' && line[9] == ' ' &&
-          std::all_of(line.begin() + 1, line.begin() + 9, [](unsigned char c) { return std::isdigit(c); });
-      labels.push_back(numbered ? Label{line.substr(0, 9), line.substr(10)} : Label{"", line});
-    }
-  }
-  // Darknet's list goes on behind the 1,000 classes; TensorFlow's has one more in front.
-  const auto found = static_cast<std::int64_t>(labels.size());
-  require<DataError>(found >= classes && found != classes + 1, "[predict] expected ", classes, " labels in '",
-                     file, "', found ", found);
-  labels.resize(static_cast<std::size_t>(classes));
-  return labels;
-}
-
-/// A network with its top, and pictures as it was trained on.
-Classifier imagenet_classifier(const std::string& name, const std::string& weights,
-                               const std::vector<Label>& labels, const DevicePtr& device) {
-  const applications::ApplicationOptions options{.weights = weights};
-  const bool darknet = name == "tiny_darknet";
-  Model model = darknet           ? applications::TinyDarknet(options)
-                : name == "vgg16" ? applications::VGG16(options)
-                                  : applications::VGG19(options);
-  model.to(device);
-  std::vector<std::string> names;
-  for (std::int64_t i = 0; i < model.output_shape()[0]; ++i)
-    names.push_back(labels.empty() ? concat("class ", i) : labels[static_cast<std::size_t>(i)].name);
-  ClassifierOptions pictures{.class_names = std::move(names), .scaling = applications::caffe_scaling};
-  if (darknet) {
-    pictures.scaling = applications::rescale_scaling;
-    pictures.filter = PillowFilter::bilinear;
-    pictures.aspect_ratio = AspectRatio::crop;
-  }
-  return {std::move(model), std::move(pictures)};
-}
 
 void print_text(const std::string& file, const Classification& result, std::int64_t top) {
   std::printf("%s\n", file.c_str());
@@ -118,7 +64,7 @@ void predict(int argc, char** argv) {
     throw examples::UsageError("expected MODEL PICTURES..., found " +
                                std::to_string(flags.operands().size()) + " of them");
   const std::string& model = flags.operands()[0];
-  const bool imagenet = model == "vgg16" || model == "vgg19" || model == "tiny_darknet";
+  const bool imagenet = examples::is_imagenet_network(model);
   if (!imagenet && (flags.given("--weights") || flags.given("--labels")))
     throw examples::UsageError("--weights and --labels are for vgg16, vgg19 and tiny_darknet; '" + model +
                                "' has its own");
@@ -126,8 +72,9 @@ void predict(int argc, char** argv) {
   const DevicePtr device = options.make_device();
   const std::vector<Label> labels =
       labels_file.empty() ? std::vector<Label>{} : read_labels(labels_file, 1000);
-  const Classifier classifier = imagenet ? imagenet_classifier(model, options.weights, labels, device)
-                                         : Classifier::load(model, device);
+  const Classifier classifier = imagenet
+                                    ? examples::imagenet_classifier(model, options.weights, labels, device)
+                                    : Classifier::load(model, device);
   std::size_t failed = 0;
   const auto show = [&](std::span<const std::string> files) {
     const std::vector<Classification> results = classifier(files);

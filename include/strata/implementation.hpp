@@ -10,6 +10,7 @@
 #include <strata/applications/application.ipp>
 #include <strata/applications/book.ipp>
 #include <strata/applications/classifier.ipp>
+#include <strata/applications/grad_cam.ipp>
 #include <strata/applications/tiny_darknet.ipp>
 #include <strata/applications/verify.ipp>
 #include <strata/applications/vgg.ipp>
@@ -64,6 +65,7 @@
 #include <strata/training/check_gradients.ipp>
 #include <strata/training/fit.ipp>
 #include <strata/training/frozen_prefix.ipp>
+#include <strata/training/gradients.ipp>
 #include <strata/training/history.ipp>
 #include <strata/training/logging.ipp>
 #include <strata/training/losses.ipp>

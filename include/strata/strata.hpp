@@ -8,6 +8,7 @@
 
 #include <strata/applications/book.hpp>
 #include <strata/applications/classifier.hpp>
+#include <strata/applications/grad_cam.hpp>
 #include <strata/applications/imagenet.hpp>
 #include <strata/applications/tiny_darknet.hpp>
 #include <strata/applications/verify.hpp>
@@ -26,6 +27,7 @@
 #include <strata/training/backup.hpp>
 #include <strata/training/check_gradients.hpp>
 #include <strata/training/fit.hpp>
+#include <strata/training/gradients.hpp>
 #include <strata/training/logging.hpp>
 #include <strata/training/monitoring.hpp>
 #include <strata/training/saving.hpp>

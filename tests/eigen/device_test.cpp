@@ -4,6 +4,7 @@
 #include <strata/eigen.hpp>
 #include <strata/model/compare_devices.hpp>
 
+#include "support/device_gradients.hpp"
 #include "support/device_training.hpp"
 #include "support/reference/reference.hpp"
 
@@ -96,4 +97,9 @@ TEST_CASE("Layer by layer, Eigen computes what the CPU does") {
   const DeviceComparison in_double = compare_devices(small_convnet<double>(), SmallPictures<double>().x,
                                                      eigen::device(), strata_test::reference_device());
   CHECK(in_double.worst().largest() < 1e-13);
+}
+
+TEST_CASE("Gradients are those of Keras's tape, on Eigen", "[golden]") {
+  strata_test::check_gradients_golden<float>(eigen::device(), 3e-6);
+  strata_test::check_gradients_golden<double>(eigen::device(), 3e-7);
 }

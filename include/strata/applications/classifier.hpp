@@ -89,6 +89,7 @@ class BasicClassifier {
 
   const BasicModel<T>& model() const { return model_; }
   const std::vector<std::string>& class_names() const { return options_->class_names; }
+  const ClassifierOptions& options() const { return *options_; }
 
  private:
   Classification classification(std::span<const T> output) const;

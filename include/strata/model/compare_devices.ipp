@@ -166,15 +166,9 @@ STRATA_COLD DeviceComparison compare_devices(const BasicNetwork<T>& model, const
                                              const DevicePtr& a, const DevicePtr& b) {
   const ModelImpl<T>& impl = model.model();
   impl.require_built();
-  const auto expected = impl.graph().input_shapes();
   require<ConfigError>(impl.graph().outputs().size() == 1, impl.who(),
                        "compare_devices takes models of one output, found ", impl.graph().outputs().size());
-  require<ShapeError>(x.size() == expected.size() && x[0].rank() > 0, impl.who(), "expected ",
-                      expected.size(), " inputs with a batch axis, found ", x.size());
-  for (std::size_t i = 0; i < x.size(); ++i)
-    require<ShapeError>(x[i].shape() == expected[i].with_batch(x[0].shape()[0]), impl.who(),
-                        "expected an input of shape ", expected[i].with_batch(x[0].shape()[0]), ", found ",
-                        x[i].shape());
+  impl.require_inputs(x);
 
   BasicNetwork<T> on_a = model.clone(), on_b = model.clone();
   const detail::RecordedRun<T> run_b(on_b.to(b), x), run_a(on_a.to(a), x, &run_b);

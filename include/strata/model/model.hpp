@@ -114,6 +114,8 @@ class ModelImpl final : public BasicLayerImpl<T> {
   void append(const LayerPtr<T>& layer);
   /// Throws ConfigError for a model whose input shape is not known yet.
   void require_built() const;
+  /// Throws ShapeError unless x are the inputs of one batch.
+  void require_inputs(const std::vector<Tensor<T>>& x) const;
 
   /// Results of one batch: from memory of the model's device to host memory. Throws ShapeError for an input
   /// of another shape.

@@ -121,6 +121,18 @@ STRATA_COLD void ModelImpl<T>::require_built() const {
 }
 
 template <class T>
+STRATA_COLD void ModelImpl<T>::require_inputs(const std::vector<Tensor<T>>& x) const {
+  const auto expected = graph_.input_shapes();
+  require<ShapeError>(x.size() == expected.size(), this->who(), "expected ", expected.size(),
+                      " inputs, found ", x.size());
+  require<ShapeError>(x[0].rank() > 0, this->who(), "expected inputs with a batch axis, found a scalar");
+  for (std::size_t i = 0; i < x.size(); ++i)
+    require<ShapeError>(x[i].shape() == expected[i].with_batch(x[0].shape()[0]), this->who(),
+                        "expected an input of shape ", expected[i].with_batch(x[0].shape()[0]), ", found ",
+                        x[i].shape());
+}
+
+template <class T>
 STRATA_COLD void ModelImpl<T>::name_layers() {
   const auto all = sublayers();
   const auto count = [&](const std::string& name) {
@@ -414,14 +426,8 @@ STRATA_COLD std::vector<Tensor<T>> BasicNetwork<T>::predict(const std::vector<Te
     return predict(on_host, batch_size);
   }
   const Graph<T>& graph = model().graph();
-  const auto expected = graph.input_shapes();
-  require<ShapeError>(x.size() == expected.size(), this->impl_->who(), "expected ", expected.size(),
-                      " inputs, found ", x.size());
+  model().require_inputs(x);
   const std::int64_t count = x[0].shape()[0];
-  for (std::size_t i = 0; i < x.size(); ++i)
-    require<ShapeError>(x[i].shape() == expected[i].with_batch(count), this->impl_->who(),
-                        "expected an input of shape ", expected[i].with_batch(count), ", found ",
-                        x[i].shape());
 
   std::vector<Tensor<T>> results;
   for (const int output : graph.outputs())

@@ -40,6 +40,12 @@ struct DeviceBatch {
   GivenResult<T> given() const { return {given_node, given_result}; }
 };
 
+namespace detail {
+/// A loss that computes on the host gets host memory, whatever the device.
+template <class T>
+void compute_loss(Session<T>& session, const BasicLossImpl<T>& loss, const BasicLossArguments<T>& arguments);
+}  // namespace detail
+
 template <class T>
 class Trainer;
 
@@ -127,7 +133,6 @@ class Trainer final : public GradientSink<T> {
   /// Leaves the loss in `step_loss` and adds to the metrics.
   void evaluate_loss(Session<T>& session, const ModelImpl<T>& model, const DeviceBatch<T>& batch,
                      TensorView<const T> prediction, bool logits, T* gradient);
-  void compute_loss(Session<T>& session, const DeviceBatch<T>& batch, const BasicLossArguments<T>& arguments);
   void update_metrics(Session<T>& session, const DeviceBatch<T>& batch, TensorView<const T> output);
   void add_penalties(Backend<T>& backend, const ModelImpl<T>& model, bool with_gradient);
   void update(Backend<T>& backend);

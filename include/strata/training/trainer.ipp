@@ -206,17 +206,15 @@ STRATA_COLD void Trainer<T>::check(const ModelImpl<T>& model, const DeviceBatch<
                       "expected ", rows, " sample weights, found shape ", batch.sample_weight.shape());
 }
 
-// A loss that computes on the host gets host memory, whatever the device.
 template <class T>
-STRATA_COLD void Trainer<T>::compute_loss(Session<T>& session, const DeviceBatch<T>& batch,
-                                          const BasicLossArguments<T>& arguments) {
-  const auto& loss = options_.loss.impl();
-  if (loss.on_device() || device_->host_accessible()) return loss.compute(arguments);
+STRATA_COLD void detail::compute_loss(Session<T>& session, const BasicLossImpl<T>& loss,
+                                      const BasicLossArguments<T>& arguments) {
+  if (loss.on_device() || session.device()->host_accessible()) return loss.compute(arguments);
   const Tensor<T> prediction = session.download(arguments.prediction),
                   target = session.download(arguments.target);
-  const Tensor<T> weight = batch.sample_weight.to(nullptr);
   Backend<T>& backend = session.backend();
-  Tensor<T> losses({prediction.shape().rows()}), gradient;
+  Tensor<T> losses({prediction.shape().rows()}), weight, gradient;
+  if (arguments.sample_weight) weight = session.download({arguments.sample_weight, losses.shape()});
   if (arguments.gradient) gradient = Tensor<T>(prediction.shape());
   loss.compute({.backend = backend,
                 .prediction = prediction,
@@ -263,15 +261,15 @@ STRATA_COLD void Trainer<T>::evaluate_loss(Session<T>& session, const ModelImpl<
   const std::int64_t rows = prediction.shape().rows();
   const double share = rows ? 1.0 / static_cast<double>(rows) : 0;
   const auto losses = session.scratch({rows});
-  compute_loss(session, batch,
-               {.backend = backend,
-                .prediction = prediction,
-                .target = batch.y,
-                .sample_weight = batch.sample_weight.empty() ? nullptr : batch.sample_weight.data(),
-                .logits = logits,
-                .gradient_scale = share,
-                .losses = losses.data(),
-                .gradient = gradient});
+  detail::compute_loss(session, options_.loss.impl(),
+                       {.backend = backend,
+                        .prediction = prediction,
+                        .target = batch.y,
+                        .sample_weight = batch.sample_weight.empty() ? nullptr : batch.sample_weight.data(),
+                        .logits = logits,
+                        .gradient_scale = share,
+                        .losses = losses.data(),
+                        .gradient = gradient});
   ++steps_;
   backend.zero(step_loss(), sizeof(double));
   backend.add_sum(rows, share, losses.data(), step_loss());

@@ -791,6 +791,75 @@ def training(group):
         )
 
 
+# Gradients of a small convnet with a branch -------------------------------------------------------------------------
+
+
+def gradients(group):
+    """tf.GradientTape with respect to input, weights and outputs of layers, and the book's Grad-CAM."""
+    x = keras.Input([9, 9, 3])
+    y = keras.layers.Conv2D(8, 3, padding="same", use_bias=False, name="conv1")(x)
+    y = keras.layers.Activation("relu", name="relu1")(keras.layers.BatchNormalization(name="norm1")(y))
+    left = keras.layers.Conv2D(6, 3, padding="same", activation="relu", name="left")(y)
+    right = keras.layers.Conv2D(6, 1, activation="gelu", name="right")(y)
+    y = keras.layers.MaxPooling2D(name="pool")(keras.layers.Add(name="add")([left, right]))
+    y = keras.layers.Conv2D(12, 3, activation="relu", name="conv2")(y)
+    y = keras.layers.Dense(4, activation="softmax", name="dense")(keras.layers.Flatten(name="flatten")(y))
+    network = keras.Model(x, y)
+    rng = random("gradients")
+    for layer in network.layers:
+        for weight in layer.weights:
+            value = weight.numpy()
+            if weight.name == "kernel":
+                limit = np.sqrt(6 / (np.prod(value.shape[:-1]) + value.shape[-1]))
+                value = rng.uniform(-limit, limit, value.shape)
+            elif weight.name in ("gamma", "moving_variance"):
+                value = rng.uniform(0.5, 1.5, value.shape)
+            else:
+                value = rng.uniform(-0.3, 0.3, value.shape)
+            weight.assign(round32(value))
+    initial = network.get_weights()
+    pictures = normal(rng, 3, 9, 9, 3)
+    classes = rng.integers(0, 4, size=[3]).astype("int32")
+    watched = ["conv1", "norm1", "relu1", "left", "right", "add", "pool", "conv2", "flatten"]
+    inner = keras.Model(x, [network.get_layer(name).output for name in watched] + [y])
+    named = lambda: {f"{layer.name}/{w.name}": w for layer in network.layers for w in layer.trainable_weights}
+    weights = {f"weights/{layer.name}/{w.name}": w.numpy() for layer in network.layers for w in layer.weights}
+
+    def add(name, value_of, training=False, class_index=None):
+        network.set_weights(initial)  # training moves the averages
+        with tf.GradientTape(persistent=True) as tape:
+            source = tf.constant(pictures)
+            tape.watch(source)
+            *outputs, prediction = inner(source, training=training)
+            value = value_of(prediction)
+        tensors = {"output": prediction.numpy(), "input": tape.gradient(value, source).numpy()}
+        for key, weight in named().items():
+            tensors[f"gradients/{key}"] = tape.gradient(value, weight.value).numpy()
+        for layer, output in zip(watched, outputs):
+            tensors[f"layers/{layer}/output"] = output.numpy()
+            tensors[f"layers/{layer}/gradient"] = tape.gradient(value, output).numpy()
+        case = {"name": name, "value": float(value), "training": training}
+        if class_index is not None:
+            case["class_index"] = class_index
+            for layer in ("left", "add", "conv2"):  # Chollet, 2nd edition, listing 9.22 to 9.26, for each picture
+                maps, slopes = (tensors[f"layers/{layer}/{kind}"] for kind in ("output", "gradient"))
+                heat = np.maximum(np.mean(maps * slopes.mean(axis=(1, 2), keepdims=True), axis=-1), 0)
+                tensors[f"grad_cam/{layer}"] = heat / np.maximum(heat.max(axis=(1, 2), keepdims=True), 1e-300)
+        group.add(case, tensors)
+
+    group.tensors |= {name: value.astype("float32") for name, value in weights.items()}
+    group.tensors |= {"x": pictures.astype("float32"), "y": classes}
+    loss = lambda prediction: keras.losses.SparseCategoricalCrossentropy()(classes, prediction)
+    add("loss", loss)
+    add("loss_training", loss, training=True)
+    add("class_2", lambda prediction: tf.reduce_sum(prediction[:, 2]), class_index=2)
+    add("largest", lambda prediction: tf.reduce_sum(tf.reduce_max(prediction, axis=1)), class_index=-1)
+    for layer in ("conv1", "norm1", "left"):
+        network.get_layer(layer).trainable = False
+    add("frozen", loss)
+    add("frozen_training", loss, training=True)
+
+
 # Class weights: the history of three epochs ------------------------------------------------------------------------
 
 
@@ -1082,7 +1151,7 @@ GROUPS = {
     function.__name__: function
     for function in (
         conv2d, grouped_conv2d, pooling, layers, schedules, optimizers, losses, metrics, resize_pillow, resize_tensorflow,
-        warps, generator, stages, training, class_weight, vgg16
+        warps, generator, stages, training, gradients, class_weight, vgg16
     )
 }
 
@@ -1090,7 +1159,7 @@ GROUPS = {
 def differences(name, old, new):
     """Lines that say where two files differ by more than the last bits (threads sum in another order)."""
     (old_metadata, old_tensors), (new_metadata, new_tensors) = read(old), read(new)
-    if old_metadata["cases"] != new_metadata["cases"] and name != "training" and name != "vgg16":
+    if old_metadata["cases"] != new_metadata["cases"] and name not in ("training", "gradients", "vgg16"):
         yield f"{name}: the cases differ"
     for tensor in sorted(old_tensors.keys() | new_tensors.keys()):
         if tensor not in old_tensors or tensor not in new_tensors:
