@@ -1,5 +1,9 @@
 #include <catch2/catch.hpp>
 
+#include <sys/resource.h>
+
+#include <csignal>
+
 #include <strata/io/event_file.hpp>
 
 #include "support/events.hpp"
@@ -57,4 +61,24 @@ TEST_CASE("Files of events that cannot be written are named") {
   const TemporaryDirectory folder;
   CHECK_THROWS_WITH(EventFile(folder / "none/events"), Contains("none/events': No such file"));
   CHECK_THROWS_WITH(EventFile("/dev/full"), Contains("[event_file] cannot write '/dev/full': No space left"));
+}
+
+TEST_CASE("A full disk leaves no half event, and the next one follows the last whole one") {
+  const TemporaryDirectory folder;
+  EventFile file(folder / "events.out.tfevents.1");
+  {
+    // A file that may grow by four bytes stands for the disk.
+    struct rlimit before {};
+    getrlimit(RLIMIT_FSIZE, &before);
+    const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+    const struct rlimit little { static_cast<rlim_t>(file.size()) + 4, before.rlim_max };
+    setrlimit(RLIMIT_FSIZE, &little);
+    CHECK_THROWS_WITH(file.add(1, scalar_summary("loss", 1)),
+                      Contains("cannot write '" + file.path() + "': "));
+    setrlimit(RLIMIT_FSIZE, &before);
+    std::signal(SIGXFSZ, handler);
+  }
+  CHECK(strata_test::events_of(file.path()).size() == 1);
+  file.add(2, scalar_summary("loss", 2));
+  CHECK(strata_test::events_of(file.path()).size() == 2);
 }

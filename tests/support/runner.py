@@ -17,9 +17,9 @@ THREADED = re.compile(r"parallel|pool|loader|prefetch|dataset|generator|threads"
 WHOLE = re.compile(r"^(applications|eigen|examples|conformance|gpu)/|gradient_check")
 NO_CUDA = "the CUDA toolkit 12.8 with cuDNN 9.8 was not found (--cuda brings them)"
 EPILOG = """FILTER runs only what contains this text: a test program (core/, parallel_test), a step (format, structure,
-headers, docs, examples, bench, packaging, weights, tensorboard, fuzz, asan, tsan) or, where neither fits, the name or [tag] of a test case.
-Tests on real data look for its folder in the variable STRATA_DATA and are skipped without it. The last line is
-`N passed, N failed, N skipped`; before it comes one line `skip: reason` per skip."""
+headers, docs, examples, bench, packaging, weights, tensorboard, fuzz, asan, tsan) or, where neither fits, the name or
+[tag] of a test case. Tests on real data look for its folder in the variable STRATA_DATA and are skipped without it. The
+last line is `N passed, N failed, N skipped`; before it comes one line `skip: reason` per skip."""
 
 
 class Totals:

@@ -140,7 +140,7 @@ STRATA_COLD STRATA_INLINE void EventFile::write(ProtobufMessage event) {
     return;
   }
   const int error = errno;
-  const bool cut = ::ftruncate(fileno(file_.get()), size_) == 0;
+  const bool cut = ::ftruncate(fileno(file_.get()), size_) == 0 && std::fseek(file_.get(), 0, SEEK_END) == 0;
   throw DataError(concat("[event_file] cannot write '", path_, "': ", std::generic_category().message(error),
                          cut ? "" : "; it ends in half an event"));
 }
