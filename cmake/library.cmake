@@ -81,6 +81,13 @@ foreach(kernel IN LISTS kernels)
   endif()
 endforeach()
 
+if(STRATA_SANITIZE)
+  # These have no loops over data, and with sanitizers an optimizer takes minutes for them.
+  foreach(folder applications layers model training)
+    set_source_files_properties(${PROJECT_BINARY_DIR}/compiled/${folder}.cpp PROPERTIES COMPILE_OPTIONS -O0)
+  endforeach()
+endif()
+
 add_library(strata_compiled STATIC ${sources} ${kernels})
 if(NOT STRATA_INSTALL)
   set_target_properties(strata_compiled PROPERTIES EXCLUDE_FROM_ALL ON)  # built where something links it

@@ -240,6 +240,22 @@ MUTATIONS = [Mutation(*mutation) for mutation in [
      "p.accumulate ? p.result[i] + sum : sum", "sum", DIRECT),
     ("convolution kernel: every thread writes", "convolution.cu", "if (threadIdx.x == 0) p.result", "p.result", DIRECT),
     ("convolution kernel: pixels left out", "convolution.cu", "pixel += blockDim.x", "pixel += blockDim.x + 1", DIRECT),
+
+    # Gradients by the kernel of few channels
+    ("window gradient: the last pixels twice", "convolution.cu",
+     "begin + p.slice < count ? begin + p.slice : count", "begin + p.slice", CONVOLUTION),
+    ("window gradient: without padding", "convolution.cu", " - int(g.pad_left);", ";", CONVOLUTION),
+    ("window gradient: dilation forgotten", "convolution.cu", " * int(g.dilation_h) - int(g.pad_top)", " - int(g.pad_top)",
+     CONVOLUTION),
+    ("window gradient: stays in its image", "convolution.cu", "pixel.y = 0, pixel.image += g.in_h * g.in_w * g.in_c;",
+     "pixel.y = 0;", CONVOLUTION),
+    ("window gradient: reads before all have written", "convolution.cu", "    __syncthreads();\n    load(pixel + pixels);",
+     "    load(pixel + pixels);", CONVOLUTION),
+    ("window gradient: writes while others read", "convolution.cu",
+     "    __syncthreads();\n  }\n  for (int i = 0; i < own; ++i)", "  }\n  for (int i = 0; i < own; ++i)", CONVOLUTION),
+    ("window gradient: a tap too many", "convolution.cu", "to_tap < all_taps && to_output", "to_tap <= all_taps && to_output",
+     CONVOLUTION),
+    ("window gradient: an output too many", "convolution.cu", "to_output < g.out_c)", "to_output <= g.out_c)", CONVOLUTION),
 ]]
 
 

@@ -154,7 +154,10 @@ def run_test(run, job, result):
     status, output, seconds = run.call([path, *arguments], 240, f"tests {name}", {"STRATA_TEST_REPORT": record})
     if status is None:
         return run.skip("tests", name, "no time was left")
-    cases = [line.rstrip("\n").split("\t") for line in open(record)] if os.path.exists(record) else []
+    cases = []
+    if os.path.exists(record):
+        with open(record) as file:
+            cases = [line.rstrip("\n").split("\t") for line in file]
     ended = ["end"] in cases
     cases = [case for case in cases if case != ["end"]]
     failed = [case[1] for case in cases if case[0] == "failed"]

@@ -17,7 +17,7 @@ THREADED = re.compile(r"parallel|pool|loader|prefetch|dataset|generator|threads"
 WHOLE = re.compile(r"^(applications|eigen|examples|conformance|gpu)/|gradient_check")
 NO_CUDA = "the CUDA toolkit 12.8 with cuDNN 9.8 was not found (--cuda brings them)"
 EPILOG = """FILTER runs only what contains this text: a test program (core/, parallel_test), a step (format, structure,
-headers, docs, examples, bench, packaging, weights, tensorboard, fuzz, asan, tsan) or, where neither fits, the name or
+headers, docs, examples, bench, packaging, weights, tensorboard, runner, fuzz, asan, tsan) or, where neither fits, the name or
 [tag] of a test case. Tests on real data look for its folder in the variable STRATA_DATA and are skipped without it. The
 last line is `N passed, N failed, N skipped`; before it comes one line `skip: reason` per skip."""
 
@@ -340,6 +340,13 @@ def step_bench():
     line("bench", "built", start)
 
 
+def step_runner():
+    """tests/gpu/run judges right, which no machine without a card would show."""
+    start = time.monotonic()
+    totals.check("runner", command_error([sys.executable, "-B", "tests/gpu/runner_test.py"]))
+    line("runner", "tests/gpu/run", start)
+
+
 def suite(name, command):
     """A script that closes with `N passed, N failed, N skipped` itself."""
     start = time.monotonic()
@@ -441,7 +448,7 @@ def main():
     start = time.monotonic()
     steps = {"format": step_format, "structure": step_structure, "headers": step_headers, "docs": step_docs,
              "examples": step_examples, "bench": step_bench, "packaging": step_packaging, "weights": step_weights,
-             "tensorboard": step_tensorboard}
+             "tensorboard": step_tensorboard, "runner": step_runner}
     sanitizers = {"asan": step_asan, "tsan": step_tsan}
     if options.sanitizers or options.filter in sanitizers:
         steps.update(sanitizers)

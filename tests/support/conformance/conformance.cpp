@@ -1,5 +1,6 @@
 #include "support/conformance/conformance.hpp"
 
+#include <bit>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -160,11 +161,12 @@ void check_conformance(const DevicePtr& device, const ConformanceGroup& group,
   };
   std::map<std::string, Figure> figures;
   const DevicePtr reference = reference_device();
+  unsigned turn = 0;
   const auto check = [&](const Case& c) {
     INFO(c.primitive << " " << c.description);
     if (sanitized) {
-      CHECK(run<T>(c, device).margins_intact);
-      CHECK(run<T>(c, device, 1).margins_intact);
+      // Only one of the places, which takes half the time; cases come in pairs and threes, and this does not.
+      CHECK(run<T>(c, device, std::popcount(++turn) % 2).margins_intact);
       return;
     }
     double worst = 0;

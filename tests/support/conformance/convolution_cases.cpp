@@ -61,6 +61,17 @@ void forward(Cases& cases, const Conv2DGeometry& g, const Parts& parts, const Ac
       });
 }
 
+void backward_kernel(Cases& cases, const Conv2DGeometry& g, bool accumulate) {
+  const std::int64_t x = g.batch * g.in_h * g.in_w * g.in_c, y = g.batch * g.out_h * g.out_w * g.out_c;
+  const std::int64_t kernel = g.kernel_h * g.kernel_w * g.group_in() * g.out_c;
+  cases.add(
+      "conv2d_backward_kernel", describe(g) + (accumulate ? ", accumulated" : ""),
+      {cases.random(x), cases.random(y), accumulate ? cases.random_output(kernel) : cases.output(kernel)},
+      [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+        backend.conv2d_backward_kernel(g, a[0], a[1], {a[2], accumulate});
+      });
+}
+
 void backward(Cases& cases, const Conv2DGeometry& g) {
   const std::int64_t x = g.batch * g.in_h * g.in_w * g.in_c, y = g.batch * g.out_h * g.out_w * g.out_c;
   const std::int64_t kernel = g.kernel_h * g.kernel_w * g.group_in() * g.out_c;
@@ -72,12 +83,7 @@ void backward(Cases& cases, const Conv2DGeometry& g) {
               [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
                 backend.conv2d_backward_input(g, a[0], {a[1]}, {a[2], accumulate});
               });
-    cases.add(
-        "conv2d_backward_kernel", describe(g) + (accumulate ? ", accumulated" : ""),
-        {cases.random(x), cases.random(y), accumulate ? cases.random_output(kernel) : cases.output(kernel)},
-        [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
-          backend.conv2d_backward_kernel(g, a[0], a[1], {a[2], accumulate});
-        });
+    backward_kernel(cases, g, accumulate);
   }
 }
 
@@ -125,6 +131,9 @@ void convolution_cases(Cases& cases) {
   all({1, 40, 2}, 3, {.size = 3, .padding = Padding::same}, 1);
   all({40, 1, 2}, 3, {.size = 3, .padding = Padding::same}, 1);
   all({5, 5, 3}, 4, {.size = 3, .padding = Padding::same}, 0);
+
+  // More pixels and outputs than the blocks of a card take at once.
+  backward_kernel(cases, ops::conv2d_geometry("", {21, 40, 1}, 4096, {.size = {2, 1}}, 1), false);
 
   // Groups of several channels, and depthwise with one, two and three outputs per input.
   for (const Padding padding : paddings) {
