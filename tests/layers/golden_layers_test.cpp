@@ -96,6 +96,8 @@ void check_layer(const Golden& golden, const Json& golden_case, const DevicePtr&
 template <class T>
 constexpr double tolerance = std::is_same_v<T, double> ? 2e-7 : 1e-5;
 
+constexpr const char* groups[] = {"conv2d", "grouped_conv2d", "conv2d_transpose", "pooling", "layers"};
+
 template <class T>
 void check_group(const std::string& group, const DevicePtr& device) {
   const Golden golden(group);
@@ -107,13 +109,12 @@ void check_group(const std::string& group, const DevicePtr& device) {
 TEST_CASE("Layers compute what Keras computes, on the CPU", "[layers][golden]") {
   const int threads = GENERATE(1, 3);
   const DevicePtr device = cpu::device({.threads = threads});
-  for (const char* group : {"conv2d", "grouped_conv2d", "pooling", "layers"})
-    check_group<float>(group, device);
+  for (const char* group : groups) check_group<float>(group, device);
 }
 
 TEST_CASE("Every layer of the list has a case of Keras's", "[layers][golden]") {
   std::set<std::string> classes{InputImpl<float>::type};
-  for (const char* group : {"conv2d", "grouped_conv2d", "pooling", "layers"}) {
+  for (const char* group : groups) {
     const Golden golden(group);
     for (const Json& golden_case : golden.cases())
       classes.insert(golden_case.at("layer").get<std::string>("class_name"));
@@ -127,6 +128,5 @@ TEST_CASE("Every layer of the list has a case of Keras's", "[layers][golden]") {
 TEMPLATE_TEST_CASE("Layers compute what Keras computes, on the reference device", "[layers][golden]", float,
                    double) {
   const DevicePtr device = reference_device({.host_accessible = false});
-  for (const char* group : {"conv2d", "grouped_conv2d", "pooling", "layers"})
-    check_group<TestType>(group, device);
+  for (const char* group : groups) check_group<TestType>(group, device);
 }

@@ -37,6 +37,21 @@ void conv2d() {
     layer_test(Conv2D64({.filters = 3, .kernel_size = 1, .activation = activation}), {{3, 2, 3}});
 }
 
+void conv2d_transpose() {
+  using Transpose = BasicConv2DTranspose<double>;
+  layer_test(Transpose({.filters = 4, .kernel_size = 3}), {{3, 4, 3}});
+  layer_test(Transpose({.filters = 3, .kernel_size = {2, 3}, .strides = 2, .padding = Padding::same}),
+             {{3, 2, 2}});
+  layer_test(Transpose({.filters = 2,
+                        .kernel_size = 2,
+                        .strides = {3, 2},
+                        .output_padding = {2, 0},
+                        .activation = Activation::silu}),
+             {{2, 3, 3}});
+  layer_test(Transpose({.filters = 2, .kernel_size = 3, .dilation_rate = {1, 2}, .use_bias = false}),
+             {{3, 4, 1}});
+}
+
 void depthwise_conv2d() {
   using Depthwise = BasicDepthwiseConv2D<double>;
   layer_test(Depthwise({.kernel_size = 3}), {{5, 6, 3}});
@@ -125,6 +140,7 @@ void random_transform(const Layer& moving, const Layer& still) {
 // By class, so that one which is missing shows.
 const std::map<std::string, std::function<void()>> checks{
     {"Conv2D", conv2d},
+    {"Conv2DTranspose", conv2d_transpose},
     {"DepthwiseConv2D", depthwise_conv2d},
     {"SeparableConv2D", separable_conv2d},
     {"Dense", dense},

@@ -273,7 +273,8 @@ Model gated() {
       SeparableConv2D({.filters = 8, .kernel_size = 3, .padding = Padding::same, .activation = relu})(input));
   const Symbol gate =
       Dense({.units = 8, .activation = Activation::sigmoid})(GlobalAveragePooling2D({.keepdims = true})(x));
-  const Symbol y = Maximum()({Multiply()({x, gate}), gate});
+  const Symbol y = Conv2DTranspose({.filters = 6, .kernel_size = 2, .strides = 2})(
+      Maximum()({Multiply()({x, gate}), gate}));
   return Model(input, Dense({.units = 4, .activation = Activation::softmax})(GlobalMaxPooling2D()(
                           UpSampling2D({.size = {1, 2}, .interpolation = Interpolation::bilinear})(y))));
 }
@@ -356,6 +357,12 @@ TEST_CASE("A plan counts what is multiplied", "[plan]") {
   CHECK(multiplied("dense") == std::pair<std::int64_t, std::int64_t>(2 * 20 * 8192, 4 * 20 * 8192));
   CHECK(training.at("vgg16/block5_conv2").gradient_bytes == 4 * (9 * 512 * 512 + 512));
   CHECK(training.at("vgg16/block5_conv1").gradient_bytes == 0);
+
+  const ModelPlan larger =
+      Sequential{Input({.shape = {5, 6, 3}}), Conv2DTranspose({.filters = 4, .kernel_size = 3, .strides = 2})}
+          .plan({.batch_size = 2, .training = true});
+  CHECK(larger.at("conv2d_transpose").forward_flops == 2 * 2 * 5 * 6 * 3 * 3 * 3 * 4);
+  CHECK(larger.at("conv2d_transpose").backward_flops == larger.at("conv2d_transpose").forward_flops);
 }
 
 TEST_CASE("A plan can be read", "[plan]") {

@@ -92,6 +92,51 @@ TEST_CASE("Depthwise convolutions of sizes that cannot be are refused") {
   CHECK_THROWS_WITH(built(Input({.shape = {6, 6, 4}})), Contains("expected 3 input channels, found 4"));
 }
 
+TEST_CASE("A transposed convolution says what it cannot make") {
+  const Input x({.shape = {5, 6, 3}});
+  const auto transpose = [](Conv2DTransposeOptions options) {
+    options.name = "t";
+    return Conv2DTranspose(options);
+  };
+  const auto same = [](Size2D kernel, Size2D strides, OptionalSize2D output_padding = {}) {
+    return Conv2DTranspose({.filters = 2,
+                            .kernel_size = kernel,
+                            .strides = strides,
+                            .padding = Padding::same,
+                            .output_padding = output_padding,
+                            .name = "t"});
+  };
+  CHECK(same({2, 3}, {3, 1})(x).shape() == Shape({15, 6, 2}));
+  CHECK(same({2, 3}, {3, 1}, {1, 0})(x).shape() == Shape({13, 6, 2}));
+  CHECK(transpose({.filters = 4, .kernel_size = {1, 5}, .strides = 3})(x).shape() == Shape({15, 20, 4}));
+  CHECK(transpose({.filters = 4, .kernel_size = {1, 5}, .strides = 3, .output_padding = 1})(x).shape() ==
+        Shape({14, 21, 4}));
+  CHECK_THROWS_WITH(same(4, 2, 0)(x),
+                    "[conv2d_transpose] layer 't': padding `same` with a kernel of even extent expects an "
+                    "output_padding of at least 1, found (0,0)");
+  CHECK_THROWS_WITH(same(3, {2, 1}, 1),
+                    "[conv2d_transpose] layer 't': expected an output_padding from 0 to less "
+                    "than the strides (2,1), found (1,1)");
+  CHECK_THROWS_AS(same(3, 2, -1), ConfigError);
+  CHECK_THROWS_WITH(
+      transpose({.filters = 2, .kernel_size = 3, .strides = {1, 2}, .dilation_rate = {2, 1}}),
+      Contains("`strides > 1` not supported in conjunction with `dilation_rate > 1`, found strides "
+               "(1,2) and dilation_rate (2,1)"));
+  CHECK_THROWS_WITH(transpose({.filters = 2, .kernel_size = {3, 0}})(x),
+                    Contains("dilation_rate of at least 1, found 2, 0, 1 and 1"));
+  CHECK_THROWS_AS(same(3, {0, 1})(x), ConfigError);
+  CHECK_THROWS_AS(same(3, 1)(Input({.shape = {5, 6, 0}})), ShapeError);
+  CHECK_THROWS_AS(transpose({.filters = 2, .kernel_size = 3})(Input({.shape = {0, 6, 3}})), ShapeError);
+  CHECK_THROWS_AS(transpose({.kernel_size = 3})(x), ConfigError);
+  CHECK_THROWS_AS(transpose({.filters = 2, .kernel_size = huge})(x), ShapeError);
+  CHECK_THROWS_AS(same(3, huge)(x), ShapeError);
+  const Conv2DTranspose built = same(3, 2);
+  const Sequential model{Input({.shape = {5, 6, 3}}), built};
+  CHECK(built.weights()[0]->shape() == Shape({3, 3, 2, 3}));
+  CHECK_THROWS_WITH(built(Input({.shape = {5, 6, 4}})),
+                    "[conv2d_transpose] layer 't': expected 3 input channels, found 4 (input shape [5,6,4])");
+}
+
 TEST_CASE("Pictures are enlarged as far as sizes can be counted") {
   const Input x({.shape = {6, 5, 3}});
   CHECK(UpSampling2D({.size = {2, 3}})(x).shape() == Shape({12, 15, 3}));

@@ -187,6 +187,11 @@ Model every_layer() {
                        .padding = Padding::same,
                        .activation = Activation::elu})(y);
   y = AveragePooling2D({.pool_size = 3, .strides = 2, .padding = Padding::same})(UpSampling2D()(y));
+  y = Conv2DTranspose({.filters = 7,
+                       .kernel_size = {3, 4},
+                       .strides = 2,
+                       .padding = Padding::same,
+                       .activation = Activation::gelu})(y);
   y = Conv2D({.filters = 10, .kernel_size = 3, .strides = 2, .padding = Padding::same})(ZeroPadding2D(1)(y));
   const Symbol pooled = MaxPooling2D({.pool_size = 2})(y);
   y = Concatenate()({GlobalMaxPooling2D()(y), GlobalAveragePooling2D()(y), Flatten()(pooled)});

@@ -47,6 +47,7 @@ def sequence():
         [keras.Input((9, 8, 3)), layers.RandomFlip("horizontal"), layers.RandomRotation(0.1), layers.RandomZoom(0.2),
          layers.RandomTranslation(0.1, (-0.2, 0.1), fill_mode="nearest"), layers.RandomContrast(0.2), layers.RandomBrightness(0.1),
          layers.Rescaling(1 / 127.5, offset=-1), layers.SeparableConv2D(5, 3, strides=2, padding="same", activation=keras.activations.elu),
+         layers.Conv2DTranspose(4, (3, 2), strides=(1, 2), padding="same", output_padding=(0, 1), activation="relu"),
          layers.UpSampling2D(2, interpolation="bilinear"), layers.AveragePooling2D((3, 2), strides=1, padding="same"), layers.LeakyReLU(0.1),
          layers.Conv2D(4, 3, groups=1, activation=layers.LeakyReLU(0.3)), layers.ReLU(negative_slope=0.2), layers.ELU(), layers.Flatten(),
          layers.Dense(12), layers.Reshape((2, 2, 3)), layers.Activation("relu"), layers.Flatten(), layers.Dense(4), layers.Softmax()],

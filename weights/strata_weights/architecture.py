@@ -14,6 +14,7 @@ MODELS = ("Functional", "Sequential", "Model")
 # The options of each class, by Keras's names, which are Strata's.
 LAYERS = {
     "Conv2D": ("filters", "groups", "kernel_initializer", "kernel_regularizer", *CONVOLUTION),
+    "Conv2DTranspose": ("filters", "output_padding", "kernel_initializer", "kernel_regularizer", *CONVOLUTION),
     "DepthwiseConv2D": ("depth_multiplier", "depthwise_initializer", "depthwise_regularizer", *CONVOLUTION),
     "SeparableConv2D": ("filters", "depth_multiplier", "depthwise_initializer", "depthwise_regularizer", "pointwise_initializer",
                         "pointwise_regularizer", *CONVOLUTION),
@@ -41,7 +42,7 @@ LAYERS = {
     "RandomContrast": ("factor", "value_range"),
     "RandomBrightness": ("factor", "value_range"),
 }
-WITH_WEIGHTS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense", "BatchNormalization")
+WITH_WEIGHTS = ("Conv2D", "Conv2DTranspose", "DepthwiseConv2D", "SeparableConv2D", "Dense", "BatchNormalization")
 # Values of other options that change nothing (None: any): of random numbers, of weights that are read anyway, of what Strata does always.
 HARMLESS = {"data_format": ("channels_last",), "axis": (-1, [-1]), "threshold": (0,), "groups": (1,), "renorm_momentum": None,
             "seed": None, "batch_input_shape": None, "beta_initializer": None, "gamma_initializer": None,

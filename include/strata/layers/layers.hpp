@@ -3,6 +3,7 @@
 #include <strata/layers/activation.hpp>
 #include <strata/layers/batch_normalization.hpp>
 #include <strata/layers/conv2d.hpp>
+#include <strata/layers/conv2d_transpose.hpp>
 #include <strata/layers/dense.hpp>
 #include <strata/layers/depthwise_conv2d.hpp>
 #include <strata/layers/dropout.hpp>
@@ -22,6 +23,7 @@
 #define STRATA_LAYERS(X, T)                    \
   X(InputImpl<T>)                              \
   X(Conv2DImpl<T>)                             \
+  X(Conv2DTransposeImpl<T>)                    \
   X(DepthwiseConv2DImpl<T>)                    \
   X(SeparableConv2DImpl<T>)                    \
   X(DenseImpl<T>)                              \

@@ -215,6 +215,45 @@ def grouped_conv2d(group):
         layer_case(group, f"separable_conv2d_dilated_{padding}", "SeparableConv2D", {**dilated, "filters": 5}, [2, 8, 9, 3])
 
 
+def dilated_conv_transpose(x, kernel, *arguments, dilations, conv_transpose=tf.nn.conv_transpose, **options):
+    """With zeros in the kernel: TensorFlow has no dilations here on CPUs."""
+    rows, columns = (np.eye((size - 1) * step + 1)[::step] for size, step in zip(kernel.shape, dilations))
+    return conv_transpose(x, tf.einsum("ia,jb,ijfc->abfc", rows, columns, kernel), *arguments, **options)
+
+
+def conv2d_transpose(group):
+    """Strides or dilations, with all sizes that `output_padding` can choose."""
+    sizes, channels, filters = [[4, 3], [3, 5], [1, 4]], [3, 8, 1, 5], [4, 3, 9]
+    activations = ["relu", None, "gelu", "softmax", "leaky_relu"]
+    turn = 0
+    for kernel in ([1, 1], [2, 2], [3, 3], [4, 4], [5, 5], [3, 2]):
+        for strides in ([1, 1], [2, 2], [3, 3], [1, 2]):
+            for padding in ("same", "valid"):
+                for output_padding in (None, [0, strides[1] - 1]):
+                    if output_padding and padding == "same" and any(k % 2 + p == 0 for k, p in zip(kernel, output_padding)):
+                        continue  # TensorFlow does not compute so small a result
+                    shape = [[1, 2][turn // 2 % 2], *sizes[turn % 3], channels[turn // 3 % 4]]
+                    config = {
+                        "filters": filters[turn // 2 % 3],
+                        "kernel_size": kernel,
+                        "strides": strides,
+                        "padding": padding,
+                        "output_padding": output_padding,
+                        "activation": activations[turn % 5],
+                        "use_bias": turn % 4 != 3,
+                    }
+                    name = f"{text(shape)}_k{text(kernel)}_s{text(strides)}_{padding}_{text(output_padding)}"
+                    layer_case(group, f"conv2d_transpose_{name}", "Conv2DTranspose", config, shape)
+                    turn += 1
+    for kernel in ([3, 3], [2, 4]):
+        for padding in ("same", "valid"):
+            dilated = {"filters": 5, "kernel_size": kernel, "padding": padding, "dilation_rate": [2, 3]}
+            name = f"conv2d_transpose_dilated_{text(kernel)}_{padding}"
+            with mock.patch("tensorflow.nn.conv_transpose", dilated_conv_transpose):
+                layer_case(group, name, "Conv2DTranspose", dilated, [2, 6, 5, 3])
+    layer_case(group, "conv2d_transpose_defaults", "Conv2DTranspose", {"filters": 33, "kernel_size": [3, 3]}, [1, 9, 8, 32])
+
+
 def pooling(group):
     turn = 0
     for pool in ([2, 2], [3, 3], [2, 1]):
@@ -1150,7 +1189,7 @@ def vgg16(group):
 GROUPS = {
     function.__name__: function
     for function in (
-        conv2d, grouped_conv2d, pooling, layers, schedules, optimizers, losses, metrics, resize_pillow, resize_tensorflow,
+        conv2d, grouped_conv2d, conv2d_transpose, pooling, layers, schedules, optimizers, losses, metrics, resize_pillow, resize_tensorflow,
         warps, generator, stages, training, gradients, class_weight, vgg16
     )
 }
