@@ -75,8 +75,9 @@ void feature_extraction(int argc, char** argv) {
   std::printf("\nThe classifier\n");
   classifier.summary();
   examples::train(classifier,
-                  {features("train", true), features("validation", false), features("test", false)}, options,
-                  run, examples::deployed(whole, options, pictures), examples::Keep::last);
+                  {features("train", true), features("validation", false), features("test", false),
+                   pictures.test_files, pictures.test},
+                  options, run, examples::deployed(whole, options, pictures), examples::Keep::last);
   std::printf("The features are there, too (*.npy)\n");
 }
 

@@ -55,8 +55,9 @@ class RunDirectory {
                        "' holds a run already; --run-dir names another folder, --overwrite replaces it" +
                        (resumable ? ", --resume goes on with it" : ""));
     strata::make_directories(path_);
-    for (const char* name : {"config.json", "history.csv", "metrics.json", "curves.svg", "model.safetensors",
-                             "best.safetensors", "deploy.safetensors", "backup/backup.safetensors", "backup"})
+    for (const char* name :
+         {"config.json", "history.csv", "metrics.json", "curves.svg", "report.html", "model.safetensors",
+          "best.safetensors", "deploy.safetensors", "backup/backup.safetensors", "backup"})
       if (holds_run && overwrite) std::remove(file(name).c_str());
   }
 
@@ -66,6 +67,12 @@ class RunDirectory {
     std::string out;
     for (const char c : file(name)) out.append(c == '{' || c == '}' ? 2 : 1, c);
     return out;
+  }
+
+  const std::string& path() const { return path_; }
+  /// What a file of the run holds, "config.json".
+  strata::Json read(const std::string& name) const {
+    return strata::Json::parse(strata::read_file(file(name)), file(name));
   }
 
   void write_config(strata::Json config) const {
@@ -87,7 +94,7 @@ class RunDirectory {
   }
 
   /// Loss and accuracy over the epochs: dots as they are, lines smoothed.
-  void write_curves(const strata::History& history) const {
+  static std::vector<strata::Chart> charts(const strata::History& history) {
     std::vector<strata::Chart> charts;
     for (const auto& [name, title] : {std::pair{"loss", "Loss"}, std::pair{"accuracy", "Accuracy"}}) {
       strata::Chart chart{.title = title};
@@ -100,7 +107,10 @@ class RunDirectory {
       }
       charts.push_back(std::move(chart));
     }
-    strata::write_file_atomically(file("curves.svg"), strata::svg(charts));
+    return charts;
+  }
+  void write_curves(const strata::History& history) const {
+    strata::write_file_atomically(file("curves.svg"), strata::svg(charts(history)));
   }
 
   /// Times what `work` does to `images` pictures, which it may count itself, tells it on stdout and keeps it

@@ -2,12 +2,16 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstdint>
+#include <numeric>
 #include <string>
 #include <vector>
 
 #include <strata/applications/classifier.hpp>
+#include <strata/applications/grad_cam.hpp>
 #include <strata/applications/imagenet.hpp>
 #include <strata/applications/tiny_darknet.hpp>
 #include <strata/applications/vgg.hpp>
@@ -20,10 +24,12 @@
 #include <strata/training/fit.hpp>
 #include <strata/training/logging.hpp>
 #include <strata/training/monitoring.hpp>
+#include <strata/training/most_wrong.hpp>
 #include <strata/training/saving.hpp>
 #include <strata/training/tensorboard.hpp>
 
 #include "flags.hpp"
+#include "report.hpp"
 #include "run_directory.hpp"
 #include "sample_pictures.hpp"
 
@@ -109,12 +115,11 @@ inline bool parse(Flags& flags, const TrainingOptions& options, int argc, char**
   if (!flags.parse(argc, argv)) return false;
   if (!options.resume) return true;
   const RunDirectory run(options.run_dir, options.overwrite, true);
-  const std::string path = run.file("config.json");
-  const strata::Json config = strata::Json::parse(strata::read_file(path), path);
+  const strata::Json config = run.read("config.json");
   strata::Json kept = strata::Json::object();
   for (const auto& [name, value] : config.as_object())
     if (name != "run_dir" && name != "overwrite" && name != "resume") kept[name] = value;
-  flags.restore(kept, path, {"--epochs", "--threads"});
+  flags.restore(kept, run.file("config.json"), {"--epochs", "--threads"});
   return true;
 }
 
@@ -185,7 +190,9 @@ inline strata::DirectoryDataset pictures(const TrainingOptions& options, const s
 }
 
 struct Subsets {
-  strata::Dataset train, validation, test;
+  strata::Dataset train = {}, validation = {}, test = {};
+  std::vector<std::string> test_files = {};  ///< in the order of `test`, within --data; none: not known
+  strata::Dataset test_pictures = {};        ///< what `test` was made of, where it has no pictures
 };
 
 /// Draws pictures into the run's folder where --data names none; whether it did.
@@ -202,7 +209,11 @@ inline bool draw_pictures(TrainingOptions& options, const RunDirectory& run) {
 /// DataError where their classes are not the same.
 template <class Open>
 Subsets open_subsets(const TrainingOptions& options, Open open) {
-  const Subsets data{open("train"), open("validation"), open("test")};
+  Subsets data{.train = open("train"), .validation = open("validation")};
+  const strata::DirectoryDataset test = open("test");
+  data.test = test;
+  data.test_files = test.files();
+  for (std::string& file : data.test_files) file.erase(0, options.data.size() + 1);
   const auto classes = data.train.class_names();
   for (const auto& [subset, name] :
        {std::pair{&data.validation, "validation"}, std::pair{&data.test, "test"}})
@@ -225,6 +236,155 @@ inline strata::Classifier deployed(const strata::Model& model, const TrainingOpt
   return {model, {.class_names = data.train.class_names(), .scaling = options.scaling()}};
 }
 
+inline std::int64_t trained_weights(const strata::Model& model) {
+  std::int64_t count = 0;
+  for (const auto& weight : model.trainable_weights()) count += weight->shape().size();
+  return count;
+}
+
+using Picture = strata::Tensor<std::uint8_t>;
+
+/// Values from 0 to 255 [n,height,width,channels] as pictures.
+inline std::vector<Picture> as_pictures(const strata::Tensor<float>& values) {
+  std::vector<Picture> out;
+  for (std::int64_t i = 0; i < values.shape()[0]; ++i) {
+    const auto from = values.slice(i, i + 1);
+    out.emplace_back(values.shape().without_batch());
+    std::transform(from.data(), from.data() + from.size(), out.back().data(), [](float value) {
+      return static_cast<std::uint8_t>(std::clamp(value + 0.5F, 0.0F, 255.0F));
+    });
+  }
+  return out;
+}
+
+/// The batch as the network sees it, but neither scaled nor standardized.
+inline strata::Tensor<float> unscaled(strata::Batch batch) {
+  batch.scaling = {};
+  batch.standardization = {};
+  return network_input(batch);
+}
+
+/// The layers in front of a model that change pictures at random.
+inline std::vector<strata::Layer> random_layers(const strata::Model& model) {
+  const auto random = [](const auto& layer) { return layer.class_name().starts_with("Random"); };
+  std::vector<strata::Layer> out;
+  for (const strata::Layer& layer : model.layers()) {
+    if (layer.class_name() == "InputLayer") continue;
+    const auto inside = layer.impl()->sublayers();
+    if (!random(layer) && (inside.empty() || !std::all_of(inside.begin(), inside.end(), [&](const auto& one) {
+                             return random(*one) || one->class_name() == "InputLayer";
+                           })))
+      break;
+    out.push_back(layer);
+  }
+  return out;
+}
+
+/// Three training pictures, each as it is and five times as it is augmented, in the generator or by the
+/// model's first layers; nothing where it is not. (Those layers see scaled pictures otherwise, which is the
+/// same to flips, turns and zooms.)
+inline std::vector<std::vector<Picture>> augmented_samples(const strata::Model& model,
+                                                           const strata::Dataset& train, std::uint64_t seed) {
+  const std::int64_t rows = std::min<std::int64_t>(3, train.samples()), columns = 5;
+  std::vector<std::int64_t> draws(static_cast<std::size_t>(rows * columns));
+  std::iota(draws.begin(), draws.end(), 0);
+  const strata::Batch drawn = train.source().gather(draws);
+  const std::vector<strata::Layer> layers = random_layers(model);
+  if (drawn.warps.empty() && layers.empty()) return {};
+
+  // What is drawn for a picture does not depend on what it shows.
+  strata::Batch plain = drawn;
+  plain.warps.clear();
+  const strata::Tensor<float> pictures = unscaled(plain);
+  strata::Batch batch;
+  batch.x = strata::Tensor<float>(pictures.shape());
+  for (std::int64_t i = 0; i < rows * columns; ++i) {
+    const auto from = pictures.slice(i / columns, i / columns + 1);
+    std::copy_n(from.data(), from.size(), batch.x.slice(i, i + 1).data());
+  }
+  batch.warps = drawn.warps;
+  batch.sampling = drawn.sampling;
+  strata::Tensor<float> changed = network_input(batch);
+  if (!layers.empty()) {
+    const strata::DevicePtr device = model.device();
+    strata::Sequential front(layers);
+    front.to(device);
+    front.build(changed.shape().without_batch());
+    const strata::Tensor<float> x = changed.to(device);
+    strata::Tensor<float> y(x.shape(), device);
+    strata::Session<float> session(device);
+    const std::vector<strata::TensorView<const float>> inputs{x};
+    front.impl()->forward(inputs, y, session.begin({.training = true, .seed = seed}));
+    changed = session.download(y);
+  }
+  std::vector<std::vector<Picture>> out;
+  const std::vector<Picture> originals = as_pictures(pictures), all = as_pictures(changed);
+  for (std::size_t i = 0; i < static_cast<std::size_t>(rows); ++i) {
+    out.push_back({originals[i]});
+    const auto first = all.begin() + static_cast<std::ptrdiff_t>(i) * columns;
+    out.back().insert(out.back().end(), first, first + columns);
+  }
+  return out;
+}
+
+/// Adds the test pictures that the model gets most wrong, and where the classifier looks in them.
+inline void add_most_wrong(Report& report, const strata::Model& model, const Subsets& data,
+                           const strata::Classifier& classifier) {
+  constexpr std::size_t shown = 12;
+  const auto wrong = most_wrong(model, data.test, data.test.samples());
+  const strata::Dataset& pictures = data.test_pictures ? data.test_pictures : data.test;
+  const strata::Model& network = classifier.model();
+  bool convolution = true;
+  try {
+    last_convolution(network);
+  } catch (const strata::ConfigError&) {
+    convolution = false;
+  }
+  report.test_pictures = data.test.samples();
+  report.wrong = std::ssize(wrong);
+  for (const strata::WrongSample& sample : wrong) {
+    if (report.most_wrong.size() == shown) break;
+    const std::array draws{sample.sample};
+    const strata::Batch batch = pictures.source().gather(draws);
+    WrongPicture out{.picture = as_pictures(unscaled(batch)).at(0),
+                     .label = classifier.class_names()[static_cast<std::size_t>(sample.label)],
+                     .predicted = classifier.class_names()[static_cast<std::size_t>(sample.predicted)],
+                     .label_score = sample.label_score,
+                     .predicted_score = sample.predicted_score};
+    if (!data.test_files.empty()) out.file = data.test_files[static_cast<std::size_t>(sample.sample)];
+    if (convolution) {
+      // From before a softmax: a network this sure of itself leaves no gradient behind it.
+      const auto heat =
+          grad_cam(network, network_input(batch), {.class_index = sample.predicted, .logits = true});
+      const std::int64_t channels = out.picture.shape()[2];
+      Picture rgb({out.picture.shape()[0], out.picture.shape()[1], 3});
+      for (std::int64_t i = 0; i < rgb.size(); ++i)
+        rgb.data()[i] = out.picture.data()[i / 3 * channels + (channels < 3 ? 0 : i % 3)];
+      out.heat_map = overlay_heat_map(rgb, heat.view().reshaped({heat.shape()[1], heat.shape()[2]}));
+    }
+    report.most_wrong.push_back(std::move(out));
+  }
+}
+
+/// Writes report.html: all of the run in one page.
+inline void write_report(const strata::Model& model, const Subsets& data, const TrainingOptions& options,
+                         const RunDirectory& run, const strata::Classifier& classifier,
+                         const strata::History& history, bool best_tested) {
+  Report report{.run_dir = run.path(),
+                .network = classifier.model().name(),
+                .device = model.device()->description(),
+                .config = run.read("config.json"),
+                .metrics = run.read("metrics.json"),
+                .history = history,
+                .charts = RunDirectory::charts(history),
+                .trained_weights = trained_weights(model),
+                .weights = classifier.model().count_params(),
+                .best_tested = best_tested};
+  add_most_wrong(report, model, data, classifier);
+  report.augmented = augmented_samples(model, data.train, options.seed);
+  strata::write_file_atomically(run.file("report.html"), report_html(report));
+}
+
 /// A progress bar on a terminal, a line per epoch elsewhere.
 inline int verbosity() {
   return isatty(STDERR_FILENO) ? 1 : 2;
@@ -239,8 +399,8 @@ enum class Keep {
 
 /// Trains a compiled model, evaluates it and leaves all of a run in its folder, numbers before weights:
 /// history.csv after every epoch, then the models that are kept; metrics.json, curves.svg and, of the model
-/// that was evaluated, deploy.safetensors. Goes on where the folder has a backup, which is there until all is
-/// written. Throws Interrupted after SIGINT.
+/// that was evaluated, deploy.safetensors and report.html. Goes on where the folder has a backup, which is
+/// there until all is written. Throws Interrupted after SIGINT.
 inline void train(strata::Model model, const Subsets& data, const TrainingOptions& options, RunDirectory& run,
                   const strata::Classifier& classifier, Keep keep = Keep::best_and_last) {
   std::printf("RMSprop with learning rate %g, batches of %lld, %lld epochs\n", options.learning_rate,
@@ -295,12 +455,14 @@ inline void train(strata::Model model, const Subsets& data, const TrainingOption
   run.write_metrics(history.at(history.size() - 1), validation, test, data.test.samples());
   if (keep == Keep::last) strata::save_model(model, run.file("model.safetensors"));
   classifier.save(run.file("deploy.safetensors"));
+  write_report(model, data, options, run, classifier, history, keep == Keep::best_evaluated);
   backup.impl().remove();
-  std::printf("\nIn %s: curves.svg, metrics.json, history.csv, config.json and the trained model\n%s\n",
-              options.run_dir.c_str(),
-              keep == Keep::last
-                  ? "(model.safetensors)"
-                  : "(best.safetensors, of the least validation loss, and model.safetensors, the last)");
+  std::printf(
+      "\nIn %s: report.html, curves.svg, metrics.json, history.csv, config.json and the trained model\n%s\n",
+      options.run_dir.c_str(),
+      keep == Keep::last
+          ? "(model.safetensors)"
+          : "(best.safetensors, of the least validation loss, and model.safetensors, the last)");
   std::printf("To use it: bash examples/run predict %s PICTURES...\n",
               run.file("deploy.safetensors").c_str());
 }

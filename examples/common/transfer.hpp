@@ -51,10 +51,4 @@ inline void unfreeze_top(strata::Network base) {
   base.trainable_from(base.name() == "vgg16" ? "block5_conv1" : "conv13");
 }
 
-inline std::int64_t trained_weights(const strata::Model& model) {
-  std::int64_t count = 0;
-  for (const auto& weight : model.trainable_weights()) count += weight->shape().size();
-  return count;
-}
-
 }  // namespace examples

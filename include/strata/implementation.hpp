@@ -71,6 +71,7 @@
 #include <strata/training/losses.ipp>
 #include <strata/training/metrics.ipp>
 #include <strata/training/monitoring.ipp>
+#include <strata/training/most_wrong.ipp>
 #include <strata/training/optimizers.ipp>
 #include <strata/training/saving.ipp>
 #include <strata/training/schedules.ipp>

@@ -77,6 +77,9 @@ TEST_CASE("A map is 0 where nothing speaks for the class, and each picture has i
   for (const float value : none.values()) CHECK(value == 0);
   const Tensor<float> heat = grad_cam(model, x, {.class_index = 0});
   CHECK(grad_cam(model, x) == heat);  // logits below 0
+  model.layer("dense").set_weights({Tensor<float>({3, 1}, {0.01F, 0.02F, 0.01F}), Tensor<float>({1})});
+  CHECK(model.predict(x)(0, 0) < 0.5F);
+  CHECK(grad_cam(model, x) == grad_cam(model, x, {.class_index = 1}));  // above
   for (std::int64_t n = 0; n < 3; ++n) {
     const auto map = heat.slice(n, n + 1);
     CHECK(*std::max_element(map.data(), map.data() + 20) == 1);

@@ -152,6 +152,7 @@ TEST_CASE("a run directory holds one run") {
   const std::string path = directory / "run";
   RunDirectory(path).write_config(strata::Json::object());
   directory.write("run/best.safetensors", "weights");
+  directory.write("run/report.html", "of another run");
   CHECK_THROWS_AS(RunDirectory(path), UsageError);
   CHECK_THROWS_WITH(RunDirectory(path), Catch::Contains("--overwrite") && Catch::Contains("--resume"));
   CHECK_NOTHROW(RunDirectory(path, false, true));
@@ -166,6 +167,7 @@ TEST_CASE("a run directory holds one run") {
   const RunDirectory again(path, true);
   CHECK_THROWS_AS(strata::read_file(again.file("best.safetensors")), strata::DataError);
   CHECK_FALSE(std::ifstream(again.file("backup")).is_open());
+  CHECK_FALSE(std::ifstream(again.file("report.html")).is_open());
   CHECK_NOTHROW(RunDirectory(path));
   CHECK(RunDirectory(directory / "{run}").pattern("x") == directory / "{{run}}/x");
 }

@@ -113,6 +113,7 @@ TEST_CASE("small_convnet stops and is saved at SIGINT, and goes on to the same b
   over = true;
   user.join();
   CHECK_FALSE(exists(folder + "/metrics.json"));
+  CHECK_FALSE(exists(folder + "/report.html"));
   CHECK_THROWS_WITH(begin("stopped", "6"), Contains("--overwrite") && Contains("--resume"));
   CHECK_THROWS_WITH(resume({"--seed", "4"}), Contains("--seed is \"4\", but") && Contains("config.json"));
 
@@ -123,5 +124,6 @@ TEST_CASE("small_convnet stops and is saved at SIGINT, and goes on to the same b
     CHECK((read_file(folder + "/" + name) == read_file(directory / ("whole/" + std::string(name)))));
   }
   CHECK_FALSE(exists(folder + "/backup"));
+  CHECK_THAT(read_file(folder + "/report.html"), Contains("of 6 by validation loss"));  // not of 2000
   CHECK_THROWS_WITH(resume({}), Contains("has ended"));
 }

@@ -114,7 +114,16 @@ TEST_CASE("Gradients pass through several inputs, and models in models that are 
         CHECK(plain.weights.at(name).data()[i] == Approx(slope).margin(1e-9));
       }
     }
-    if (training) continue;
+    if (training) {
+      // What is drawn is what a training step draws: by the model's seed and the step.
+      Session<double> session(device);
+      const std::vector<TensorView<const double>> inputs(x.begin(), x.end());
+      Tensor<double> drawn({2, 3});
+      const TensorView<double> output = drawn.view();
+      model.impl()->forward(inputs, output, session.begin({.training = true, .seed = 4, .step = 7}));
+      check_close("output", plain.output, drawn, 1e-14);
+      continue;
+    }
 
     // A layer's gradient is that of the rest of the network, and calls are told apart.
     const auto& layers = probed.layers;
