@@ -15,6 +15,25 @@ TEST_CASE("A message joins text, numbers and shapes") {
   CHECK(concat().empty());
 }
 
+TEST_CASE("A DeviceError is thrown again as what it was, with more around it") {
+  const auto again = [](const auto& error) {
+    try {
+      throw error;
+    } catch (const DeviceError&) {
+      detail::rethrow_device_error("before, ", ", after");
+    }
+  };
+  CHECK_THROWS_WITH(again(DeviceError("lost")), "before, lost, after");
+  CHECK_THROWS_AS(again(OutOfMemoryError("full")), OutOfMemoryError);
+  CHECK_THROWS_WITH(again(OutOfMemoryError("full")), "before, full, after");
+  try {
+    again(DeviceError("lost"));
+  } catch (const OutOfMemoryError&) {
+    FAIL("an OutOfMemoryError was made of a DeviceError");
+  } catch (const DeviceError&) {
+  }
+}
+
 TEST_CASE("require throws its own kind of Error, and only when the condition fails") {
   CHECK_NOTHROW(require<ShapeError>(true, "never seen"));
   CHECK_THROWS_WITH(require<ShapeError>(false, "[conv2d] expected ", 3, " channels, found ", 4),

@@ -13,6 +13,9 @@ TEST_CASE("The CUDA device conforms without a card, its kernels emulated") {
   for (const ConformanceGroup& group : conformance_groups) DYNAMIC_SECTION(group.name) {
       check_conformance(device, group, {.large = false});
     }
+  SECTION("many pixels") {
+    check_conformance(device, {"many pixels", many_pixels_cases});
+  }
   SECTION("NaN, packed weights, dropout") {
     check_nan_propagation(device);
     check_packed_weights(device);

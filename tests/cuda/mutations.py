@@ -252,7 +252,7 @@ MUTATIONS = [Mutation(*mutation) for mutation in [
     ("window gradient: reads before all have written", "convolution.cu", "    __syncthreads();\n    load(pixel + pixels);",
      "    load(pixel + pixels);", CONVOLUTION),
     ("window gradient: writes while others read", "convolution.cu",
-     "    __syncthreads();\n  }\n  for (int i = 0; i < own; ++i)", "  }\n  for (int i = 0; i < own; ++i)", CONVOLUTION),
+     "    __syncthreads();\n  }\n  for (int i = 0; i < own; ++i)", "  }\n  for (int i = 0; i < own; ++i)", ["many pixels"]),
     ("window gradient: a tap too many", "convolution.cu", "to_tap < all_taps && to_output", "to_tap <= all_taps && to_output",
      CONVOLUTION),
     ("window gradient: an output too many", "convolution.cu", "to_output < g.out_c)", "to_output <= g.out_c)", CONVOLUTION),

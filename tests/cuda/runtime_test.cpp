@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <set>
 #include <thread>
 
 #include <strata/cpu/device.hpp>
@@ -302,11 +303,21 @@ TEST_CASE_METHOD(Emulation, "Out of memory is an error with numbers, and the CPU
   }
   SECTION("for a larger batch") {
     fake_cuda::set_memory(fake_cuda::counters().bytes + 20000);
-    CHECK_THROWS_AS(model.predict(Tensor<float>({64, 10, 9, 3}), 64), DeviceError);
+    CHECK_THROWS_WITH(model.predict(Tensor<float>({64, 10, 9, 3}), 64),
+                      Contains("[device] cuda:0") &&
+                          Contains(". The plan of a run of 64 samples: Weights ") && Contains("Together "));
   }
   SECTION("for scratch") {
     fake_cuda::fail("cudaMallocAsync", out_of_memory);
-    CHECK_THROWS_WITH(model.predict(data.x), Contains("bytes of scratch memory: out of memory"));
+    CHECK_THROWS_WITH(model.predict(data.x), Contains("layer 'conv2d") &&
+                                                 Contains("bytes of scratch memory: out of memory") &&
+                                                 Contains(concat(" of ", data.x.shape()[0], " samples: ")));
+  }
+  SECTION("for a step") {
+    fake_cuda::fail("cudaMallocAsync", out_of_memory);
+    CHECK_THROWS_WITH(model.train_on_batch(data.x, data.y),
+                      Contains("layer '") && Contains(". The plan of a training step of ") &&
+                          Contains("Gradients of weights "));
   }
   CHECK(model.get_weights() == weights);
   model.to(cpu::device());
@@ -432,10 +443,12 @@ TEST_CASE_METHOD(Emulation, "An error of a library is a DeviceError in its words
       {"cudaLaunchKernel", launch_failure, {"unspecified launch failure", "cudaErrorLaunchFailure"}},
       {"cudaMemcpyAsync", launch_failure, {"unspecified launch failure", "a copy"}},
       {"cudaMemsetAsync", launch_failure, {"unspecified launch failure", "filling with zeros"}},
-      {"cudnnBackendExecute", cudnn_internal_error, {"cuDNN, a convolution", "CUDNN_STATUS_INTERNAL_ERROR"}},
+      {"cudnnBackendExecute",
+       cudnn_internal_error,
+       {"layer 'conv2d': [cuda] cuDNN, a convolution", "CUDNN_STATUS_INTERNAL_ERROR"}},
       {"cublasLtMatmul",
        cublas_not_supported,
-       {"cuBLAS, a product", "functionality requested is not supported"}},
+       {"layer 'dense': [cuda] cuBLAS, a product", "functionality requested is not supported"}},
       {"cudaStreamCreateWithFlags", out_of_memory, {"a stream", "out of memory"}},
       {"cudaEventCreateWithFlags", out_of_memory, {"an event", "out of memory"}},
       {"cudaMallocHost", out_of_memory, {"pinned host memory", "out of memory"}},
@@ -472,6 +485,27 @@ TEST_CASE_METHOD(Emulation, "An error of a library is a DeviceError in its words
     CHECK(fresh.predict(data.x) == expected);
   }
   CHECK(fake_cuda::last_failure() == "");
+}
+
+TEST_CASE_METHOD(Emulation, "An error inside a step names the layer, forward and backward") {
+  const DevicePtr device = card();
+  const SmallPictures<float> data;
+  std::set<std::string> named;
+  Sequential model = convnet(device);
+  model.train_on_batch(data.x, data.y);
+  for (int after = 0;; ++after) {
+    fake_cuda::fail("cudnnBackendExecute", cudnn_internal_error, after);
+    try {
+      model.train_on_batch(data.x, data.y);
+      break;
+    } catch (const DeviceError& error) {
+      CHECK_THAT(error.what(), Contains("[conv2d] layer '") && Contains("': [cuda] cuDNN, a convolution"));
+      named.insert(error.what());
+    }
+    REQUIRE(after < 20);
+  }
+  CHECK(named.size() >= 2);
+  fake_cuda::reset();
 }
 
 TEST_CASE_METHOD(Emulation, "A model moves from card to card to the CPU and stays what it was") {

@@ -166,14 +166,14 @@ def has(command):
     return run(["sh", "-c", f"command -v {command}"])[0] == 0
 
 
-def compile_all(label, sources, compilers):
+def compile_all(label, sources, compilers, mode=("-fsyntax-only",)):
     """Compiles each (name, path) with each compiler, {name: command}; every compilation is a test."""
     start = time.monotonic()
     jobs = [(f"{name} ({compiler})", path, command) for name, path in sources for compiler, command in compilers.items()]
 
     def one(job):
         name, path, command = job
-        return name, command_error([*command, "-std=c++20", "-fsyntax-only", "-Iinclude", "-Iexamples", path])
+        return name, command_error([*command, "-std=c++20", *mode, "-Iinclude", "-Iexamples", path])
 
     before = totals.failed
     with ThreadPoolExecutor(JOBS) as pool:
@@ -280,6 +280,9 @@ def step_headers():
         totals.skips.append(f"headers with Eigen: {EIGEN} is missing")
     with open("build/tests/cuda_includes.txt") as folders:
         cuda = [flag for folder in folders.read().split() for flag in ("-isystem", folder)]
+    if cuda and has("nvcc"):
+        compile_all("kernels with nvcc", [(path, path) for path in sorted(glob.glob("kernels/*.cu"))],
+                    {"nvcc": ["nvcc", "--expt-relaxed-constexpr", "-Werror=all-warnings"]}, ["-ptx", "-odir", "build/headers"])
     if cuda:
         compile_all("headers with CUDA", cuda_sources, {"g++": [*compiled["g++"], *cuda]})
         compile_all("headers with CUDA as a whole",

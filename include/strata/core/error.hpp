@@ -37,6 +37,11 @@ class DeviceError : public Error {
  public:
   using Error::Error;
 };
+/// Memory that a device, or the host, does not have: smaller batches take less.
+class OutOfMemoryError : public DeviceError {
+ public:
+  using DeviceError::DeviceError;
+};
 /// An option or a name that does not exist or is out of range.
 class ConfigError : public Error {
  public:
@@ -87,6 +92,8 @@ template <class E>
 [[noreturn, gnu::noinline, gnu::cold]] void raise(std::initializer_list<MessagePart> parts) {
   throw E(join(parts));
 }
+/// For handlers of a DeviceError: throws it again, of the same class, with more said around its message.
+[[noreturn]] void rethrow_device_error(std::string_view before, std::string_view after = {});
 }  // namespace detail
 
 /// Joins text, numbers and anything with `to_string()` into one message.

@@ -34,4 +34,14 @@ STRATA_COLD STRATA_INLINE void MessagePart::append_to(std::string& out) const {
   return out;
 }
 
+STRATA_COLD STRATA_INLINE void detail::rethrow_device_error(std::string_view before, std::string_view after) {
+  try {
+    throw;
+  } catch (const OutOfMemoryError& error) {
+    throw OutOfMemoryError(concat(before, error.what(), after));
+  } catch (const DeviceError& error) {
+    throw DeviceError(concat(before, error.what(), after));
+  }
+}
+
 }}  // namespace strata::STRATA_ABI

@@ -21,7 +21,7 @@ STRATA_INLINE Buffer::Buffer(std::int64_t count) : size_(count) {
   const std::size_t alignment = needed >= huge_page ? huge_page : cache_line;
   const std::size_t bytes = std::max((needed + alignment - 1) / alignment, std::size_t{1}) * alignment;
   data_.reset(static_cast<float*>(std::aligned_alloc(alignment, bytes)));
-  require<DeviceError>(data_ != nullptr, "[cpu] no ", bytes, " bytes of memory left");
+  require<OutOfMemoryError>(data_ != nullptr, "[cpu] no ", bytes, " bytes of memory left");
 #if defined(MADV_HUGEPAGE)
   if (alignment == huge_page) madvise(data_.get(), bytes, MADV_HUGEPAGE);
 #endif

@@ -35,9 +35,9 @@ class CudaDevice final : public Device {
     (void)cudaGetLastError();
     std::size_t free = 0, total = 0;
     (void)cudaMemGetInfo(&free, &total);
-    throw DeviceError(concat("[device] ", description(), ": expected ", bytes, " bytes of memory, found ",
-                             free, " of ", total,
-                             " free; smaller batches take less (model.plan tells how much)"));
+    throw OutOfMemoryError(concat("[device] ", description(), ": expected ", bytes,
+                                  " bytes of memory, found ", free, " of ", total,
+                                  " free; smaller batches take less"));
   }
   void deallocate(void* memory, std::size_t) noexcept override {
     if (cudaSetDevice(card_->options.index) != cudaSuccess) return;

@@ -12,12 +12,14 @@
 
 namespace strata { inline namespace STRATA_ABI { namespace cuda {
 
-/// Throws DeviceError with the runtime's own words. `what` says what was tried.
+/// Throws DeviceError, or OutOfMemoryError, with the runtime's own words. `what` says what was tried.
 inline void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
   (void)cudaGetLastError();  // an error that is not sticky must not come back from the next call
-  throw DeviceError(
-      concat("[cuda] ", what, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")"));
+  const std::string message =
+      concat("[cuda] ", what, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")");
+  if (status == cudaErrorMemoryAllocation) throw OutOfMemoryError(message);
+  throw DeviceError(message);
 }
 
 /// The largest power of two, at most 16, that divides an address.

@@ -180,8 +180,8 @@ class BasicLayerImpl {
                    RandomStream(build_options_->seed, Purpose::initializer, hash_name(path)), value.values());
         value = value.to(build_options_->device);
       }
-    } catch (const DeviceError& error) {
-      throw DeviceError(concat(who(), "weight '", name, "': ", error.what()));
+    } catch (const DeviceError&) {
+      detail::rethrow_device_error(concat(who(), "weight '", name, "': "));
     }
     parameters_.push_back(
         std::make_shared<BasicParameter<T>>(name, std::move(value), trainable, regularizer));

@@ -78,6 +78,8 @@ class Graph {
   void set_absorbed(int node, const GraphPlan& plan, const std::vector<View>* values, Context& context) const;
   int first_node(const Context& context, State& state) const;  // that a run has to compute
   void evaluate(int node, std::span<const View> x, std::span<const Output> y, State& state) const;
+  void differentiate(int node, View dy, std::span<const Output> dx, std::vector<Output>& gradient,
+                     State& state) const;
   int input_number(int node) const { return number_in(inputs_, node); }
   int output_number(int node) const { return number_in(outputs_, node); }
   static int number_in(const std::vector<int>& nodes, int node);  // -1: not among them

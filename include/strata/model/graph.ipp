@@ -207,7 +207,7 @@ STRATA_COLD typename Graph<T>::State& Graph<T>::prepare(std::span<const View> x,
 
 template <class T>
 STRATA_COLD void Graph<T>::evaluate(int number, std::span<const View> x, std::span<const Output> y,
-                                    State& s) const {
+                                    State& s) const try {
   const auto i = static_cast<std::size_t>(number);
   const Node& node = nodes_[i];
   const NodePlan& p = s.plan->nodes[i];
@@ -224,13 +224,7 @@ STRATA_COLD void Graph<T>::evaluate(int number, std::span<const View> x, std::sp
   }
   const int last = p.absorbs.empty() ? number : p.absorbs.back();  // whose result the call computes
   const auto w = static_cast<std::size_t>(last);
-  const auto take = [&](Tensor<T>& buffer) {
-    try {
-      buffer = s.pool->take(s.plan->nodes[w].shape);
-    } catch (const DeviceError& error) {
-      throw DeviceError(concat(nodes_[w].layer->who(), error.what()));
-    }
-  };
+  const auto take = [&](Tensor<T>& buffer) { buffer = s.pool->take(s.plan->nodes[w].shape); };
   const int k = output_number(last);
   if (k < 0) take(s.buffers[w]);
   const Output out = k < 0 ? Output(s.buffers[w]) : y[static_cast<std::size_t>(k)];
@@ -246,6 +240,8 @@ STRATA_COLD void Graph<T>::evaluate(int number, std::span<const View> x, std::sp
   s.values[i] = out;
   for (const int absorbed : p.absorbs) s.values[static_cast<std::size_t>(absorbed)] = out;
   for (const int unread : p.releases) s.release(unread);
+} catch (const DeviceError&) {
+  detail::rethrow_device_error(nodes_[static_cast<std::size_t>(number)].layer->who());
 }
 
 template <class T>
@@ -275,6 +271,66 @@ STRATA_COLD void Graph<T>::forward(std::span<const View> x, std::span<const Outp
   }
 }
 
+/// Leaves the gradients of a node's inputs where the plan wants them; dy is that of its result.
+template <class T>
+STRATA_COLD void Graph<T>::differentiate(int number, View dy, std::span<const Output> dx,
+                                         std::vector<Output>& gradient, State& s) const try {
+  const auto i = static_cast<std::size_t>(number);
+  const Node& node = nodes_[i];
+  const NodePlan& p = s.plan->nodes[i];
+  Context& context = *s.contexts[i];
+  Backend<T>& backend = context.backend();
+  RunObserver<T>* observer = context.run().observer;
+  if (p.gradients[0] == GradientWay::in_place) {
+    const auto from = static_cast<std::size_t>(node.inputs[0]);
+    s.gradients[from] = std::move(s.gradients[i]);
+    gradient[from] = gradient[i].reshaped(s.values[from].shape());
+    if (observer && !p.passes && p.absorbed_by < 0)
+      observer->after_backward(context.name_, *node.layer, {&gradient[from], 1});
+    return;
+  }
+  std::vector<View> in;
+  std::vector<Output> wanted;
+  std::vector<std::pair<std::size_t, Tensor<T>>> more;  // gradients to add to what another reader left
+  for (std::size_t k = 0; k < node.inputs.size(); ++k) {
+    const auto from = static_cast<std::size_t>(node.inputs[k]);
+    const Shape& shape = s.values[from].shape();
+    in.push_back(s.values[from]);
+    wanted.emplace_back();
+    if (p.gradients[k] == GradientWay::first) {
+      if (nodes_[from].inputs.empty()) {
+        gradient[from] = dx[static_cast<std::size_t>(input_number(node.inputs[k]))];
+      } else {
+        s.gradients[from] = s.pool->take(shape);
+        gradient[from] = s.gradients[from];
+      }
+      wanted.back() = gradient[from];
+    } else if (p.gradients[k] == GradientWay::added) {
+      wanted.back() = gradient[from];
+    } else if (p.gradients[k] == GradientWay::apart && gradient[from]) {
+      more.emplace_back(from, s.pool->take(shape));
+      wanted.back() = more.back().second;
+    }
+  }
+  if (p.passes) {
+    if (wanted[0] && p.mode.add_gradient)
+      backend.axpy(dy.size(), 1, dy.data(), wanted[0].data());
+    else if (wanted[0])
+      backend.affine(dy.size(), 1, 0, dy.data(), wanted[0].data());
+  } else {
+    node.layer->backward(in, s.values[i], dy, wanted, context);
+    if (observer && p.absorbed_by < 0) observer->after_backward(context.name_, *node.layer, wanted);
+  }
+  for (auto& [from, tensor] : more) {
+    backend.axpy(tensor.size(), 1, tensor.data(), gradient[from].data());
+    s.pool->give(std::move(tensor));
+  }
+  s.pool->give(std::exchange(s.gradients[i], {}));
+  s.release(number);
+} catch (const DeviceError&) {
+  detail::rethrow_device_error(nodes_[static_cast<std::size_t>(number)].layer->who());
+}
+
 template <class T>
 STRATA_COLD void Graph<T>::backward(std::span<const View> x, View y, View dy, std::span<const Output> dx,
                                     Context& context) const {
@@ -282,7 +338,6 @@ STRATA_COLD void Graph<T>::backward(std::span<const View> x, View y, View dy, st
                        " outputs cannot be trained; expected one");
   State& s = *static_cast<State*>(context.graph_.get());
   Backend<T>& backend = context.backend();
-  RunObserver<T>* observer = context.run().observer;
   const auto output = static_cast<std::size_t>(outputs_[0]);
   (void)x, (void)y;
 
@@ -292,58 +347,11 @@ STRATA_COLD void Graph<T>::backward(std::span<const View> x, View y, View dy, st
     if (dx[k] && static_cast<std::size_t>(inputs_[k]) == output)
       backend.affine(dy.size(), 1, 0, dy.data(), dx[k].data());
   for (std::size_t i = nodes_.size(); i-- > 0;) {
-    const Node& node = nodes_[i];
-    const NodePlan& p = s.plan->nodes[i];
-    if (p.gradients.empty()) continue;
+    if (s.plan->nodes[i].gradients.empty()) continue;
     const View dresult = i == output ? dy : View(gradient[i]);
     if (!dresult) continue;  // an empty batch
     if (i != output) through_activation(static_cast<int>(i), gradient[i], s, backend);
-    if (p.gradients[0] == GradientWay::in_place) {
-      const auto from = static_cast<std::size_t>(node.inputs[0]);
-      s.gradients[from] = std::move(s.gradients[i]);
-      gradient[from] = gradient[i].reshaped(s.values[from].shape());
-      if (observer && !p.passes && p.absorbed_by < 0)
-        observer->after_backward(s.contexts[i]->name_, *node.layer, {&gradient[from], 1});
-      continue;
-    }
-    std::vector<View> in;
-    std::vector<Output> wanted;
-    std::vector<std::pair<std::size_t, Tensor<T>>> more;  // gradients to add to what another reader left
-    for (std::size_t k = 0; k < node.inputs.size(); ++k) {
-      const auto from = static_cast<std::size_t>(node.inputs[k]);
-      const Shape& shape = s.values[from].shape();
-      in.push_back(s.values[from]);
-      wanted.emplace_back();
-      if (p.gradients[k] == GradientWay::first) {
-        if (nodes_[from].inputs.empty()) {
-          gradient[from] = dx[static_cast<std::size_t>(input_number(node.inputs[k]))];
-        } else {
-          s.gradients[from] = s.pool->take(shape);
-          gradient[from] = s.gradients[from];
-        }
-        wanted.back() = gradient[from];
-      } else if (p.gradients[k] == GradientWay::added) {
-        wanted.back() = gradient[from];
-      } else if (p.gradients[k] == GradientWay::apart && gradient[from]) {
-        more.emplace_back(from, s.pool->take(shape));
-        wanted.back() = more.back().second;
-      }
-    }
-    if (p.passes) {
-      if (wanted[0] && p.mode.add_gradient)
-        backend.axpy(dresult.size(), 1, dresult.data(), wanted[0].data());
-      else if (wanted[0])
-        backend.affine(dresult.size(), 1, 0, dresult.data(), wanted[0].data());
-    } else {
-      node.layer->backward(in, s.values[i], dresult, wanted, *s.contexts[i]);
-      if (observer && p.absorbed_by < 0) observer->after_backward(s.contexts[i]->name_, *node.layer, wanted);
-    }
-    for (auto& [from, tensor] : more) {
-      backend.axpy(tensor.size(), 1, tensor.data(), gradient[from].data());
-      s.pool->give(std::move(tensor));
-    }
-    s.pool->give(std::exchange(s.gradients[i], {}));
-    s.release(static_cast<int>(i));
+    differentiate(static_cast<int>(i), dresult, dx, gradient, s);
   }
   for (std::size_t i = 0; i < nodes_.size(); ++i) s.release(static_cast<int>(i));
   for (std::size_t k = 0; k < inputs_.size(); ++k)

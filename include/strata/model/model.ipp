@@ -434,29 +434,33 @@ STRATA_COLD std::vector<Tensor<T>> BasicNetwork<T>::predict(const std::vector<Te
     results.push_back(
         Tensor<T>::uninitialized(graph.nodes()[static_cast<std::size_t>(output)].shape.with_batch(count)));
   const auto session = model().session();
-  for (std::int64_t begin = 0; begin < count; begin += batch_size) {
-    const std::int64_t end = std::min(count, begin + batch_size);
-    // Host devices read and write the user's tensors in place.
-    const bool host = device()->host_accessible();
-    std::vector<Tensor<T>> in, out;
-    std::vector<TensorView<const T>> in_views;
-    std::vector<TensorView<T>> out_views;
-    for (const auto& input : x) {
-      const auto slice = input.slice(begin, end);
-      if (!host)
-        in.push_back(
-            Tensor<T>(slice.shape(), std::span<const T>(slice.data(), static_cast<std::size_t>(slice.size())))
-                .to(device()));
-      in_views.push_back(host ? slice : in.back().view());
+  try {
+    for (std::int64_t begin = 0; begin < count; begin += batch_size) {
+      const std::int64_t end = std::min(count, begin + batch_size);
+      // Host devices read and write the user's tensors in place.
+      const bool host = device()->host_accessible();
+      std::vector<Tensor<T>> in, out;
+      std::vector<TensorView<const T>> in_views;
+      std::vector<TensorView<T>> out_views;
+      for (const auto& input : x) {
+        const auto slice = input.slice(begin, end);
+        if (!host)
+          in.push_back(Tensor<T>(slice.shape(),
+                                 std::span<const T>(slice.data(), static_cast<std::size_t>(slice.size())))
+                           .to(device()));
+        in_views.push_back(host ? slice : in.back().view());
+      }
+      for (auto& result : results) {
+        const auto slice = result.slice(begin, end);
+        if (!host) out.push_back(Tensor<T>::uninitialized(slice.shape(), device()));
+        out_views.push_back(host ? slice : out.back().view());
+      }
+      graph.forward(in_views, out_views, session->begin({.seed = model().seed()}));
+      for (std::size_t i = 0; i < out.size(); ++i)
+        session->backend().download(results[i].slice(begin, end).data(), out[i].data(), out[i].bytes());
     }
-    for (auto& result : results) {
-      const auto slice = result.slice(begin, end);
-      if (!host) out.push_back(Tensor<T>::uninitialized(slice.shape(), device()));
-      out_views.push_back(host ? slice : out.back().view());
-    }
-    graph.forward(in_views, out_views, session->begin({.seed = model().seed()}));
-    for (std::size_t i = 0; i < out.size(); ++i)
-      session->backend().download(results[i].slice(begin, end).data(), out[i].data(), out[i].bytes());
+  } catch (const OutOfMemoryError&) {
+    detail::rethrow_with_plan(model(), {.batch_size = std::min(count, batch_size)});
   }
   return results;
 }

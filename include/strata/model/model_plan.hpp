@@ -69,6 +69,10 @@ struct TrainingPlan {
 template <class T>
 ModelPlan plan_model(const ModelImpl<T>& model, const PlanOptions& options,
                      const TrainingPlan& training = {});
+/// For handlers of an OutOfMemoryError: throws it again with what the run takes by its plan.
+template <class T>
+[[noreturn]] void rethrow_with_plan(const ModelImpl<T>& model, const PlanOptions& options,
+                                    const TrainingPlan& training = {});
 
 }  // namespace detail
 }}  // namespace strata::STRATA_ABI

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <set>
 
@@ -238,13 +239,42 @@ STRATA_COLD STRATA_INLINE const LayerPlan& ModelPlan::at(const std::string& name
   throw ConfigError(concat("[plan] there is no layer '", name, "' in model '", model, "'"));
 }
 
+namespace detail {
+
+STRATA_COLD inline std::string bytes_text(std::int64_t count) {
+  return with_unit(static_cast<double>(count), 1024, {"B", "KB", "MB", "GB", "TB"});
+}
+
+STRATA_COLD inline std::array<std::pair<const char*, std::int64_t>, 8> memory_of(const ModelPlan& plan) {
+  return {{{"Weights", plan.weight_bytes},
+           {"Activations", plan.activation_bytes},
+           {"Their gradients", plan.activation_gradient_bytes},
+           {"Gradients of weights", plan.gradient_bytes},
+           {"Optimizer slots", plan.slot_bytes},
+           {"Packed weights", plan.packed_bytes},
+           {"Workspace", plan.workspace_bytes},
+           {"Together", plan.total_bytes()}}};
+}
+
+template <class T>
+STRATA_COLD void rethrow_with_plan(const ModelImpl<T>& model, const PlanOptions& options,
+                                   const TrainingPlan& training) {
+  std::string figures;
+  try {
+    for (const auto& [name, size] : memory_of(plan_model(model, options, training)))
+      if (size) figures += concat(figures.empty() ? "" : ", ", name, " ", bytes_text(size));
+  } catch (const std::exception&) {  // the plan takes a little memory itself
+  }
+  rethrow_device_error("", concat(". The plan of ", options.training ? "a training step" : "a run", " of ",
+                                  options.batch_size, " samples: ", figures.empty() ? "unknown" : figures));
+}
+
+}  // namespace detail
+
 STRATA_COLD STRATA_INLINE std::string ModelPlan::to_string() const {
   using detail::with_unit;
   const auto flops = [](std::int64_t count) {
     return with_unit(static_cast<double>(count), 1000, {"", "K", "M", "G", "T", "P"});
-  };
-  const auto bytes = [](std::int64_t count) {
-    return with_unit(static_cast<double>(count), 1024, {"B", "KB", "MB", "GB", "TB"});
   };
   std::vector<std::vector<std::string>> rows{{"Layer (type)", "Output Shape", "Param #", "FLOPs"}};
   if (options.training) rows[0].push_back("Backward");
@@ -259,8 +289,8 @@ STRATA_COLD STRATA_INLINE std::string ModelPlan::to_string() const {
                                  layer.output_shape.to_string(), detail::with_commas(layer.parameters),
                                  unless_zero(layer.forward_flops, flops)};
     if (options.training) row.push_back(unless_zero(layer.backward_flops, flops));
-    row.push_back(unless_zero(layer.activation_bytes, bytes));
-    if (options.training) row.push_back(unless_zero(layer.gradient_bytes, bytes));
+    row.push_back(unless_zero(layer.activation_bytes, detail::bytes_text));
+    if (options.training) row.push_back(unless_zero(layer.gradient_bytes, detail::bytes_text));
     row.push_back(layer.fused_into.empty() ? layer.algorithm : "fused into " + layer.fused_into);
     rows.push_back(std::move(row));
   }
@@ -269,16 +299,8 @@ STRATA_COLD STRATA_INLINE std::string ModelPlan::to_string() const {
                            detail::text_table(rows), "FLOPs: ", flops(forward_flops()));
   if (options.training) out += concat(" forward, ", flops(backward_flops()), " backward");
   out += "\n";
-  const std::pair<const char*, std::int64_t> memory[] = {{"Weights", weight_bytes},
-                                                         {"Activations", activation_bytes},
-                                                         {"Their gradients", activation_gradient_bytes},
-                                                         {"Gradients of weights", gradient_bytes},
-                                                         {"Optimizer slots", slot_bytes},
-                                                         {"Packed weights", packed_bytes},
-                                                         {"Workspace", workspace_bytes},
-                                                         {"Together", total_bytes()}};
-  for (const auto& [name, size] : memory)
-    if (size) out += concat(name, ": ", bytes(size), "\n");
+  for (const auto& [name, size] : detail::memory_of(*this))
+    if (size) out += concat(name, ": ", detail::bytes_text(size), "\n");
   return out;
 }
 
@@ -286,6 +308,8 @@ STRATA_COLD STRATA_INLINE std::string ModelPlan::to_string() const {
 namespace detail {
 template ModelPlan plan_model(const ModelImpl<float>&, const PlanOptions&, const TrainingPlan&);
 template ModelPlan plan_model(const ModelImpl<double>&, const PlanOptions&, const TrainingPlan&);
+template void rethrow_with_plan(const ModelImpl<float>&, const PlanOptions&, const TrainingPlan&);
+template void rethrow_with_plan(const ModelImpl<double>&, const PlanOptions&, const TrainingPlan&);
 }  // namespace detail
 #endif
 

@@ -13,7 +13,7 @@ class HostDevice : public Device {
   bool host_accessible() const final { return true; }
   void* allocate(std::size_t bytes) final {
     void* memory = ::operator new(bytes, alignment, std::nothrow);
-    require<DeviceError>(memory, "[device] ", description(), ": no ", bytes, " bytes of memory left");
+    require<OutOfMemoryError>(memory, "[device] ", description(), ": no ", bytes, " bytes of memory left");
     return memory;
   }
   void deallocate(void* memory, std::size_t) noexcept final { ::operator delete(memory, alignment); }

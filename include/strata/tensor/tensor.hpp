@@ -223,8 +223,8 @@ class Tensor {
   void* allocate() const {
     if (device_) return device_->allocate(capacity_bytes());
     void* memory = ::operator new(capacity_bytes(), alignment, std::nothrow);
-    require<DeviceError>(memory != nullptr, "[tensor] there is no memory for the ", capacity_bytes(),
-                         " bytes of a tensor of shape ", shape_);
+    require<OutOfMemoryError>(memory != nullptr, "[tensor] there is no memory for the ", capacity_bytes(),
+                              " bytes of a tensor of shape ", shape_);
     return memory;
   }
   void release() noexcept {

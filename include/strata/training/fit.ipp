@@ -231,11 +231,7 @@ template <class T>
 STRATA_COLD ModelPlan BasicModel<T>::plan(const PlanOptions& options) const {
   if (!compiled()) return BasicNetwork<T>::plan(options);
   this->model().require_built();
-  detail::TrainingPlan training{
-      .linear_output = trainer().loss().impl().takes_logits_of(this->model().final_activation()),
-      .metrics = trainer().figures().size() > 1};
-  for (int slot = 0; slot < 3; ++slot) training.slots += optimizer().uses_slot(slot);
-  return detail::plan_model(this->model(), options, training);
+  return detail::plan_model(this->model(), options, trainer().training_plan(this->model()));
 }
 
 template <class T>

@@ -84,6 +84,9 @@ class Trainer final : public GradientSink<T> {
                                                                const DeviceBatch<T>& batch,
                                                                TensorView<T> dx = {});
 
+  /// What a step takes beside the run of the model.
+  detail::TrainingPlan training_plan(const ModelImpl<T>& model) const;
+
   void reset_metrics();
   /// Mean loss per sample and metrics since the last reset; waits for the steps.
   Logs logs(const std::string& prefix = "") const;

@@ -334,7 +334,7 @@ std::shared_ptr<Session<T>> session_of(const ModelImpl<T>& model, const DeviceBa
 }  // namespace detail
 
 template <class T>
-STRATA_COLD StepResult<T> Trainer<T>::train_step(ModelImpl<T>& model, const DeviceBatch<T>& batch) {
+STRATA_COLD StepResult<T> Trainer<T>::train_step(ModelImpl<T>& model, const DeviceBatch<T>& batch) try {
   check(model, batch);
   plan(model, true);
   const auto session = detail::session_of(model, batch);
@@ -345,10 +345,12 @@ STRATA_COLD StepResult<T> Trainer<T>::train_step(ModelImpl<T>& model, const Devi
   samples_ += batch.size();
   set_iterations(iterations() + 1);
   return result;
+} catch (const OutOfMemoryError&) {
+  detail::rethrow_with_plan(model, {.batch_size = batch.size(), .training = true}, training_plan(model));
 }
 
 template <class T>
-STRATA_COLD StepResult<T> Trainer<T>::test_step(ModelImpl<T>& model, const DeviceBatch<T>& batch) {
+STRATA_COLD StepResult<T> Trainer<T>::test_step(ModelImpl<T>& model, const DeviceBatch<T>& batch) try {
   check(model, batch);
   plan(model, false);
   const auto& graph = model.graph();
@@ -366,6 +368,16 @@ STRATA_COLD StepResult<T> Trainer<T>::test_step(ModelImpl<T>& model, const Devic
   session->backend().add_scalar(static_cast<double>(batch.size()), step_loss(), total_loss());
   samples_ += batch.size();
   return {*this, steps_};
+} catch (const OutOfMemoryError&) {
+  detail::rethrow_with_plan(model, {.batch_size = batch.size()});
+}
+
+template <class T>
+STRATA_COLD detail::TrainingPlan Trainer<T>::training_plan(const ModelImpl<T>& model) const {
+  detail::TrainingPlan out{.linear_output = options_.loss.impl().takes_logits_of(model.final_activation()),
+                           .metrics = figures().size() > 1};
+  for (int slot = 0; slot < 3; ++slot) out.slots += options_.optimizer.uses_slot(slot);
+  return out;
 }
 
 template <class T>

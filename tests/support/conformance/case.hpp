@@ -95,6 +95,8 @@ class Cases {
 
 /// The case tables.
 void convolution_cases(Cases& cases);
+/// A kernel gradient of more pixels and outputs than the blocks of a card take at once.
+void many_pixels_cases(Cases& cases);
 void pooling_cases(Cases& cases);
 void dense_cases(Cases& cases);
 void elementwise_cases(Cases& cases);

@@ -89,6 +89,10 @@ void backward(Cases& cases, const Conv2DGeometry& g) {
 
 }  // namespace
 
+void many_pixels_cases(Cases& cases) {
+  backward_kernel(cases, ops::conv2d_geometry("", {21, 40, 1}, 4096, {.size = {2, 1}}, 1), false);
+}
+
 void convolution_cases(Cases& cases) {
   std::size_t turn = 0;
   const auto all = [&](const Shape& input, std::int64_t filters, const ops::Window& window,
@@ -131,9 +135,6 @@ void convolution_cases(Cases& cases) {
   all({1, 40, 2}, 3, {.size = 3, .padding = Padding::same}, 1);
   all({40, 1, 2}, 3, {.size = 3, .padding = Padding::same}, 1);
   all({5, 5, 3}, 4, {.size = 3, .padding = Padding::same}, 0);
-
-  // More pixels and outputs than the blocks of a card take at once.
-  backward_kernel(cases, ops::conv2d_geometry("", {21, 40, 1}, 4096, {.size = {2, 1}}, 1), false);
 
   // Groups of several channels, and depthwise with one, two and three outputs per input.
   for (const Padding padding : paddings) {

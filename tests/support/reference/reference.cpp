@@ -16,12 +16,12 @@ using namespace strata;
 void* ReferenceMemory::allocate(std::size_t bytes) {
   if (bytes == 0) bytes = 1;
   const std::lock_guard lock(mutex_);
-  require<DeviceError>(counts.allocations_left != 0, "[reference] no memory for ", bytes, " bytes");
+  require<OutOfMemoryError>(counts.allocations_left != 0, "[reference] no memory for ", bytes, " bytes");
   if (counts.allocations_left > 0) --counts.allocations_left;
   ++counts.allocations;
   counts.peak = std::max(counts.peak, counts.bytes += bytes);
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  require<DeviceError>(memory != MAP_FAILED, "[reference] no memory for ", bytes, " bytes");
+  require<OutOfMemoryError>(memory != MAP_FAILED, "[reference] no memory for ", bytes, " bytes");
   std::memset(memory, 0xFF, bytes);
   blocks_[static_cast<std::byte*>(memory)] = {memory, bytes, 0};
   if (separate_) mprotect(memory, bytes, PROT_NONE);
