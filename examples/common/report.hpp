@@ -14,6 +14,7 @@
 #include <strata/data/resize.hpp>
 #include <strata/io/json.hpp>
 #include <strata/io/svg.hpp>
+#include <strata/model/summary.hpp>
 #include <strata/training/history.hpp>
 
 /// A run as one page that needs nothing else: no network, no script, no other file.
@@ -81,12 +82,8 @@ inline std::string base64(std::string_view bytes) {
 
 namespace detail {
 
-/// 3,453,121.
-inline std::string whole(std::int64_t number) {
-  std::string out = std::to_string(number);
-  for (std::size_t at = out.size(); at > 3;) out.insert(at -= 3, ",");
-  return out;
-}
+using strata::detail::with_commas;
+
 inline std::string format(const char* how, double number) {
   char text[64];
   std::snprintf(text, sizeof text, how, number);
@@ -131,14 +128,15 @@ inline std::string results(const Report& report) {
       "<dl class=\"tiles\">\n",
       tile("Test accuracy", number(test.at("accuracy"), "%.3f"),
            concat("95 % interval ", number(interval.at(std::size_t{0}), "%.3f"), " to ",
-                  number(interval.at(std::size_t{1}), "%.3f"), ", ", whole(report.test_pictures),
+                  number(interval.at(std::size_t{1}), "%.3f"), ", ", with_commas(report.test_pictures),
                   " pictures")),
       tile("Best epoch", concat(report.history.epoch()[best] + 1),
            concat("of ", report.history.epoch().back() + 1,
                   " by validation loss: ", format("%.4f", losses[best]), ", accuracy ",
                   format("%.3f", report.history["val_accuracy"][best]))),
-      tile("Weights that train", whole(report.trained_weights),
-           report.trained_weights == report.weights ? "all there are" : concat("of ", whole(report.weights))),
+      tile("Weights that train", with_commas(report.trained_weights),
+           report.trained_weights == report.weights ? "all there are"
+                                                    : concat("of ", with_commas(report.weights))),
       tile("Time", format(seconds < 100 ? "%.1f s" : "%.0f s", seconds),
            concat("peak memory ", number(metrics.at("peak_memory_bytes"), "%.0f MB", 1e-6))),
       "</dl>\n<div "
@@ -173,10 +171,10 @@ inline std::string curves(const Report& report) {
 inline std::string most_wrong(const Report& report) {
   using strata::concat;
   if (report.most_wrong.empty())
-    return concat("<p>All ", whole(report.test_pictures), " test pictures are told right.</p>\n");
+    return concat("<p>All ", with_commas(report.test_pictures), " test pictures are told right.</p>\n");
   const bool heat = !report.most_wrong[0].heat_map.empty();
   std::string out = concat(
-      "<p>", whole(report.wrong), " of ", whole(report.test_pictures),
+      "<p>", with_commas(report.wrong), " of ", with_commas(report.test_pictures),
       report.wrong == 1 ? " test pictures is" : " test pictures are", " taken for another class. ",
       report.most_wrong.size() == 1 ? "Here it is" : "Here are those whose own class gets the lowest score",
       heat ? "; over the second picture lies Grad-CAM: red is where the network sees the class that it says"

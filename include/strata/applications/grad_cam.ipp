@@ -14,12 +14,11 @@ template <class T>
 STRATA_COLD std::string last_convolution(const Graph<T>& graph) {
   for (std::size_t i = graph.nodes().size(); i-- > 0;) {
     const auto& node = graph.nodes()[i];
-    const std::string name = node.call ? concat(node.layer->name(), "#", node.call) : node.layer->name();
     if (const auto* model = dynamic_cast<const ModelImpl<T>*>(node.layer.get())) {
       if (const std::string inside = last_convolution(model->graph()); !inside.empty())
-        return name + "/" + inside;
+        return node.name() + "/" + inside;
     } else if (node.shape.rank() == 3 && node.layer->class_name().find("Conv2D") != std::string::npos) {
-      return name;
+      return node.name();
     }
   }
   return "";

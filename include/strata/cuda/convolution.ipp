@@ -1,6 +1,7 @@
 #pragma once
 
 #include <strata/cuda/backend.hpp>
+#include <strata/cuda/columns.hpp>
 #include <strata/cuda/convolution_plan.hpp>
 #include <strata/cuda/kernels/convolution.hpp>
 
@@ -317,7 +318,6 @@ STRATA_INLINE void CudaBackend::conv2d_backward_kernel(const Conv2DGeometry& g, 
 STRATA_INLINE void CudaBackend::window_gradient(const Conv2DGeometry& g, const float* x, const float* dy,
                                                 Gradient<float> dkernel) {
   constexpr std::int64_t blocks = 1536;  // fill any card, and the same on all, so that the sums are too
-  const auto shares = [](std::int64_t count, std::int64_t size) { return (count + size - 1) / size; };
   const bool few = g.out_c <= 32;
   const int outputs = few ? 32 : 64;
   const std::int64_t down = shares(detail::taps(g), WindowGradient::taps), across = shares(g.out_c, outputs);

@@ -24,6 +24,9 @@ class Graph {
     std::vector<int> inputs;  ///< numbers of earlier nodes
     Shape shape;              ///< of the result, without the batch axis
     int call = 0;             ///< how often the layer appeared before
+
+    /// The layer's, of its second call "dense#1".
+    std::string name() const { return call ? concat(layer->name(), "#", call) : layer->name(); }
   };
 
   Graph() = default;

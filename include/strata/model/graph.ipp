@@ -175,8 +175,7 @@ STRATA_COLD typename Graph<T>::State& Graph<T>::prepare(std::span<const View> x,
       auto& child = contexts.emplace_back(std::make_unique<Context>());
       child->run_ = context.run_;
       child->path_ = hash_name(concat("/", node.layer->name(), "#", node.call), context.path_);
-      child->name_ = concat(context.name_, context.name_.empty() ? "" : "/", node.layer->name());
-      if (node.call > 0) child->name_ += concat("#", node.call);
+      child->name_ = concat(context.name_, context.name_.empty() ? "" : "/", node.name());
     }
     s.buffers.resize(count);
     s.gradients.resize(count);

@@ -122,9 +122,7 @@ class RunSketch {
 
   STRATA_COLD void describe(const GraphRun& run, const std::string& prefix, std::vector<LayerPlan>& out) {
     const auto& nodes = run.graph->nodes();
-    const auto path = [&](std::size_t i) {
-      return concat(prefix, nodes[i].layer->name(), nodes[i].call ? concat("#", nodes[i].call) : "");
-    };
+    const auto path = [&](std::size_t i) { return prefix + nodes[i].name(); };
     constexpr std::int64_t bytes = sizeof(T);
     for (std::size_t i = 0; i < nodes.size(); ++i) {
       const NodePlan& p = run.plan.nodes[i];

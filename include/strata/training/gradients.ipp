@@ -95,10 +95,6 @@ class Probes {
   }
 
  private:
-  static std::string call_name(const Node& node) {
-    return node.call ? concat(node.layer->name(), "#", node.call) : node.layer->name();
-  }
-
   // `runs`: for each time that the graph runs, in order, what stands in front of the names of its layers.
   STRATA_COLD Graph<T> probed(const Graph<T>& graph, const std::vector<std::string>& runs) {
     std::vector<Node> nodes;
@@ -116,7 +112,7 @@ class Probes {
       nodes.push_back(copy);
       std::shared_ptr<const Probe<T>> probe;
       for (std::size_t run = 0; run < runs.size(); ++run) {
-        names_.push_back(runs[run] + call_name(node));
+        names_.push_back(runs[run] + node.name());
         if (std::find(paths_.begin(), paths_.end(), names_.back()) == paths_.end()) continue;
         if (!probe) {
           const auto made = std::make_shared<Probe<T>>();
@@ -137,7 +133,7 @@ class Probes {
     std::vector<std::string> inside;
     for (const std::string& run : runs)
       for (const Node& node : around.nodes())
-        if (node.layer == layer) inside.push_back(run + call_name(node) + "/");
+        if (node.layer == layer) inside.push_back(run + node.name() + "/");
     const std::size_t before = found_.size();
     Graph<T> graph = probed(model.graph(), inside);
     if (found_.size() == before) return layer;

@@ -1,4 +1,4 @@
-"""What tests/gpu/run makes of programs that pass, fail, end early or are missing, without a card: `python3 -B tests/gpu/runner_test.py`."""
+"""What tests/gpu/run makes of programs that pass, fail, end early or are missing, without a card: `bash tests/run runner`."""
 
 import os
 import stat
