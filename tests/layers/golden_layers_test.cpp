@@ -96,7 +96,8 @@ void check_layer(const Golden& golden, const Json& golden_case, const DevicePtr&
 template <class T>
 constexpr double tolerance = std::is_same_v<T, double> ? 2e-7 : 1e-5;
 
-constexpr const char* groups[] = {"conv2d", "grouped_conv2d", "conv2d_transpose", "pooling", "layers"};
+constexpr const char* groups[] = {"conv2d",  "grouped_conv2d", "conv2d_transpose",
+                                  "pooling", "layers",         "normalization"};
 
 template <class T>
 void check_group(const std::string& group, const DevicePtr& device) {

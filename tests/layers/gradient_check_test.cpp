@@ -162,6 +162,7 @@ const std::map<std::string, std::function<void()>> checks{
      [] {
        layer_test(BasicDropout<double>(0.5), {{20}});
        layer_test(BasicDropout<double>(0.0), {{4, 3}});
+       layer_test(BasicDropout<double>({.rate = 0.5, .noise_shape = {1, 3}}), {{4, 3}});
      }},
     {"Activation",
      [] {
@@ -175,6 +176,12 @@ const std::map<std::string, std::function<void()>> checks{
      }},
     {"Softmax", [] { layer_test(BasicSoftmax<double>(), {{4}}); }},
     {"BatchNormalization", batch_normalization},
+    {"Normalization",
+     [] {
+       layer_test(BasicNormalization<double>(), {{2, 3}});
+       layer_test(BasicNormalization<double>({.mean = {0.5, -2}, .variance = {0.3, 4}}), {{3, 2, 2}});
+       layer_test(BasicNormalization<double>({.mean = {0.5}, .variance = {0.3}, .invert = true}), {{2, 3}});
+     }},
     {"Rescaling",
      [] {
        layer_test(BasicRescaling<double>({.scale = 1.0 / 255, .offset = -0.5}), {{2, 3}});

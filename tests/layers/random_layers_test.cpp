@@ -189,3 +189,24 @@ TEST_CASE("Options of random layers are read as Keras writes them, and checked")
   CHECK_THROWS_AS(RandomTranslation({.width_factor = 2}), ConfigError);
   CHECK_THROWS_AS(RandomFlip().impl()->output_shape(std::vector{Shape{3, 4}}), ShapeError);
 }
+
+TEST_CASE("Dropout with a noise_shape drops what its axes share, sample by sample", "[layers]") {
+  const Tensor<float> x = random_tensor({64, 3, 2, 5}, 1, 1, 2).cast<float>();
+  std::int64_t dropped = 0;
+  for (std::uint64_t step = 0; step < 20; ++step) {
+    const Tensor<float> y = train(Dropout({.rate = 0.25, .noise_shape = {1, 1, 5}}), x, step);
+    for (std::int64_t n = 0; n < 64; ++n)
+      for (std::int64_t c = 0; c < 5; ++c) {
+        dropped += y(n, 0, 0, c) == 0;
+        for (std::int64_t i = 0; i < 3; ++i)
+          for (std::int64_t j = 0; j < 2; ++j)
+            CHECK(y(n, i, j, c) == Approx(y(n, 0, 0, c) == 0 ? 0 : x(n, i, j, c) / 0.75));
+      }
+  }
+  CHECK(std::abs(static_cast<double>(dropped) / (20 * 64 * 5) - 0.25) < 0.02);
+  CHECK(train(Dropout({.rate = 1, .noise_shape = {1, 1, 1}}), x, 0) == Tensor<float>(x.shape()));
+  CHECK_THROWS_WITH(
+      Dropout({.rate = 0.5, .noise_shape = {1, 2}, .name = "drop"})(Input({.shape = {3, 2, 5}})),
+      "[dropout] layer 'drop': expected a noise_shape of 1 or the input's extent along each axis of "
+      "[3,2,5], found [1,2]");
+}

@@ -251,8 +251,11 @@ Sequential on_frozen_base() {
 Model residual() {
   auto input = Input({.shape = {20, 20, 3}});
   const Conv2D same({.filters = 3, .kernel_size = 3, .padding = Padding::same});
-  Symbol x = input;
-  for (int i = 0; i < 3; ++i) x = ReLU()(Add()({same(x), Conv2D({.filters = 3, .kernel_size = 1})(x), x}));
+  Symbol x = Normalization()(input);
+  for (int i = 0; i < 3; ++i)
+    x = ReLU()(Add()(
+        {same(x),
+         Dropout({.rate = 0.2, .noise_shape = {1, 1, 1}})(Conv2D({.filters = 3, .kernel_size = 1})(x)), x}));
   return Model(input, Dense({.units = 4, .activation = Activation::softmax})(GlobalAveragePooling2D()(x)));
 }
 /// Convolutions that do all the work.

@@ -163,7 +163,8 @@ namespace {
 
 Model every_layer() {
   const Symbol x = Input({.shape = {12, 10, 4}});
-  Symbol y = RandomFlip()(Rescaling({.scale = 0.5, .offset = 0.1})(x));
+  Symbol y = Normalization({.mean = {0.1, -0.3, 0, 1}, .variance = {0.5, 2, 1, 0.7}})(x);
+  y = RandomFlip()(Rescaling({.scale = 0.5, .offset = 0.1})(y));
   y = Conv2D({.filters = 8, .kernel_size = 3, .padding = Padding::same, .activation = Activation::relu})(y);
   const Symbol wide = Conv2D({.filters = 8,
                               .kernel_size = 3,

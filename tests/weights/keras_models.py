@@ -1,6 +1,6 @@
 """Writes whole Keras models beside this file, what weights/convert makes of them and what Keras predicts to tests/support/golden.
 
-With Keras of tests/support/golden/requirements.txt and h5py: `python3 tests/weights/keras_models.py`.
+With Keras of tests/support/golden/requirements.txt and h5py: `python3 tests/weights/keras_models.py [GOLDEN FILE...]`.
 """
 
 import os
@@ -19,8 +19,6 @@ sys.path.insert(0, str(HERE.parents[1] / "weights"))
 
 import convert  # noqa: E402
 from strata_weights import safetensors  # noqa: E402
-
-random = np.random.default_rng(1)
 
 
 def branches():
@@ -54,21 +52,55 @@ def sequence():
         name="sequence")
 
 
-def main():
-    tensors = {}
-    for model in (branches(), sequence()):
-        for weight in model.weights:
-            low = 0.5 if weight.path.endswith(("moving_variance", "gamma")) else -0.6
+def efficient():
+    """The parts of an EfficientNet, with moments that it was given and that it has as weights, and a transposed convolution."""
+    inputs = keras.Input((12, 10, 3))
+    x = layers.Rescaling([0.01 / 0.229, 0.01 / 0.224, 0.01 / 0.225])(layers.Normalization(axis=3)(layers.Rescaling(1 / 255)(inputs)))
+    x = layers.Conv2D(4, 3, strides=2, use_bias=False, name="stem")(layers.ZeroPadding2D(((0, 1), (1, 1)))(x))
+    x = block = layers.Activation("swish")(layers.BatchNormalization(axis=3)(x))
+    for convolution in (layers.Conv2D(8, 1, use_bias=False), layers.DepthwiseConv2D(3, padding="same", use_bias=False)):
+        x = layers.Activation("swish")(layers.BatchNormalization(axis=3)(convolution(x)))
+    gate = layers.Reshape((1, 1, 8))(layers.GlobalAveragePooling2D()(x))
+    gate = layers.Conv2D(8, 1, activation="sigmoid")(layers.Conv2D(2, 1, activation="swish")(gate))
+    x = layers.Conv2D(4, 1, use_bias=False)(layers.Multiply()([x, gate]))
+    x = layers.Add()([layers.Dropout(0.2, noise_shape=(None, 1, 1, 1))(layers.BatchNormalization(axis=3)(x)), block])
+    x = layers.Conv2DTranspose(5, 3, strides=2, padding="same", activation="relu", name="up")(x)
+    x = layers.Normalization(mean=[0.1, -0.2, 0, 1, 0.5], variance=[1, 2, 0.5, 1, 3])(x)
+    x = layers.Normalization(mean=0.1, variance=2.0, invert=True)(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, layers.Dense(3, activation="softmax")(x), name="efficient")
+
+
+def write(model, random, routes):
+    """Saves the model and what is made of it; returns its inputs and outputs."""
+    for weight in model.weights:
+        if weight.name != "count":
+            low = 0.5 if weight.name in ("moving_variance", "gamma", "variance") else -0.6
             weight.assign(random.uniform(low, low + 1.2, weight.shape))
-        inputs = [random.uniform(-2, 2, (2, *x.shape[1:])).astype("float32") for x in model.inputs]
-        outputs = model.predict(inputs, verbose=0)
-        for kind, arrays in (("x", inputs), ("y", outputs if isinstance(outputs, list) else [outputs])):
-            tensors.update({f"{model.name}/{kind}{number}": array for number, array in enumerate(arrays)})
-        model.save(HERE / f"{model.name}.keras")
-        if convert.main([str(HERE / f"{model.name}.keras"), str(GOLDEN / f"{model.name}.converted.safetensors")]):
-            sys.exit(1)
-    with open(GOLDEN / "keras_models.safetensors", "wb") as file:
-        safetensors.write(file, tensors, {"format": "golden"})
+    for layer in model.layers:
+        if isinstance(layer, layers.Normalization):
+            layer.finalize_state()
+    inputs = [random.uniform(-2, 2, (2, *x.shape[1:])).astype("float32") for x in model.inputs]
+    outputs = model.predict(inputs, verbose=0)
+    for route in routes:
+        (model.save_weights if route == "weights.h5" else model.save)(HERE / f"{model.name}.{route}")
+    if convert.main([str(HERE / f"{model.name}.keras"), str(GOLDEN / f"{model.name}.converted.safetensors")]):
+        sys.exit(1)
+    return {f"{model.name}/{kind}{number}": array
+            for kind, arrays in (("x", inputs), ("y", outputs if isinstance(outputs, list) else [outputs]))
+            for number, array in enumerate(arrays)}
+
+
+FILES = {"keras_models": ((branches, sequence), ("keras",)), "efficient": ((efficient,), ("keras", "h5", "weights.h5"))}
+
+
+def main():
+    for name in sys.argv[1:] or FILES:
+        random, (models, routes) = np.random.default_rng(1), FILES[name]
+        tensors = {}
+        for model in [make() for make in models]:
+            tensors |= write(model, random, routes)
+        with open(GOLDEN / f"{name}.safetensors", "wb") as file:
+            safetensors.write(file, tensors, {"format": "golden"})
 
 
 main()

@@ -216,7 +216,7 @@ class WholeModels(ConverterTest):
         return path
 
     def test_golden_files_are_what_the_converter_makes(self):
-        for name in ("branches", "sequence"):
+        for name in ("branches", "sequence", "efficient"):
             with self.subTest(name):
                 architecture, _ = self.architecture(f"{name}.keras")
                 made, golden = (safetensors.read(path) for path in (
@@ -233,6 +233,26 @@ class WholeModels(ConverterTest):
         inside = {layer["config"]["name"]: layer for layer in config["layers"]}
         self.assertEqual(inside["mid"]["class_name"], "Functional")
         self.assertIsNone(self.architecture("nested.weights.h5")[0])
+
+    def test_an_efficient_net_comes_by_all_routes(self):
+        """Normalization, stochastic depth, scales by channel, Conv2DTranspose."""
+        models, tensors = {}, {}
+        for route in ("keras", "h5", "weights.h5"):
+            models[route], errors = self.architecture(f"efficient.{route}")
+            tensors[route] = safetensors.read(self.output)[0]
+            self.assertEqual(errors.count("\n"), 1, errors)
+        self.assertEqual(models["h5"], models["keras"])
+        for route in ("h5", "weights.h5"):
+            self.assert_tensors(tensors[route], tensors["keras"])
+        self.assertEqual({name for name in tensors["keras"] if name.startswith(("normalization", "up"))},
+                         {"normalization/mean", "normalization/variance", "up/kernel", "up/bias"})
+        self.assertEqual(tensors["keras"]["up/kernel"].shape, (3, 3, 5, 4))
+        layers = {layer["config"]["name"]: layer for layer in models["keras"]["config"]["layers"]}
+        self.assertEqual(layers["dropout"]["config"]["noise_shape"], [1, 1, 1])
+        self.assertEqual(layers["normalization_2"]["config"],
+                         {"name": "normalization_2", "trainable": True, "mean": [0.1], "variance": [2.0], "invert": True})
+        self.assertEqual(layers["rescaling"]["class_name"], "Normalization")
+        np.testing.assert_allclose(layers["rescaling"]["config"]["variance"], np.array([22.9, 22.4, 22.5]) ** 2, rtol=1e-14)
 
     def test_what_strata_does_not_have_is_listed(self):
         architecture, errors = self.architecture("shared.keras")
@@ -253,7 +273,7 @@ class WholeModels(ConverterTest):
                  (layer("conv2d_2", data_format="channels_first"), 'the option data_format="channels_first"'),
                  (layer("softmax", axis=1), "the option axis=1"),
                  (layer("re_lu_1", max_value=3.0), "ReLU with max_value=3.0 and negative_slope=0.2"),
-                 (layer("rescaling", scale=[1, 2, 3]), "the option scale=[1, 2, 3]"),
+                 (layer("rescaling", scale=[1, -2, 3]), "Rescaling with scale=[1, -2, 3]"),
                  (layer("input_layer_1", batch_shape=[None, None, 8, 3]), "sizes must be known"),
                  (lambda config, _: config.update(build_input_shape=[None, None, 8, 3]), "sizes must be known"),
                  (lambda config, _: config.update(layers=7), "is not understood"),
@@ -284,6 +304,20 @@ class WholeModels(ConverterTest):
         norm["config"]["axis"] = 1
         self.assertEqual(architecture.of(root, weighted),
                          (None, ["'base/batch_normalization': the option axis=1 of BatchNormalization"]))
+
+    def test_options_by_channel_or_sample(self):
+        def layer(class_name, options):
+            return architecture._layer(class_name, options)[1]
+
+        self.assertEqual(layer("Rescaling", {"scale": [2, 0.5], "offset": 1}), {"mean": [-0.5, -2.0], "variance": [0.25, 4.0]})
+        self.assertEqual(layer("Rescaling", {"scale": 2, "offset": [1, 4]}), {"mean": [-0.5, -2.0], "variance": [0.25, 0.25]})
+        for class_name, options in (("Rescaling", {"scale": [1, 0]}), ("Rescaling", {"scale": [[1, 2]]}),
+                                    ("Normalization", {"mean": [[1, 2]], "variance": [[1, 2]]}),
+                                    ("Normalization", {"axis": [1]}), ("Normalization", {"axis": []}),
+                                    ("Dropout", {"rate": 0.5, "noise_shape": [1, 1, 1, 1]}),
+                                    ("Dropout", {"rate": 0.5, "noise_shape": [None, 1, None, 1]})):
+            with self.subTest(options), self.assertRaises(architecture.Unknown):
+                layer(class_name, options)
 
     def test_names_are_those_of_the_library(self):
         include = self.HERE.parents[1] / "include/strata"

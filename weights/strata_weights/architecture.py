@@ -2,6 +2,8 @@
 
 import json
 
+import numpy as np
+
 # Strata's activations, include/strata/tensor/activation.hpp.
 ACTIVATIONS = ("linear", "relu", "leaky_relu", "elu", "sigmoid", "tanh", "relu6", "silu", "gelu", "selu", "softplus", "softsign",
                "hard_sigmoid", "mish", "softmax")
@@ -20,6 +22,7 @@ LAYERS = {
                         "pointwise_regularizer", *CONVOLUTION),
     "Dense": ("units", "activation", "use_bias", "kernel_initializer", "kernel_regularizer", "bias_initializer", "bias_regularizer"),
     "BatchNormalization": ("momentum", "epsilon", "center", "scale"),
+    "Normalization": ("mean", "variance", "invert"),
     "MaxPooling2D": ("pool_size", "strides", "padding"),
     "AveragePooling2D": ("pool_size", "strides", "padding"),
     "GlobalMaxPooling2D": ("keepdims",),
@@ -27,7 +30,7 @@ LAYERS = {
     "Activation": ("activation",),
     "LeakyReLU": ("negative_slope",),
     "Softmax": (),
-    "Dropout": ("rate",),
+    "Dropout": ("rate", "noise_shape"),
     "Flatten": (),
     "Reshape": ("target_shape",),
     "Rescaling": ("scale", "offset"),
@@ -42,7 +45,7 @@ LAYERS = {
     "RandomContrast": ("factor", "value_range"),
     "RandomBrightness": ("factor", "value_range"),
 }
-WITH_WEIGHTS = ("Conv2D", "Conv2DTranspose", "DepthwiseConv2D", "SeparableConv2D", "Dense", "BatchNormalization")
+WITH_WEIGHTS = ("Conv2D", "Conv2DTranspose", "DepthwiseConv2D", "SeparableConv2D", "Dense", "BatchNormalization", "Normalization")
 # Values of other options that change nothing (None: any): of random numbers, of weights that are read anyway, of what Strata does always.
 HARMLESS = {"data_format": ("channels_last",), "axis": (-1, [-1]), "threshold": (0,), "groups": (1,), "renorm_momentum": None,
             "seed": None, "batch_input_shape": None, "beta_initializer": None, "gamma_initializer": None,
@@ -101,16 +104,33 @@ def _option(key, value):
         return _initializer(value)
     if key.endswith("_regularizer"):
         return value and _regularizer(value)
-    if key == "scale" and isinstance(value, list) or key == "axis" and not isinstance(value, int):
+    if key in ("mean", "variance") and value is not None:
+        value = value if isinstance(value, list) else [value]
+        if not all(isinstance(number, (int, float)) for number in value):
+            raise Unknown(f"the option {key}={json.dumps(value)}")
+    if key == "noise_shape" and value is not None:
+        if value[0] is not None or None in value[1:]:
+            raise Unknown(f"the option {key}={json.dumps(value)}")
+        value = value[1:]
+    if key == "axis" and not isinstance(value, int):
         raise Unknown(f"the option {key}={json.dumps(value)}")
     return value
 
 
+def _rank(layer):
+    """Of a layer's input, with the batch axis: what the file says of its shape, and that of pictures where it says nothing."""
+    built = layer.get("build_config")
+    shape = built.get("input_shape") if isinstance(built, dict) else None
+    nodes = layer.get("inbound_nodes") or [{}]
+    if shape is None and isinstance(nodes[0], dict) and nodes[0].get("args"):  # the .h5 files of Keras 3
+        shape = nodes[0]["args"][0]["config"]["shape"]
+    return len(shape) if isinstance(shape, list) else 4
+
+
 def _without_last_axis(layer):
     """The options of a layer but for an axis that is the last one under its number, as Keras's own networks write it."""
-    options, built = layer["config"], layer.get("build_config")
-    shape = built.get("input_shape") if isinstance(built, dict) else None
-    if isinstance(shape, list) and options.get("axis") in (len(shape) - 1, [len(shape) - 1]):
+    options = layer["config"]
+    if options.get("axis") in (_rank(layer) - 1, [_rank(layer) - 1]):
         return {key: value for key, value in options.items() if key != "axis"}
     return options
 
@@ -125,6 +145,17 @@ def _rectifier(options):
     raise Unknown(f"ReLU with max_value={top} and negative_slope={slope}")
 
 
+def _rescaling(options):
+    """(class, options) of Keras's Rescaling, which is a Normalization where every channel has a scale of its own."""
+    scale, offset = options.pop("scale", 1), options.pop("offset", 0)
+    if not isinstance(scale, list) and not isinstance(offset, list):
+        return "Rescaling", {**options, "scale": scale, "offset": offset}
+    pairs = np.broadcast_arrays(np.asarray(scale, float), np.asarray(offset, float))
+    if pairs[0].ndim != 1 or not np.all(pairs[0] > 0):
+        raise Unknown(f"Rescaling with scale={json.dumps(scale)} and offset={json.dumps(offset)}")
+    return "Normalization", {**options, "mean": (-pairs[1] / pairs[0]).tolist(), "variance": (pairs[0] ** -2).tolist()}
+
+
 def _layer(class_name, options):
     """(class, options) of Strata for Keras's."""
     options = {key: value for key, value in options.items() if key not in ("name", "trainable", "dtype")}
@@ -132,6 +163,8 @@ def _layer(class_name, options):
         return class_name, {"shape": _shape(options.get("batch_shape", options.get("batch_input_shape")))}
     if class_name == "ReLU":
         class_name, options = _rectifier(options)
+    if class_name == "Rescaling":
+        class_name, options = _rescaling(options)
     if class_name == "ELU" and options.pop("alpha", 1) == 1:
         class_name, options = "Activation", {**options, "activation": "elu"}
     if class_name == "LeakyReLU" and "alpha" in options:  # Keras 2
@@ -220,9 +253,9 @@ def _model(class_name, config, path, problems, weighted):
                 kind = "Sequential" if kind == "Sequential" else "Functional"
                 entry.update(_model(kind, options, (*path, name), problems, weighted))
             else:
-                kind, converted = _layer(kind, _without_last_axis(layer) if kind == "BatchNormalization" else options)
+                kind, converted = _layer(kind, _without_last_axis(layer) if kind.endswith("Normalization") else options)
                 entry.update(converted)
-                if kind in WITH_WEIGHTS:
+                if kind in WITH_WEIGHTS and "mean" not in converted:
                     weighted.append(where)
         except Unknown as problem:
             problems.append(f"'{where}': {problem}")

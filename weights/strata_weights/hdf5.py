@@ -152,7 +152,10 @@ def _read_legacy(root, file, size, configuration):
         for layer, weight, name in entries:
             if weight == "depthwise_kernel" and layer not in separable:  # so named before Keras 3
                 weight = "kernel"
-            add(found, layer, weight, _tensor(_child(group, name, file), file, size), file)
+            array = _tensor(_child(group, name, file), file, size)
+            if weight == "count" and _is_count(array):
+                continue
+            add(found, layer, weight, array, file)
             scopes[layer] = name.rpartition("/")[0]
         for layer, tensors in found.items():
             # A layer that several models share is written with each; other files have it once, with the first.
@@ -185,9 +188,16 @@ def _variables(group, path=()):
                 yield from _variables(child, path + (name,))
 
 
+def _is_count(array):
+    """Whether this is the third weight of a Normalization, which it does not need."""
+    return array.shape == () and array.dtype.kind in "iu"
+
+
 def _weight_names(arrays, where, kind, options):
     """Keras 3 numbers a layer's variables; its class, where known, and their ranks tell which they are."""
     ranks = [array.ndim for array in arrays]
+    if len(ranks) == 3 and _is_count(arrays[2]):
+        return "mean", "variance"
     if ranks[0] in (2, 4) and ranks[1:] in ([], [1]):
         return ("kernel", "bias")[: len(ranks)]
     if ranks[:2] == [4, 4] and ranks[2:] in ([], [1]):
@@ -200,7 +210,7 @@ def _weight_names(arrays, where, kind, options):
             return names
     raise WeightError(f"{where}: variables of shapes {[list(a.shape) for a in arrays]} are neither those of a convolution or "
                       "dense layer (kernel, bias), nor of a separable convolution (depthwise and pointwise kernel, bias), nor of a "
-                      "batch normalization (gamma, beta, mean, variance)")
+                      "batch normalization (gamma, beta, mean, variance), nor of a normalization (mean, variance, count)")
 
 
 def _name(group):

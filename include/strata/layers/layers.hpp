@@ -10,6 +10,7 @@
 #include <strata/layers/flatten.hpp>
 #include <strata/layers/input.hpp>
 #include <strata/layers/merge.hpp>
+#include <strata/layers/normalization.hpp>
 #include <strata/layers/pooling.hpp>
 #include <strata/layers/random_colors.hpp>
 #include <strata/layers/random_transforms.hpp>
@@ -39,6 +40,7 @@
   X(ActivationImpl<T, LeakyReLUOptions>)       \
   X(ActivationImpl<T, SoftmaxOptions>)         \
   X(BatchNormalizationImpl<T>)                 \
+  X(NormalizationImpl<T>)                      \
   X(RescalingImpl<T>)                          \
   X(ZeroPadding2DImpl<T>)                      \
   X(UpSampling2DImpl<T>)                       \

@@ -112,14 +112,17 @@ def layer_case(group, name, class_name, config, *shapes, training=False, inputs=
     if class_name.startswith("Random"):  # these would train unless told not to, and add to variables in place
         options, call = {"training": training}, lambda x, **options: layer(tf.identity(x), **options)
     call(argument)  # builds
-    for weight in layer.weights:
+    weights = [weight for weight in layer.weights if weight.name != "count"]  # of Normalization, which does not read it
+    for weight in weights:
         scale = 1.0 / np.sqrt(np.prod(weight.shape[:-1])) if "kernel" in weight.name else 0.5
         value = normal(rng, *weight.shape, scale=scale)
-        if weight.name in ("gamma", "moving_variance"):
+        if weight.name in ("gamma", "moving_variance", "variance"):
             value = round32(0.5 + np.abs(value))
         weight.assign(value)
+    if class_name == "Normalization":
+        layer.finalize_state()
     tensors = {f"x{i}": x for i, x in enumerate(inputs)}
-    tensors |= {f"weights/{weight.name}": weight.numpy() for weight in layer.weights}
+    tensors |= {f"weights/{weight.name}": weight.numpy() for weight in weights}
     before = {weight.name: weight.numpy() for weight in layer.non_trainable_weights}
     with tf.GradientTape() as tape:
         y = call(argument, **options)
@@ -383,6 +386,17 @@ def layers(group):
         layer_case(group, f"concatenate_axis{axis}", "Concatenate", {"axis": axis}, *shapes)
     layer_case(group, "concatenate_2", "Concatenate", {"axis": -1}, [3, 5, 4, 3], [3, 5, 4, 8])
     layer_case(group, "concatenate_3", "Concatenate", {"axis": -1}, [1, 7], [1, 1], [1, 4])
+
+
+def normalization(group):
+    """Moments as weights and as options, a variance so small that it counts as more."""
+    for invert in (False, True):
+        name = "inverse" if invert else "normalization"
+        for shape in ([3, 5], [2, 4, 3, 3], [1, 3, 2, 17]):
+            layer_case(group, f"{name}_{text(shape)}", "Normalization", {"invert": invert}, shape)
+        given = {"mean": [0.5, -1.25, 3.0], "variance": [0.25, 4.0, 0.0], "invert": invert}
+        layer_case(group, f"{name}_given", "Normalization", given, [2, 4, 3, 3])
+        layer_case(group, f"{name}_one_for_all", "Normalization", {**given, "mean": [0.5], "variance": [2.0]}, [2, 4, 3, 3])
 
 
 # Learning rate schedules: the rate at chosen steps ----------------------------------------------------------------
@@ -1189,7 +1203,7 @@ def vgg16(group):
 GROUPS = {
     function.__name__: function
     for function in (
-        conv2d, grouped_conv2d, conv2d_transpose, pooling, layers, schedules, optimizers, losses, metrics, resize_pillow, resize_tensorflow,
+        conv2d, grouped_conv2d, conv2d_transpose, pooling, layers, normalization, schedules, optimizers, losses, metrics, resize_pillow, resize_tensorflow,
         warps, generator, stages, training, gradients, class_weight, vgg16
     )
 }
