@@ -155,7 +155,8 @@ TEST_CASE("A functional model may have several inputs and outputs") {
   CHECK(out.at(0) == Tensor<float>({1, 3}, {11, 22, 33}));
   CHECK(out.at(1) == Tensor<float>({1, 6}, {1, 2, 3, 11, 22, 33}));
   CHECK(out.at(2) == x);
-  CHECK_THROWS_WITH(model.predict({x}), Contains("expected 2 inputs, found 1"));
+  CHECK_THROWS_WITH(model.predict({x}),
+                    Contains("expected 2 inputs 'input_layer', 'input_layer_1', found 1"));
 }
 
 TEST_CASE("Graphs that cannot be computed are refused when they are made") {

@@ -331,7 +331,7 @@ TEST_CASE("A plan knows to the byte what inference allocates", "[plan]") {
   Tensor<float> y({6, 4});
   const Tensor<float> there = x.to(device);
   const std::size_t before = counts.bytes;
-  model.model().predict(there, y, *model.model().session());
+  model.model().predict({there}, {y}, *model.model().session());
   CHECK(static_cast<std::int64_t>(counts.bytes - before) == plan.activation_bytes);
 }
 

@@ -135,7 +135,7 @@ void check_gradients(const BasicModel<double>& original, const GradientCheckOpti
     Tensor<double> dy = run.weight.to(device);
     const TensorView<double> y = run.y;
     graph.forward(run.inputs(), {&y, 1}, context);
-    graph.backward_from_output(run.inputs(), run.y, std::move(dy), dx_views, context);
+    graph.backward_from_outputs({&dy, 1}, dx_views, context);
   }
 
   const auto loss = [&] { return evaluate(run, options); };

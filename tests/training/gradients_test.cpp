@@ -226,7 +226,8 @@ TEST_CASE("What has no gradient is refused, with what there is") {
                     Contains("layer 'top' with .logits"));
   CHECK_THROWS_WITH(gradients(model, Tensor<float>({2, 8, 8, 4}), {}),
                     Contains("[2,8,8,3]") && Contains("[2,8,8,4]"));
-  CHECK_THROWS_WITH(gradients(model, std::vector<Tensor<float>>{x, x}), Contains("expected 1 inputs"));
+  CHECK_THROWS_WITH(gradients(model, std::vector<Tensor<float>>{x, x}),
+                    Contains("expected 1 input 'input_layer', found 2"));
   CHECK_THROWS_WITH(gradients(model, Tensor<float>({0, 8, 8, 3}), {}), Contains("at least one sample"));
   CHECK_THROWS_WITH(gradients(Sequential{Dense(3)}, x, {}), Contains("not known yet"));
   const Input in({.shape = {3}});

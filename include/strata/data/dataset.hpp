@@ -35,6 +35,7 @@ struct Batch {
   Tensor<float> x;                        ///< [n,...]
   Tensor<float> y;              ///< [n,...]: [n,1] for binary labels, [n,classes] one-hot, [n] class numbers
   Tensor<float> sample_weight;  ///< [n]
+  std::vector<Tensor<float>> other_x, other_y;  ///< for the inputs and outputs of a model after its first
 
   std::int64_t size() const {
     if (!pixels.empty()) return pixels.shape()[0];
@@ -171,6 +172,9 @@ struct TensorDatasetOptions {
 
 /// Host tensors as a dataset: x [n,...], y [n,...] or empty. Throws ShapeError where the counts differ.
 Dataset dataset_from_tensors(Tensor<float> x, Tensor<float> y = {}, TensorDatasetOptions options = {});
+/// The same for a model of several inputs or outputs: a tensor [n,...] for each of them, in order.
+Dataset dataset_from_tensors(std::vector<Tensor<float>> x, std::vector<Tensor<float>> y = {},
+                             TensorDatasetOptions options = {});
 /// The same for pixels [n,height,width,channels], which stay bytes until they reach the model's device.
 Dataset dataset_from_tensors(Tensor<std::uint8_t> pixels, Tensor<float> y = {},
                              TensorDatasetOptions options = {});

@@ -79,14 +79,18 @@ STRATA_COLD Tensor<T> gather_rows(const Tensor<T>& from, const std::vector<Drawn
 template <class T>
 class TensorSource final : public BatchSource {
  public:
-  TensorSource(Tensor<T> x, Tensor<float> y, TensorDatasetOptions options)
+  using Others = std::vector<Tensor<float>>;
+  TensorSource(Tensor<T> x, Tensor<float> y, TensorDatasetOptions options, Others other_x = {},
+               Others other_y = {})
       : order_(x.rank() > 0 ? x.shape()[0] : 0, options.batch_size, options.shuffle, options.seed),
         x_(x.to(nullptr)),
         y_(y.to(nullptr)),
         sample_weight_(options.sample_weight.to(nullptr)),
         scaling_(options.scaling),
         standardization_(options.standardization),
-        augmentation_(std::move(options.augmentation)) {
+        augmentation_(std::move(options.augmentation)),
+        other_x_(std::move(other_x)),
+        other_y_(std::move(other_y)) {
     require<ShapeError>(!x_.empty(), "[dataset_from_tensors] x ", x_.shape(), " has no elements");
     require<ShapeError>(y_.empty() || y_.shape()[0] == samples(), "[dataset_from_tensors] expected ",
                         samples(), " labels for x ", x_.shape(), ", found y ", y_.shape());
@@ -96,6 +100,14 @@ class TensorSource final : public BatchSource {
     require<ShapeError>((std::same_as<T, float> && !augmentation_) || x_.rank() == 4,
                         "[dataset_from_tensors] expected pictures [n,height,width,channels], found ",
                         x_.shape());
+    for (Others* others : {&other_x_, &other_y_})
+      for (Tensor<float>& other : *others) {
+        other = other.to(nullptr);
+        require<ShapeError>(other.rank() > 0 && other.shape()[0] == samples(),
+                            "[dataset_from_tensors] expected ", samples(), " samples of every ",
+                            others == &other_x_ ? "input" : "target", " for x ", x_.shape(), ", found ",
+                            other.shape());
+      }
   }
 
   std::int64_t samples() const override { return order_.samples(); }
@@ -119,6 +131,8 @@ class TensorSource final : public BatchSource {
     }
     out.y = gather_rows(y_, rows);
     out.sample_weight = gather_rows(sample_weight_, rows);
+    for (const Tensor<float>& other : other_x_) out.other_x.push_back(gather_rows(other, rows));
+    for (const Tensor<float>& other : other_y_) out.other_y.push_back(gather_rows(other, rows));
     return out;
   }
 
@@ -129,6 +143,7 @@ class TensorSource final : public BatchSource {
   PixelScaling scaling_;
   SampleStandardization standardization_;
   Augmentation augmentation_;
+  Others other_x_, other_y_;
 };
 
 class NpySource final : public BatchSource {
@@ -177,6 +192,22 @@ STRATA_COLD STRATA_INLINE Dataset dataset_from_tensors(Tensor<float> x, Tensor<f
                                                        TensorDatasetOptions options) {
   return Dataset(
       std::make_shared<detail::TensorSource<float>>(std::move(x), std::move(y), std::move(options)));
+}
+
+STRATA_COLD STRATA_INLINE Dataset dataset_from_tensors(std::vector<Tensor<float>> x,
+                                                       std::vector<Tensor<float>> y,
+                                                       TensorDatasetOptions options) {
+  require<ShapeError>(!x.empty(), "[dataset_from_tensors] expected an x, found none");
+  const auto take_first = [](std::vector<Tensor<float>>& from) {
+    Tensor<float> first;
+    if (from.empty()) return first;
+    first = std::move(from.front());
+    from.erase(from.begin());
+    return first;
+  };
+  Tensor<float> first_x = take_first(x), first_y = take_first(y);
+  return Dataset(std::make_shared<detail::TensorSource<float>>(
+      std::move(first_x), std::move(first_y), std::move(options), std::move(x), std::move(y)));
 }
 
 STRATA_COLD STRATA_INLINE Dataset dataset_from_tensors(Tensor<std::uint8_t> pixels, Tensor<float> y,

@@ -54,6 +54,8 @@ struct PrefetchQueue::State {
         loaded.batch.pixels.move_to(memory);
         for (Tensor<float> Batch::*each : {&Batch::x, &Batch::y, &Batch::sample_weight})
           (loaded.batch.*each).move_to(memory);
+        for (auto* others : {&loaded.batch.other_x, &loaded.batch.other_y})
+          for (Tensor<float>& other : *others) other.move_to(memory);
       } catch (...) {
         loaded.error = std::current_exception();
       }

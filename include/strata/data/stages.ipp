@@ -38,6 +38,8 @@ STRATA_COLD STRATA_INLINE Shape checked_element(const Batch& batch, std::int64_t
   };
   expect(batch.pixels.empty() ? "x" : "pixels", x);
   if (!batch.y.empty()) expect("y", batch.y.shape());
+  for (const auto& other : batch.other_x) expect("other_x", other.shape());
+  for (const auto& other : batch.other_y) expect("other_y", other.shape());
   if (!batch.sample_weight.empty()) expect("sample_weight", batch.sample_weight.shape());
   if (!batch.warps.empty()) expect("warps", {static_cast<std::int64_t>(batch.warps.size())});
   return x.without_batch();
@@ -60,6 +62,14 @@ STRATA_COLD STRATA_INLINE void copy_sample(const Batch& from, std::int64_t sampl
   copy("x", from.x, to.x);
   copy("y", from.y, to.y);
   copy("sample_weight", from.sample_weight, to.sample_weight);
+  const auto copy_others = [&](std::string_view part, const auto& source, auto& target) {
+    if (row == 0) target.resize(source.size());
+    require<ShapeError>(source.size() == target.size(), who, "expected samples of one kind, found ", part,
+                        " of ", target.size(), " tensors and of ", source.size());
+    for (std::size_t i = 0; i < source.size(); ++i) copy(part, source[i], target[i]);
+  };
+  copy_others("other_x", from.other_x, to.other_x);
+  copy_others("other_y", from.other_y, to.other_y);
   if (row == 0)
     to.scaling = from.scaling, to.sampling = from.sampling, to.standardization = from.standardization;
   require<ShapeError>(from.scaling == to.scaling && from.sampling == to.sampling &&
@@ -265,8 +275,10 @@ class CacheStage final : public Stage {
     const std::lock_guard lock(kept.mutex);
     if (kept.batch.size() > 0) return kept.batch;
     Batch batch = source_->batch(number);
-    const std::size_t bytes = batch.pixels.bytes() + batch.x.bytes() + batch.y.bytes() +
-                              batch.sample_weight.bytes() + batch.warps.size() * sizeof(PixelWarp);
+    std::size_t bytes = batch.pixels.bytes() + batch.x.bytes() + batch.y.bytes() +
+                        batch.sample_weight.bytes() + batch.warps.size() * sizeof(PixelWarp);
+    for (const auto* others : {&batch.other_x, &batch.other_y})
+      for (const Tensor<float>& other : *others) bytes += other.bytes();
     const double pass =
         static_cast<double>(bytes) / static_cast<double>(batch.size()) * static_cast<double>(samples());
     require<DataError>(pass <= static_cast<double>(max_bytes_), "[cache] expected a pass of at most ",

@@ -119,9 +119,10 @@ struct RunMode {
   bool training = false;                    ///< random layers are random and batch statistics are used
   bool recording = false;                   ///< a backward pass follows
   bool input_gradient = false;              ///< which gives gradients of the inputs too
-  bool linear_output = false;               ///< the last activation is left out
+  std::uint64_t linear_output = 0;          ///< bit k: the last activation of output k is left out
   bool add_gradient = false;                ///< of the input, to what is there
   Activation through = Activation::linear;  ///< gave the input; the input's gradient is to go through it
+  bool leaves_linear(int output) const { return output < 64 && (linear_output >> output & 1) != 0; }
   friend constexpr bool operator==(const RunMode&, const RunMode&) = default;
 };
 

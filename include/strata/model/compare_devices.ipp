@@ -73,7 +73,8 @@ class RecordedRun final : public RunObserver<T>, public GradientSink<T> {
     const Graph<T>& graph = model_.model().graph();
     const TensorView<T> out = y;
     graph.forward(in, {&out, 1}, context);
-    graph.backward_from_output(in, y, dy.to(device), dx, context);
+    Tensor<T> gradient = dy.to(device);
+    graph.backward_from_outputs({&gradient, 1}, dx, context);
   }
 
   STRATA_COLD void after_forward(const std::string& path, const BasicLayerImpl<T>& layer,
@@ -168,7 +169,7 @@ STRATA_COLD DeviceComparison compare_devices(const BasicNetwork<T>& model, const
   impl.require_built();
   require<ConfigError>(impl.graph().outputs().size() == 1, impl.who(),
                        "compare_devices takes models of one output, found ", impl.graph().outputs().size());
-  impl.require_inputs(x);
+  impl.require_inputs({x.begin(), x.end()});
 
   BasicNetwork<T> on_a = model.clone(), on_b = model.clone();
   const detail::RecordedRun<T> run_b(on_b.to(b), x), run_a(on_a.to(a), x, &run_b);

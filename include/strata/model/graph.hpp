@@ -9,6 +9,11 @@
 
 namespace strata { inline namespace STRATA_ABI {
 
+namespace detail {
+/// For messages: "2 outputs 'price', 'kind'".
+std::string counted_names(const char* what, const std::vector<std::string>& names);
+}  // namespace detail
+
 /// Layers and how they feed each other: a directed acyclic graph in an order in which it can be computed. A
 /// layer may appear more than once; its calls share weights.
 template <class T>
@@ -41,6 +46,12 @@ class Graph {
   const std::vector<int>& outputs() const { return outputs_; }
   bool empty() const { return nodes_.empty(); }
   std::vector<Shape> input_shapes() const;
+  /// In order; of a layer's second call "dense#1".
+  std::vector<std::string> input_names() const { return names_of(inputs_); }
+  std::vector<std::string> output_names() const { return names_of(outputs_); }
+  const Node& output(std::size_t number) const { return nodes_[static_cast<std::size_t>(outputs_[number])]; }
+  /// Nothing in the graph reads that output's result, nor is it another output, too.
+  bool ends(std::size_t output) const;
   /// Each layer once, in order of first appearance.
   std::vector<Layer> layers() const;
 
@@ -58,14 +69,13 @@ class Graph {
   View forward_prefix(std::span<const View> x, int last, Context& context) const;
   /// Computes all outputs. Results that no backward pass needs give their memory to later ones.
   void forward(std::span<const View> x, std::span<const Output> y, Context& context) const;
-  /// Backward pass of the last `forward` with this context, for one output: `dy` is d(loss)/d(y), taken
-  /// through the final activation. `dx` entries with null data are not wanted.
-  void backward(std::span<const View> x, View y, View dy, std::span<const Output> dx, Context& context) const;
+  /// Backward pass of the last `forward` with this context, of a graph of one output: `dy` is d(loss)/d(y),
+  /// taken through the final activation. `dx` entries with null data are not wanted.
+  void backward(View dy, std::span<const Output> dx, Context& context) const;
 
-  /// The same for the gradient behind the final activation, unless the context left that to the loss. Takes
-  /// the memory of `dy` over, so that it can be used again on the way down.
-  void backward_from_output(std::span<const View> x, View y, Tensor<T> dy, std::span<const Output> dx,
-                            Context& context) const;
+  /// The same for the gradients behind the final activations of all outputs, but for activations that the
+  /// context left to the loss. Takes the memory of `dy` over, so that it can be used again on the way down.
+  void backward_from_outputs(std::span<Tensor<T>> dy, std::span<const Output> dx, Context& context) const;
 
   /// Name of the first node, in computing order, whose result holds a value that is not finite; empty if none
   /// does.
@@ -80,11 +90,13 @@ class Graph {
   // only planned.
   void set_absorbed(int node, const GraphPlan& plan, const std::vector<View>* values, Context& context) const;
   int first_node(const Context& context, State& state) const;  // that a run has to compute
+  void descend(View dy, std::span<const Output> dx, Context& context) const;
   void evaluate(int node, std::span<const View> x, std::span<const Output> y, State& state) const;
   void differentiate(int node, View dy, std::span<const Output> dx, std::vector<Output>& gradient,
                      State& state) const;
   int input_number(int node) const { return number_in(inputs_, node); }
   int output_number(int node) const { return number_in(outputs_, node); }
+  std::vector<std::string> names_of(const std::vector<int>& nodes) const;
   static int number_in(const std::vector<int>& nodes, int node);  // -1: not among them
   void finish();
 

@@ -25,6 +25,12 @@ struct Graph<T>::State {
 };
 
 namespace detail {
+STRATA_COLD STRATA_INLINE std::string counted_names(const char* what, const std::vector<std::string>& names) {
+  std::string out = concat(names.size(), " ", what, names.size() == 1 ? "" : "s");
+  for (std::size_t i = 0; i < names.size(); ++i) out += concat(i ? ", '" : " '", names[i], "'");
+  return out;
+}
+
 template <class T>
 STRATA_COLD void visit(const BasicSymbol<T>& symbol, const std::vector<BasicSymbol<T>>& inputs,
                        std::map<const void*, int>& numbers, std::vector<typename Graph<T>::Node>& nodes) {
@@ -153,6 +159,22 @@ STRATA_COLD std::vector<LayerPtr<T>> Graph<T>::layers() const {
   for (const Node& node : nodes_)
     if (node.call == 0) out.push_back(node.layer);
   return out;
+}
+
+template <class T>
+STRATA_COLD std::vector<std::string> Graph<T>::names_of(const std::vector<int>& nodes) const {
+  std::vector<std::string> out;
+  for (const int node : nodes) out.push_back(nodes_[static_cast<std::size_t>(node)].name());
+  return out;
+}
+
+template <class T>
+STRATA_COLD bool Graph<T>::ends(std::size_t output) const {
+  const int node = outputs_[output];
+  return std::count(outputs_.begin(), outputs_.end(), node) == 1 &&
+         std::none_of(nodes_.begin(), nodes_.end(), [&](const Node& reader) {
+           return std::find(reader.inputs.begin(), reader.inputs.end(), node) != reader.inputs.end();
+         });
 }
 
 template <class T>
@@ -330,32 +352,42 @@ STRATA_COLD void Graph<T>::differentiate(int number, View dy, std::span<const Ou
   detail::rethrow_device_error(nodes_[static_cast<std::size_t>(number)].layer->who());
 }
 
+// `dy`: that of the one output, taken through its activation; null where `s.gradients` has those of all.
 template <class T>
-STRATA_COLD void Graph<T>::backward(std::span<const View> x, View y, View dy, std::span<const Output> dx,
-                                    Context& context) const {
-  require<ConfigError>(outputs_.size() == 1, "[model] a model of ", outputs_.size(),
-                       " outputs cannot be trained; expected one");
+STRATA_COLD void Graph<T>::descend(View dy, std::span<const Output> dx, Context& context) const {
   State& s = *static_cast<State*>(context.graph_.get());
   Backend<T>& backend = context.backend();
-  const auto output = static_cast<std::size_t>(outputs_[0]);
-  (void)x, (void)y;
-
   std::vector<Output> gradient(
       nodes_.size());  // of the loss with respect to a node's result, complete when it is visited
-  for (std::size_t k = 0; k < inputs_.size(); ++k)
-    if (dx[k] && static_cast<std::size_t>(inputs_[k]) == output)
-      backend.affine(dy.size(), 1, 0, dy.data(), dx[k].data());
+  for (const int output : outputs_)
+    gradient[static_cast<std::size_t>(output)] = s.gradients[static_cast<std::size_t>(output)];
+  for (std::size_t k = 0; k < inputs_.size(); ++k) {
+    if (!dx[k] || output_number(inputs_[k]) < 0) continue;
+    Output& of_input = gradient[static_cast<std::size_t>(inputs_[k])];
+    backend.affine(dx[k].size(), 1, 0, dy ? dy.data() : of_input.data(), dx[k].data());
+    of_input = dx[k];
+  }
   for (std::size_t i = nodes_.size(); i-- > 0;) {
     if (s.plan->nodes[i].gradients.empty()) continue;
-    const View dresult = i == output ? dy : View(gradient[i]);
+    const int k = output_number(static_cast<int>(i));
+    const bool given = k >= 0 && dy;
+    const View dresult = given ? dy : View(gradient[i]);
     if (!dresult) continue;  // an empty batch
-    if (i != output) through_activation(static_cast<int>(i), gradient[i], s, backend);
+    if (!given && (k < 0 || !context.mode_.leaves_linear(k)))
+      through_activation(static_cast<int>(i), gradient[i], s, backend);
     differentiate(static_cast<int>(i), dresult, dx, gradient, s);
   }
   for (std::size_t i = 0; i < nodes_.size(); ++i) s.release(static_cast<int>(i));
   for (std::size_t k = 0; k < inputs_.size(); ++k)
-    if (const auto in = static_cast<std::size_t>(inputs_[k]); dx[k] && in != output && !gradient[in])
+    if (dx[k] && !gradient[static_cast<std::size_t>(inputs_[k])])
       backend.zero(dx[k].data(), static_cast<std::size_t>(dx[k].size()) * sizeof(T));
+}
+
+template <class T>
+STRATA_COLD void Graph<T>::backward(View dy, std::span<const Output> dx, Context& context) const {
+  require<ConfigError>(outputs_.size() == 1, "[model] a model inside a model has one output, found ",
+                       outputs_.size());
+  descend(dy, dx, context);
 }
 
 template <class T>
@@ -373,13 +405,19 @@ STRATA_COLD void Graph<T>::through_activation(int number, Output dy, State& s, B
 }
 
 template <class T>
-STRATA_COLD void Graph<T>::backward_from_output(std::span<const View> x, View y, Tensor<T> dy,
-                                                std::span<const Output> dx, Context& context) const {
+STRATA_COLD void Graph<T>::backward_from_outputs(std::span<Tensor<T>> dy, std::span<const Output> dx,
+                                                 Context& context) const {
   State& s = *static_cast<State*>(context.graph_.get());
-  if (!context.mode_.linear_output) through_activation(outputs_.at(0), dy, s, context.backend());
-  const View gradient = dy;
-  s.gradients[static_cast<std::size_t>(outputs_[0])] = std::move(dy);
-  backward(x, y, gradient, dx, context);
+  for (std::size_t k = 0; k < outputs_.size(); ++k) {
+    Tensor<T>& gradient = s.gradients[static_cast<std::size_t>(outputs_[k])];
+    if (gradient.empty()) {
+      gradient = std::move(dy[k]);
+    } else {  // a result that is two outputs
+      context.backend().axpy(gradient.size(), 1, dy[k].data(), gradient.data());
+      s.pool->give(std::move(dy[k]));
+    }
+  }
+  descend({}, dx, context);
 }
 
 template <class T>

@@ -29,7 +29,7 @@ class Session {
   struct Options {
     bool training = false;
     GradientSink<T>* gradients = nullptr;  ///< a backward pass follows, for weights
-    bool linear_output = false;            ///< leave the last activation to the loss
+    std::uint64_t linear_output = 0;       ///< bit k: leave the last activation of output k to the loss
     bool input_gradient = false;           ///< a backward pass follows, for inputs
     std::uint64_t seed = 0, step = 0;
     RunObserver<T>* observer = nullptr;
@@ -90,9 +90,9 @@ class ModelImpl final : public BasicLayerImpl<T> {
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     graph_.forward(x, {&y, 1}, context);
   }
-  void backward(Inputs<T> x, TensorView<const T> y, TensorView<const T> dy, InputGradients<T> dx,
+  void backward(Inputs<T>, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
                 BasicContext<T>& context) const override {
-    graph_.backward(x, y, dy, dx, context);
+    graph_.backward(dy, dx, context);
   }
   Activation final_activation() const override;
   std::vector<LayerPtr<T>> sublayers() const override;
@@ -115,11 +115,12 @@ class ModelImpl final : public BasicLayerImpl<T> {
   /// Throws ConfigError for a model whose input shape is not known yet.
   void require_built() const;
   /// Throws ShapeError unless x are the inputs of one batch.
-  void require_inputs(const std::vector<Tensor<T>>& x) const;
+  void require_inputs(const std::vector<TensorView<const T>>& x) const;
 
-  /// Results of one batch: from memory of the model's device to host memory. Throws ShapeError for an input
-  /// of another shape.
-  void predict(TensorView<const T> x, TensorView<T> y, Session<T>& session) const;
+  /// Results of one batch: from memory of the model's device to host memory. Throws ShapeError for inputs of
+  /// other shapes.
+  void predict(const std::vector<TensorView<const T>>& x, const std::vector<TensorView<T>>& y,
+               Session<T>& session) const;
 
   /// A session for one run; goes back to the model when the pointer dies. Safe to call from several threads.
   std::shared_ptr<Session<T>> session() const;

@@ -121,15 +121,17 @@ STRATA_COLD void ModelImpl<T>::require_built() const {
 }
 
 template <class T>
-STRATA_COLD void ModelImpl<T>::require_inputs(const std::vector<Tensor<T>>& x) const {
+STRATA_COLD void ModelImpl<T>::require_inputs(const std::vector<TensorView<const T>>& x) const {
   const auto expected = graph_.input_shapes();
-  require<ShapeError>(x.size() == expected.size(), this->who(), "expected ", expected.size(),
-                      " inputs, found ", x.size());
-  require<ShapeError>(x[0].rank() > 0, this->who(), "expected inputs with a batch axis, found a scalar");
+  const auto names = graph_.input_names();
+  require<ShapeError>(x.size() == expected.size(), this->who(), "expected ",
+                      detail::counted_names("input", names), ", found ", x.size());
+  require<ShapeError>(x[0].shape().rank() > 0, this->who(),
+                      "expected inputs with a batch axis, found a scalar");
   for (std::size_t i = 0; i < x.size(); ++i)
     require<ShapeError>(x[i].shape() == expected[i].with_batch(x[0].shape()[0]), this->who(),
-                        "expected an input of shape ", expected[i].with_batch(x[0].shape()[0]), ", found ",
-                        x[i].shape());
+                        "expected an input of shape ", expected[i].with_batch(x[0].shape()[0]),
+                        x.size() == 1 ? "" : " for '" + names[i] + "'", ", found ", x[i].shape());
 }
 
 template <class T>
@@ -319,19 +321,19 @@ STRATA_COLD std::shared_ptr<Session<T>> ModelImpl<T>::session() const {
 }
 
 template <class T>
-STRATA_COLD void ModelImpl<T>::predict(TensorView<const T> x, TensorView<T> y, Session<T>& session) const {
-  const auto expected = graph_.input_shapes();
-  require<ShapeError>(expected.size() == 1 && graph_.outputs().size() == 1, this->who(),
-                      "a dataset is for a model of one input and one output");
-  require<ShapeError>(x.shape().rank() > 0 && x.shape().without_batch() == expected[0], this->who(),
-                      "expected an input of shape ", expected[0].with_batch(y.shape()[0]), ", found ",
-                      x.shape());
+STRATA_COLD void ModelImpl<T>::predict(const std::vector<TensorView<const T>>& x,
+                                       const std::vector<TensorView<T>>& y, Session<T>& session) const {
+  require_inputs(x);
   BasicContext<T>& context = session.begin({.seed = seed_});
-  if (device_->host_accessible()) return graph_.forward({&x, 1}, {&y, 1}, context);
-  const auto result = session.scratch(y.shape());
-  const TensorView<T> on_device = result.view();
-  graph_.forward({&x, 1}, {&on_device, 1}, context);
-  session.backend().download(y.data(), result.data(), static_cast<std::size_t>(y.size()) * sizeof(T));
+  if (device_->host_accessible()) return graph_.forward(x, y, context);
+  std::vector<Scratch<T>> results;
+  std::vector<TensorView<T>> on_device;
+  for (const TensorView<T>& to : y)
+    on_device.push_back(results.emplace_back(session.scratch(to.shape())).view());
+  graph_.forward(x, on_device, context);
+  for (std::size_t k = 0; k < y.size(); ++k)
+    session.backend().download(y[k].data(), on_device[k].data(),
+                               static_cast<std::size_t>(y[k].size()) * sizeof(T));
 }
 
 template <class T>
@@ -426,7 +428,7 @@ STRATA_COLD std::vector<Tensor<T>> BasicNetwork<T>::predict(const std::vector<Te
     return predict(on_host, batch_size);
   }
   const Graph<T>& graph = model().graph();
-  model().require_inputs(x);
+  model().require_inputs({x.begin(), x.end()});
   const std::int64_t count = x[0].shape()[0];
 
   std::vector<Tensor<T>> results;

@@ -63,8 +63,9 @@ namespace detail {
 
 /// What the trainer of a compiled model adds to a step.
 struct TrainingPlan {
-  bool linear_output = false, metrics = false;
-  int slots = 0;  ///< per weight
+  std::uint64_t linear_output = 0;  ///< see RunMode
+  std::uint64_t activated = 0;      ///< those of them that metrics want with their activation
+  int slots = 0;                    ///< per weight
 };
 template <class T>
 ModelPlan plan_model(const ModelImpl<T>& model, const PlanOptions& options,

@@ -33,9 +33,14 @@ class RunSketch {
     capacity = 0;
   }
   void forward() { forward(root_); }
-  STRATA_COLD void backward(std::int64_t dy) {
-    give(root_.linear[static_cast<std::size_t>(root_.graph->outputs()[0])]);
-    root_.gradients[static_cast<std::size_t>(root_.graph->outputs()[0])] = dy;
+  STRATA_COLD void backward(std::vector<std::int64_t> dy) {
+    for (std::size_t k = 0; k < dy.size(); ++k) {
+      std::int64_t& gradient = root_.gradients[static_cast<std::size_t>(root_.graph->outputs()[k])];
+      if (gradient)
+        give(dy[k]);
+      else
+        gradient = dy[k];
+    }
     backward(root_);
   }
   /// Elements of all memory that was ever needed.
@@ -177,7 +182,7 @@ STRATA_COLD ModelPlan plan_model(const ModelImpl<T>& model, const PlanOptions& o
                    {.batch_size = options.batch_size,
                     .training = options.training,
                     .recording = options.training,
-                    .linear_output = options.training && training.linear_output},
+                    .linear_output = options.training ? training.linear_output : 0},
                    model.device());
 
   std::vector<std::int64_t> results;
@@ -190,14 +195,14 @@ STRATA_COLD ModelPlan plan_model(const ModelImpl<T>& model, const PlanOptions& o
   const auto trained = model.trainable_weights();
   if (options.training) {
     // As Trainer does it.
-    const Shape prediction =
-        graph.nodes()[static_cast<std::size_t>(graph.outputs()[0])].shape.with_batch(options.batch_size);
-    const std::int64_t dy = run.take(results[0]);
-    std::int64_t losses = run.take(prediction.rows());
-    std::int64_t activated = training.linear_output && training.metrics ? run.take(results[0]) : 0;
-    run.give(activated);
-    run.give(losses);
-    if (!trained.empty()) run.backward(dy);
+    std::vector<std::int64_t> dy, scratch;
+    for (const std::int64_t result : results) dy.push_back(run.take(result));
+    for (std::size_t k = 0; k < results.size(); ++k)
+      scratch.push_back(run.take(graph.output(k).shape.with_batch(options.batch_size).rows()));
+    for (std::size_t k = 0; k < results.size(); ++k)
+      if (k < 64 && training.activated >> k & 1) scratch.push_back(run.take(results[k]));
+    for (std::size_t i = scratch.size(); i-- > 0;) run.give(scratch[i]);
+    if (!trained.empty()) run.backward(std::move(dy));
     for (const auto& weight : trained) {
       const std::int64_t size = weight->shape().size();
       out.gradient_bytes += whole_lines<T>(size) * bytes;

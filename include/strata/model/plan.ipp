@@ -45,7 +45,8 @@ STRATA_COLD GraphPlan Graph<T>::plan(const RunMode& mode) const {
     }
     if (!p.passes) keep[i] |= p.needs;
 
-    const bool logits = mode.linear_output && outputs_[0] == number;
+    const int output = output_number(number);
+    const bool logits = output >= 0 && mode.leaves_linear(output);
     p.apart = p.needs && !logits && !node.layer->is_activation() &&
               derivative_needs_input(node.layer->final_activation().kind);
     p.mode.linear_output = logits || p.apart;
@@ -108,15 +109,15 @@ STRATA_COLD GraphPlan Graph<T>::plan(const RunMode& mode) const {
     if (p.behind) plan.nodes[r].mode.through = f;
   }
 
-  // Down from the output, in the order of the backward pass.
+  // Down from the outputs, in the order of the backward pass.
   std::vector<char> given(count);
-  given[static_cast<std::size_t>(outputs_[0])] = true;
+  for (const int output : outputs_) given[static_cast<std::size_t>(output)] = true;
   for (std::size_t i = count; i-- > 0;) {
     const Node& node = nodes_[i];
     NodePlan& p = plan.nodes[i];
     if (!p.needs || node.inputs.empty() || !given[i]) continue;
     const bool same_gradient =
-        p.passes || (static_cast<int>(i) != outputs_[0] && node.layer->is_activation());
+        p.passes || (output_number(static_cast<int>(i)) < 0 && node.layer->is_activation());
     for (const int input : node.inputs) {
       const auto from = static_cast<std::size_t>(input);
       p.mode.add_gradient = given[from] && (p.passes || node.layer->adds_input_gradient());

@@ -84,6 +84,9 @@ STRATA_COLD Json run_json(const BasicFitState<T>& state) {
   };
   Json metrics = Json::array();
   for (const Figure& figure : trainer.figures()) metrics.push_back(figure.name);
+  Json losses = Json::array();
+  for (const auto& loss : trainer.losses()) losses.push_back(loss.impl().name());
+  const bool several = trainer.losses().size() > 1;
   Json class_weight = Json::array();
   for (const auto& [number, weight] : options.class_weight)
     class_weight.push_back(Json::array({number, weight}));
@@ -95,20 +98,22 @@ STRATA_COLD Json run_json(const BasicFitState<T>& state) {
       for (const auto& [key, value] : values.as_object()) keys.push_back(key);
     callbacks.push_back(std::move(keys));
   }
-  return Json::object({{"model", model_json(state.model.model())},
-                       {"optimizer", trainer.optimizer().config()},
-                       {"loss", trainer.loss().impl().name()},
-                       {"metrics", std::move(metrics)},
-                       {"bytes_per_number", sizeof(T)},
-                       {"data", size_of(state.data)},
-                       {"class_weight", std::move(class_weight)},
-                       {"validation_data", size_of(options.validation_data)},
-                       {"validation_steps", options.validation_steps},
-                       {"steps_per_epoch", state.steps_per_epoch},
-                       {"initial_epoch", options.initial_epoch},
-                       {"shuffle", options.shuffle},
-                       {"seed", concat(options.seed)},
-                       {"callbacks", std::move(callbacks)}});
+  Json out = Json::object({{"model", model_json(state.model.model())},
+                           {"optimizer", trainer.optimizer().config()},
+                           {"loss", several ? losses : losses.at(0)},
+                           {"metrics", std::move(metrics)},
+                           {"bytes_per_number", sizeof(T)},
+                           {"data", size_of(state.data)},
+                           {"class_weight", std::move(class_weight)},
+                           {"validation_data", size_of(options.validation_data)},
+                           {"validation_steps", options.validation_steps},
+                           {"steps_per_epoch", state.steps_per_epoch},
+                           {"initial_epoch", options.initial_epoch},
+                           {"shuffle", options.shuffle},
+                           {"seed", concat(options.seed)},
+                           {"callbacks", std::move(callbacks)}});
+  if (several) out["loss_weights"] = Json::array(trainer.loss_weights());
+  return out;
 }
 
 STRATA_COLD STRATA_INLINE void require_same_run(const Json& expected, const Json& found,

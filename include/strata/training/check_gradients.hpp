@@ -16,8 +16,9 @@ struct GradientCheckOptions {
 
 /// How far the backward pass and central differences are apart, one entry per tensor.
 struct GradientCheck {
-  /// Named by path, "dense/kernel", and "x" for the input. `largest` is relative to the largest gradient of
-  /// the tensor, or to 1e-5 where that is less: below are rounding errors of the differences.
+  /// Named by path, "dense/kernel", and "x" for the input, of several inputs by their layers. `largest` is
+  /// relative to the largest gradient of the tensor, or to 1e-5 where that is less: below are rounding errors
+  /// of the differences.
   std::vector<TensorDifference> gradients;
 
   /// The largest of all.
@@ -34,6 +35,10 @@ struct GradientCheck {
 template <std::same_as<double> T>
 GradientCheck check_gradients(const BasicModel<T>& model, const Tensor<T>& x, const Tensor<T>& y,
                               const GradientCheckOptions& options = {});
+/// The same for a tensor for each input and output.
+template <std::same_as<double> T>
+GradientCheck check_gradients(const BasicModel<T>& model, const std::vector<Tensor<T>>& x,
+                              const std::vector<Tensor<T>>& y, const GradientCheckOptions& options = {});
 
 }}  // namespace strata::STRATA_ABI
 

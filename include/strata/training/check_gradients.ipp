@@ -23,19 +23,23 @@ STRATA_COLD STRATA_INLINE std::string GradientCheck::text() const {
 }
 
 template <std::same_as<double> T>
-STRATA_COLD GradientCheck check_gradients(const BasicModel<T>& original, const Tensor<T>& x,
-                                          const Tensor<T>& y, const GradientCheckOptions& options) {
+STRATA_COLD GradientCheck check_gradients(const BasicModel<T>& original, const std::vector<Tensor<T>>& x,
+                                          const std::vector<Tensor<T>>& y,
+                                          const GradientCheckOptions& options) {
   require<ConfigError>(options.step > 0 && options.elements > 0,
                        "[check_gradients] expected a step and elements above 0, found ", options.step,
                        " and ", options.elements);
   BasicModel<T> model = original.clone();
-  model.compile({.loss = original.trainer().loss()});
+  model.compile({.loss = original.trainer().losses(), .loss_weights = original.trainer().loss_weights()});
   (void)model.test_on_batch(x, y);  // refuses what does not fit
   const DevicePtr& device = model.device();
   Trainer<T>& trainer = model.trainer();
-  DeviceBatch<T> batch{x.to(device), y.to(device), {}};
-  Tensor<T> dx = Tensor<T>::uninitialized(x.shape(), device);
-  const auto gradients = trainer.gradients(model.model(), batch, dx);
+  DeviceBatch<T> batch{x[0].to(device), y[0].to(device), {}};
+  for (std::size_t i = 1; i < x.size(); ++i) batch.other_x.push_back(x[i].to(device));
+  for (std::size_t k = 1; k < y.size(); ++k) batch.other_y.push_back(y[k].to(device));
+  std::vector<Tensor<T>> dx;
+  for (const Tensor<T>& input : x) dx.push_back(Tensor<T>::uninitialized(input.shape(), device));
+  const auto gradients = trainer.gradients(model.model(), batch, {dx.begin(), dx.end()});
 
   GradientCheck out;
   // `assign` gives the model other values of the tensor.
@@ -63,7 +67,10 @@ STRATA_COLD GradientCheck check_gradients(const BasicModel<T>& original, const T
     assign(values);
     out.gradients.push_back(std::move(found));
   };
-  check("x", x.to(nullptr), dx.to(nullptr), [&](const Tensor<T>& values) { batch.x = values.to(device); });
+  const auto input_names = model.model().graph().input_names();
+  for (std::size_t i = 0; i < x.size(); ++i)
+    check(x.size() == 1 ? "x" : input_names[i], x[i].to(nullptr), dx[i].to(nullptr),
+          [&](const Tensor<T>& values) { (i ? batch.other_x[i - 1] : batch.x) = values.to(device); });
   const auto names = named_weights(model);
   for (const auto& entry : gradients) {
     const ParameterPtr<T>& weight = entry.first;
@@ -75,7 +82,15 @@ STRATA_COLD GradientCheck check_gradients(const BasicModel<T>& original, const T
   return out;
 }
 
+template <std::same_as<double> T>
+STRATA_COLD GradientCheck check_gradients(const BasicModel<T>& model, const Tensor<T>& x, const Tensor<T>& y,
+                                          const GradientCheckOptions& options) {
+  return check_gradients(model, std::vector<Tensor<T>>{x}, std::vector<Tensor<T>>{y}, options);
+}
+
 #if !STRATA_HEADER_ONLY
+template GradientCheck check_gradients(const BasicModel<double>&, const std::vector<Tensor<double>>&,
+                                       const std::vector<Tensor<double>>&, const GradientCheckOptions&);
 template GradientCheck check_gradients(const BasicModel<double>&, const Tensor<double>&,
                                        const Tensor<double>&, const GradientCheckOptions&);
 #endif

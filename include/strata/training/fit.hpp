@@ -23,10 +23,10 @@ struct BasicFitOptions {
   double validation_split = 0;        ///< for tensors: the last count - floor(count * (1 - split)) validate
   bool shuffle = true;                ///< for tensors
   std::uint64_t seed = 0;             ///< of the shuffling
-  Tensor<float> sample_weight = {};   ///< for tensors: [n]
+  Tensor<float> sample_weight = {};   ///< for tensors: [n], of several outputs for each of them
   /// By class number, for the training loss and weighted metrics; a class that is not named weighs 1. A
   /// sample's class is its target, rounded, or the place of the largest of several. Not beside sample
-  /// weights.
+  /// weights, nor of models of several outputs.
   std::map<std::int64_t, double> class_weight = {};
   std::vector<BasicCallback<T>> callbacks = {};
   int verbose = 1;   ///< 0: silent; 1: a progress bar on a terminal; 2: a line per epoch
@@ -68,6 +68,7 @@ class BatchLoader {
   void move_targets(Batch& batch);
   template <class U, class V>
   void move(Tensor<U>&& from, Tensor<V>& to);
+  void move(std::vector<Tensor<float>>& from, std::vector<Tensor<T>>& to);
   void load_pictures(Batch& batch);
 
   const DevicePtr& device() const { return batch_.session->device(); }

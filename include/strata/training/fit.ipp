@@ -34,6 +34,12 @@ STRATA_COLD void BatchLoader<T>::move(Tensor<U>&& from, Tensor<V>& to) {
   }
 }
 
+template <class T>
+STRATA_COLD void BatchLoader<T>::move(std::vector<Tensor<float>>& from, std::vector<Tensor<T>>& to) {
+  to.resize(from.size());
+  for (std::size_t i = 0; i < from.size(); ++i) move(std::move(from[i]), to[i]);
+}
+
 /// Batches with pixels or warps: the one door of pixels to every network.
 namespace detail {
 /// Keras's standardize: each of `batch` pictures less its mean and, with `divide`, over its deviation + 1e-6.
@@ -94,6 +100,7 @@ STRATA_COLD const DeviceBatch<T>& BatchLoader<T>::load(Batch batch) {
     move(std::move(batch.x), batch_.x);
   else
     load_pictures(batch);
+  move(batch.other_x, batch_.other_x);
   move_targets(batch);
   batch_.given_node = -1;
   return batch_;
@@ -110,6 +117,7 @@ STRATA_COLD const DeviceBatch<T>& BatchLoader<T>::load(Batch batch, int node, Te
 template <class T>
 STRATA_COLD void BatchLoader<T>::move_targets(Batch& batch) {
   move(std::move(batch.y), batch_.y);
+  move(batch.other_y, batch_.other_y);
   move(std::move(batch.sample_weight), batch_.sample_weight);
 }
 
@@ -121,10 +129,12 @@ namespace detail {
 
 /// Throws DataError for targets that the loss cannot take; what does not fit by shape is left to the step.
 template <class T>
-STRATA_COLD void check_target(const BasicModel<T>& model, std::int64_t rows, TensorView<const float> target) {
-  const Graph<T>& graph = model.model().graph();
-  const Shape prediction = graph.nodes()[static_cast<std::size_t>(graph.outputs()[0])].shape.with_batch(rows);
-  const BasicLossImpl<T>& loss = model.trainer().loss().impl();
+STRATA_COLD void check_target(const BasicModel<T>& model, std::int64_t rows, std::size_t output,
+                              TensorView<const float> target) {
+  const auto& losses = model.trainer().losses();
+  if (output >= losses.size()) return;
+  const Shape prediction = model.model().graph().output(output).shape.with_batch(rows);
+  const BasicLossImpl<T>& loss = losses[output].impl();
   if (loss.accepts(prediction, target.shape())) loss.check(prediction, target);
 }
 
@@ -133,6 +143,10 @@ template <class T>
 STRATA_COLD std::vector<float> class_weights(const BasicModel<T>& model,
                                              const std::map<std::int64_t, double>& given) {
   if (given.empty()) return {};
+  const auto outputs = model.model().graph().output_names();
+  require<ConfigError>(outputs.size() == 1, model.model().who(),
+                       "class_weight is for models of one output, found ", counted_names("output", outputs),
+                       "; sample weights are for all of them");
   const Shape output = model.output_shape();
   require<ConfigError>(output.rank() == 1, model.model().who(), "class_weight is for one prediction per ",
                        "sample, found an output of shape ", output);
@@ -171,7 +185,9 @@ STRATA_COLD const DeviceBatch<T>& next_batch(const BasicModel<T>& model, Prefetc
                                              FrozenPrefix<T>* prefix,
                                              std::span<const float> class_weights = {}) {
   Batch batch = queue.next().value();
-  check_target(model, batch.size(), batch.y);
+  check_target(model, batch.size(), 0, batch.y);
+  for (std::size_t k = 0; k < batch.other_y.size(); ++k)
+    check_target(model, batch.size(), k + 1, batch.other_y[k]);
   if (!class_weights.empty()) weigh_classes(class_weights, batch);
   return prefix ? prefix->load(draw, std::move(batch), loader) : loader.load(std::move(batch));
 }
@@ -215,7 +231,8 @@ STRATA_COLD Logs evaluate(const BasicModel<T>& model, const Dataset& data,
 
 template <class T>
 STRATA_COLD void BasicModel<T>::compile(BasicCompileOptions<T> options) {
-  this->model().training_state = std::make_shared<Trainer<T>>(std::move(options));
+  this->model().training_state =
+      std::make_shared<Trainer<T>>(std::move(options), this->model().graph().output_names());
 }
 
 template <class T>
@@ -333,31 +350,60 @@ STRATA_COLD Tensor<float> rows_of(const Tensor<T>& tensor, std::int64_t begin, s
 }
 }  // namespace detail
 
+namespace detail {
+/// A tensor, or one for each input or output, without copies.
 template <class T>
-STRATA_COLD History BasicModel<T>::fit(const Tensor<T>& x, const Tensor<T>& y, BasicFitOptions<T> options) {
-  const std::string who = this->impl_->who();
-  require<ShapeError>(x.rank() > 0 && y.rank() > 0 && x.shape()[0] == y.shape()[0], who,
-                      "expected as many samples as targets, found ", x.shape(), " and ", y.shape());
+using TensorRefs = std::vector<std::reference_wrapper<const Tensor<T>>>;
+
+template <class T>
+STRATA_COLD std::vector<Tensor<float>> rows_of(const TensorRefs<T>& tensors, std::int64_t begin,
+                                               std::int64_t end) {
+  std::vector<Tensor<float>> out;
+  for (const Tensor<T>& tensor : tensors) out.push_back(rows_of(tensor, begin, end));
+  return out;
+}
+
+template <class T>
+STRATA_COLD History fit(BasicModel<T>& model, const TensorRefs<T>& x, const TensorRefs<T>& y,
+                        BasicFitOptions<T> options) {
+  const std::string who = model.impl()->who();
+  require<ShapeError>(!x.empty() && !y.empty(), who, "expected an x and a y, found ", x.size(), " and ",
+                      y.size());
+  const Shape& first = x[0].get().shape();
+  for (const auto* tensors : {&x, &y})
+    for (const Tensor<T>& tensor : *tensors)
+      require<ShapeError>(first.rank() > 0 && tensor.rank() > 0 && tensor.shape()[0] == first[0], who,
+                          "expected as many samples as targets, found ", first, " and ", tensor.shape());
   const double split = options.validation_split;
   require<ConfigError>(split >= 0 && split < 1, who, "expected a validation_split in [0, 1), found ", split);
-  const std::int64_t count = x.shape()[0];
+  const std::int64_t count = first[0];
   const auto trained = static_cast<std::int64_t>(std::floor(static_cast<double>(count) * (1 - split)));
   require<ConfigError>(split == 0 || (trained > 0 && trained < count), who, "a validation_split of ", split,
                        " leaves one side of ", count, " samples empty");
   const auto weights = [&](std::int64_t begin, std::int64_t end) {
-    return options.sample_weight.empty() ? Tensor<float>()
-                                         : detail::rows_of(options.sample_weight, begin, end);
+    return options.sample_weight.empty() ? Tensor<float>() : rows_of(options.sample_weight, begin, end);
   };
   if (trained < count)
     options.validation_data =
-        dataset_from_tensors(detail::rows_of(x, trained, count), detail::rows_of(y, trained, count),
+        dataset_from_tensors(rows_of(x, trained, count), rows_of(y, trained, count),
                              {.batch_size = options.batch_size, .sample_weight = weights(trained, count)});
-  const Dataset data = dataset_from_tensors(detail::rows_of(x, 0, trained), detail::rows_of(y, 0, trained),
+  const Dataset data = dataset_from_tensors(rows_of(x, 0, trained), rows_of(y, 0, trained),
                                             {.batch_size = options.batch_size,
                                              .shuffle = options.shuffle,
                                              .seed = options.seed,
                                              .sample_weight = weights(0, trained)});
-  return fit(data, std::move(options));
+  return model.fit(data, std::move(options));
+}
+}  // namespace detail
+
+template <class T>
+STRATA_COLD History BasicModel<T>::fit(const Tensor<T>& x, const Tensor<T>& y, BasicFitOptions<T> options) {
+  return detail::fit<T>(*this, {x}, {y}, std::move(options));
+}
+template <class T>
+STRATA_COLD History BasicModel<T>::fit(const std::vector<Tensor<T>>& x, const std::vector<Tensor<T>>& y,
+                                       BasicFitOptions<T> options) {
+  return detail::fit<T>(*this, {x.begin(), x.end()}, {y.begin(), y.end()}, std::move(options));
 }
 
 template <class T>
@@ -379,21 +425,41 @@ template <class T>
 STRATA_COLD Logs BasicModel<T>::evaluate(const Tensor<T>& x, const Tensor<T>& y) {
   return evaluate(x, y, BasicEvaluateOptions<T>{});
 }
+template <class T>
+STRATA_COLD Logs BasicModel<T>::evaluate(const std::vector<Tensor<T>>& x, const std::vector<Tensor<T>>& y,
+                                         BasicEvaluateOptions<T> options) {
+  std::vector<Tensor<float>> inputs, targets;
+  for (const Tensor<T>& tensor : x) inputs.push_back(detail::as_float(tensor));
+  for (const Tensor<T>& tensor : y) targets.push_back(detail::as_float(tensor));
+  return evaluate(
+      dataset_from_tensors(std::move(inputs), std::move(targets), {.batch_size = options.batch_size}),
+      options);
+}
+template <class T>
+STRATA_COLD Logs BasicModel<T>::evaluate(const std::vector<Tensor<T>>& x, const std::vector<Tensor<T>>& y) {
+  return evaluate(x, y, BasicEvaluateOptions<T>{});
+}
 
 namespace detail {
 template <class T>
 STRATA_COLD Logs on_batch(BasicModel<T>& model,
                           StepResult<T> (Trainer<T>::*step)(ModelImpl<T>&, const DeviceBatch<T>&),
-                          const Tensor<T>& x, const Tensor<T>& y, const Tensor<T>& sample_weight) {
+                          const TensorRefs<T>& x, const TensorRefs<T>& y, const Tensor<T>& sample_weight) {
   Trainer<T>& trainer = model.trainer();
-  if (x.rank() > 0) {
-    const Shape shapes[] = {x.shape().without_batch()};
+  require<ShapeError>(!x.empty() && !y.empty(), model.impl()->who(), "expected an x and a y, found ",
+                      x.size(), " and ", y.size());
+  const Shape& first = x[0].get().shape();
+  if (first.rank() > 0) {
+    const Shape shapes[] = {first.without_batch()};
     model.model().build_once(shapes);
+    for (std::size_t k = 0; k < y.size(); ++k) check_target(model, first[0], k, as_float(y[k].get()));
   }
   const DevicePtr& device = model.device();
-  if (x.rank() > 0) check_target(model, x.shape()[0], as_float(y));
+  DeviceBatch<T> batch{x[0].get().to(device), y[0].get().to(device), sample_weight.to(device)};
+  for (std::size_t i = 1; i < x.size(); ++i) batch.other_x.push_back(x[i].get().to(device));
+  for (std::size_t k = 1; k < y.size(); ++k) batch.other_y.push_back(y[k].get().to(device));
   trainer.reset_metrics();
-  (trainer.*step)(model.model(), {x.to(device), y.to(device), sample_weight.to(device)});
+  (trainer.*step)(model.model(), batch);
   return trainer.logs();
 }
 }  // namespace detail
@@ -401,29 +467,55 @@ STRATA_COLD Logs on_batch(BasicModel<T>& model,
 template <class T>
 STRATA_COLD Logs BasicModel<T>::train_on_batch(const Tensor<T>& x, const Tensor<T>& y,
                                                const Tensor<T>& sample_weight) {
-  return detail::on_batch(*this, &Trainer<T>::train_step, x, y, sample_weight);
+  return detail::on_batch<T>(*this, &Trainer<T>::train_step, {x}, {y}, sample_weight);
+}
+template <class T>
+STRATA_COLD Logs BasicModel<T>::train_on_batch(const std::vector<Tensor<T>>& x,
+                                               const std::vector<Tensor<T>>& y,
+                                               const Tensor<T>& sample_weight) {
+  return detail::on_batch<T>(*this, &Trainer<T>::train_step, {x.begin(), x.end()}, {y.begin(), y.end()},
+                             sample_weight);
 }
 template <class T>
 STRATA_COLD Logs BasicModel<T>::test_on_batch(const Tensor<T>& x, const Tensor<T>& y,
                                               const Tensor<T>& sample_weight) {
-  return detail::on_batch(*this, &Trainer<T>::test_step, x, y, sample_weight);
+  return detail::on_batch<T>(*this, &Trainer<T>::test_step, {x}, {y}, sample_weight);
+}
+template <class T>
+STRATA_COLD Logs BasicModel<T>::test_on_batch(const std::vector<Tensor<T>>& x,
+                                              const std::vector<Tensor<T>>& y,
+                                              const Tensor<T>& sample_weight) {
+  return detail::on_batch<T>(*this, &Trainer<T>::test_step, {x.begin(), x.end()}, {y.begin(), y.end()},
+                             sample_weight);
 }
 
 template <class T>
-STRATA_COLD Tensor<T> BasicModel<T>::predict(const Dataset& data) const {
+STRATA_COLD std::vector<Tensor<T>> BasicModel<T>::predict_all(const Dataset& data) const {
   detail::build_for(*this, data);
-  const Shape output = this->output_shape();
-  Tensor<T> out = Tensor<T>::uninitialized(output.with_batch(data.samples()));
+  const Graph<T>& graph = this->model().graph();
+  std::vector<Tensor<T>> out;
+  for (std::size_t k = 0; k < graph.outputs().size(); ++k)
+    out.push_back(Tensor<T>::uninitialized(graph.output(k).shape.with_batch(data.samples())));
   const auto session = this->model().session();
   PrefetchQueue queue(data, 0, data.batches(), 4, 1, session->device()->host_memory());
   BatchLoader<T> loader(session);
   std::int64_t row = 0;
   for (std::int64_t step = 0; step < data.batches(); ++step) {
     const DeviceBatch<T>& batch = loader.load(queue.next().value());
-    this->model().predict(batch.x, out.slice(row, row + batch.size()), *session);
+    std::vector<TensorView<T>> rows;
+    for (Tensor<T>& result : out) rows.push_back(result.slice(row, row + batch.size()));
+    this->model().predict(batch.inputs(), rows, *session);
     row += batch.size();
   }
   return out;
+}
+template <class T>
+STRATA_COLD Tensor<T> BasicModel<T>::predict(const Dataset& data) const {
+  detail::build_for(*this, data);
+  const auto outputs = this->model().graph().output_names();
+  require<ConfigError>(outputs.size() == 1, this->impl_->who(), "expected one output, found ",
+                       detail::counted_names("output", outputs), ": predict_all gives them all");
+  return std::move(predict_all(data)[0]);
 }
 
 template <class T>

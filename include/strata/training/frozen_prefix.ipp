@@ -53,10 +53,9 @@ STRATA_COLD std::size_t FrozenPrefix<T>::bytes() const {
 template <class T>
 STRATA_COLD void FrozenPrefix<T>::look() {
   const Graph<T>& graph = model_.model().graph();
-  const int node = graph.frozen_prefix(
-      {.training = training_,
-       .recording = training_,
-       .linear_output = model_.trainer().loss().impl().takes_logits_of(model_.model().final_activation())});
+  const int node = graph.frozen_prefix({.training = training_,
+                                        .recording = training_,
+                                        .linear_output = model_.trainer().linear_outputs(model_.model())});
   std::vector<Weight> weights;
   for (int i = 0; i <= node; ++i)
     for (const auto& weight : graph.nodes()[static_cast<std::size_t>(i)].layer->weights())
@@ -86,11 +85,10 @@ STRATA_COLD bool FrozenPrefix<T>::fetch(std::span<const std::int64_t> numbers, T
 template <class T>
 STRATA_COLD Tensor<T> FrozenPrefix<T>::compute(TensorView<const T> x) {
   const ModelImpl<T>& model = model_.model();
-  BasicContext<T>& context = session_->begin(
-      {.training = training_,
-       .gradients = training_ ? &model_.trainer() : nullptr,
-       .linear_output = model_.trainer().loss().impl().takes_logits_of(model.final_activation()),
-       .seed = model.seed()});
+  BasicContext<T>& context = session_->begin({.training = training_,
+                                              .gradients = training_ ? &model_.trainer() : nullptr,
+                                              .linear_output = model_.trainer().linear_outputs(model),
+                                              .seed = model.seed()});
   return session_->download(model.graph().forward_prefix({&x, 1}, node_, context));
 }
 
@@ -129,6 +127,7 @@ STRATA_COLD const DeviceBatch<T>& FrozenPrefix<T>::load(std::int64_t draw, Batch
   }
   Batch targets;
   targets.y = std::move(batch.y);
+  targets.other_y = std::move(batch.other_y);
   targets.sample_weight = std::move(batch.sample_weight);
   const DeviceBatch<T>& loaded = loader.load(std::move(batch));
   Tensor<T> result = compute(loaded.x);

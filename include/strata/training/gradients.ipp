@@ -62,9 +62,9 @@ class ProbedModel final : public BasicLayerImpl<T> {
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     graph_.forward(x, {&y, 1}, context);
   }
-  void backward(Inputs<T> x, TensorView<const T> y, TensorView<const T> dy, InputGradients<T> dx,
+  void backward(Inputs<T>, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
                 BasicContext<T>& context) const override {
-    graph_.backward(x, y, dy, dx, context);
+    graph_.backward(dy, dx, context);
   }
 
  private:
@@ -206,7 +206,7 @@ STRATA_COLD BasicGradients<T> differentiate(
   model.require_built();
   require<ConfigError>(model.graph().outputs().size() == 1, model.who(),
                        "gradients are of models of one output, found ", model.graph().outputs().size());
-  model.require_inputs(x);
+  model.require_inputs({x.begin(), x.end()});
   require<ShapeError>(x[0].shape()[0] > 0, model.who(), "expected at least one sample, found none");
 
   const Probes<T> probes(model, run.layers);
@@ -241,7 +241,8 @@ STRATA_COLD BasicGradients<T> differentiate(
   BasicGradients<T> out;
   auto dy = session.scratch(shape);
   out.value = score(session, y, dy.view(), linear);
-  graph.backward_from_output(in, y, dy.take(), dx, context);
+  Tensor<T> gradient_of_output = dy.take();
+  graph.backward_from_outputs({&gradient_of_output, 1}, dx, context);
 
   if (linear)
     session.backend().activation(activation, shape.rows(), shape.back(), y.data(), prediction.data());

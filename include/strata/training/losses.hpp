@@ -1,7 +1,10 @@
 #pragma once
 
+#include <initializer_list>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <strata/tensor/backend.hpp>
 #include <strata/tensor/tensor.hpp>
@@ -67,6 +70,27 @@ class BasicLoss {
   std::shared_ptr<const BasicLossImpl<T>> impl_;
 };
 using Loss = BasicLoss<float>;
+
+/// The loss of each output, in order, or one for all of them: `"mse"`, `{"mse", BinaryCrossentropy()}`.
+template <class T>
+class BasicLosses {
+ public:
+  BasicLosses() = default;
+  BasicLosses(BasicLoss<T> loss) {
+    if (loss) losses_.push_back(std::move(loss));
+  }
+  BasicLosses(const char* name) : BasicLosses(BasicLoss<T>(name)) {}
+  template <std::derived_from<BasicLossImpl<T>> Impl>
+  BasicLosses(std::shared_ptr<Impl> impl) : BasicLosses(BasicLoss<T>(std::move(impl))) {}
+  BasicLosses(std::initializer_list<BasicLoss<T>> losses) : losses_(losses) {}
+  BasicLosses(std::vector<BasicLoss<T>> losses) : losses_(std::move(losses)) {}
+  explicit operator bool() const { return !losses_.empty(); }
+  const std::vector<BasicLoss<T>>& list() const { return losses_; }
+
+ private:
+  std::vector<BasicLoss<T>> losses_;
+};
+using Losses = BasicLosses<float>;
 
 /// The losses that backends compute.
 template <class T>

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -74,6 +75,37 @@ class BasicMetric {
   std::shared_ptr<BasicMetricImpl<T>> impl_;
 };
 using Metric = BasicMetric<float>;
+
+/// The metrics of a model of one output, `{"accuracy", AUC()}`. Of several outputs it has an entry for each,
+/// in order, which may be a list or empty: `{"accuracy", {"mae", "mse"}, {}}`.
+template <class T>
+class BasicMetrics {
+ public:
+  class Entry {
+   public:
+    Entry() = default;
+    Entry(const char* name) : metrics_{name} {}
+    Entry(BasicMetric<T> metric) : metrics_{std::move(metric)} {}
+    template <std::derived_from<BasicMetricImpl<T>> Impl>
+    Entry(std::shared_ptr<Impl> impl) : Entry(BasicMetric<T>(std::move(impl))) {}
+    Entry(std::initializer_list<BasicMetric<T>> metrics) : metrics_(metrics) {}
+    Entry(std::vector<BasicMetric<T>> metrics) : metrics_(std::move(metrics)) {}
+    const std::vector<BasicMetric<T>>& list() const { return metrics_; }
+
+   private:
+    std::vector<BasicMetric<T>> metrics_;
+  };
+
+  BasicMetrics() = default;
+  BasicMetrics(std::initializer_list<Entry> entries) : entries_(entries) {}
+  BasicMetrics(std::vector<Entry> entries) : entries_(std::move(entries)) {}
+  BasicMetrics(const std::vector<BasicMetric<T>>& metrics) : entries_(metrics.begin(), metrics.end()) {}
+  const std::vector<Entry>& list() const { return entries_; }
+
+ private:
+  std::vector<Entry> entries_;
+};
+using Metrics = BasicMetrics<float>;
 
 /// The mean over rows of a figure of each, as Keras's MeanMetricWrapper.
 template <class T>

@@ -36,8 +36,10 @@ class BasicModel : public BasicNetwork<T> {
   }
 
   using BasicNetwork<T>::predict;
-  /// Results for one pass over a dataset, in its order.
+  /// Results for one pass over a dataset, in its order. Throws ConfigError for a model of several outputs.
   Tensor<T> predict(const Dataset& data) const;
+  /// The same, one tensor per output.
+  std::vector<Tensor<T>> predict_all(const Dataset& data) const;
 
   /// As of any network, with the optimizer's memory where the model is compiled.
   ModelPlan plan(const PlanOptions& options = {}) const;
@@ -46,13 +48,22 @@ class BasicModel : public BasicNetwork<T> {
   void compile(BasicCompileOptions<T> options);
   History fit(const Dataset& data, BasicFitOptions<T> options);
   History fit(const Tensor<T>& x, const Tensor<T>& y, BasicFitOptions<T> options);
+  /// Here and below: a tensor for each input and for each output, in order.
+  History fit(const std::vector<Tensor<T>>& x, const std::vector<Tensor<T>>& y, BasicFitOptions<T> options);
   Logs evaluate(const Dataset& data, BasicEvaluateOptions<T> options);
   Logs evaluate(const Dataset& data);
   Logs evaluate(const Tensor<T>& x, const Tensor<T>& y, BasicEvaluateOptions<T> options);
   Logs evaluate(const Tensor<T>& x, const Tensor<T>& y);
+  Logs evaluate(const std::vector<Tensor<T>>& x, const std::vector<Tensor<T>>& y,
+                BasicEvaluateOptions<T> options);
+  Logs evaluate(const std::vector<Tensor<T>>& x, const std::vector<Tensor<T>>& y);
   /// One step on one batch; returns loss and metrics of that batch before the update.
   Logs train_on_batch(const Tensor<T>& x, const Tensor<T>& y, const Tensor<T>& sample_weight = {});
+  Logs train_on_batch(const std::vector<Tensor<T>>& x, const std::vector<Tensor<T>>& y,
+                      const Tensor<T>& sample_weight = {});
   Logs test_on_batch(const Tensor<T>& x, const Tensor<T>& y, const Tensor<T>& sample_weight = {});
+  Logs test_on_batch(const std::vector<Tensor<T>>& x, const std::vector<Tensor<T>>& y,
+                     const Tensor<T>& sample_weight = {});
 
   bool compiled() const { return this->model().training_state != nullptr; }
   /// Throws ConfigError for a model that is not compiled, as `optimizer` does.

@@ -47,11 +47,12 @@ STRATA_COLD std::vector<WrongSample> most_wrong(const BasicModel<T>& model, cons
     require<DataError>(width == 1 || (one_hot && width == outputs), who,
                        "most_wrong expects targets that are class numbers, or one-hot of ", classes,
                        " classes, found ", y.shape());
-    const TensorView<const T> x = loader.load(std::move(batch)).input();
+    const std::vector<TensorView<const T>> x = loader.load(std::move(batch)).inputs();
+    model.model().require_inputs(x);
     BasicContext<T>& context = session->begin({.linear_output = true, .seed = model.model().seed()});
     const auto result = session->scratch(output.with_batch(n));
     const TensorView<T> on_device = result.view();
-    model.model().graph().forward({&x, 1}, {&on_device, 1}, context);
+    model.model().graph().forward(x, {&on_device, 1}, context);
     const Tensor<T> rows = session->download(on_device);
     for (std::int64_t i = 0; i < n; ++i, ++sample) {
       // One sigmoid unit is a softmax of 0 and its logit.

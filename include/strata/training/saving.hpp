@@ -23,10 +23,11 @@ template <class T>
 struct BasicLoadOptions {
   std::vector<BasicLayerFactory<T>> custom_layers = {};  ///< register_layer<Mine>() for classes of your own
   DevicePtr device = nullptr;                            ///< null: the default device
-  /// Loss and metrics, which a file cannot hold. With a loss the model comes back compiled, its optimizer
-  /// where it was.
-  BasicLoss<T> loss = {};
-  std::vector<BasicMetric<T>> metrics = {}, weighted_metrics = {};
+  /// Losses, their weights and metrics, which a file cannot hold. With a loss the model comes back compiled,
+  /// its optimizer where it was.
+  BasicLosses<T> loss = {};
+  std::vector<double> loss_weights = {};
+  BasicMetrics<T> metrics = {}, weighted_metrics = {};
 };
 using LoadOptions = BasicLoadOptions<float>;
 

@@ -190,6 +190,7 @@ STRATA_COLD BasicModel<T> load_model(const std::string& path, BasicLoadOptions<T
   const Json state = Json::parse(entry("optimizer"), path);
   model.compile({.optimizer = Optimizer::from_config(state.at("config")),
                  .loss = std::move(options.loss),
+                 .loss_weights = std::move(options.loss_weights),
                  .metrics = std::move(options.metrics),
                  .weighted_metrics = std::move(options.weighted_metrics)});
   const auto iterations = state.get<std::int64_t>("iterations");

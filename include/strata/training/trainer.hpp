@@ -16,9 +16,10 @@ namespace strata { inline namespace STRATA_ABI {
 template <class T>
 struct BasicCompileOptions {
   Optimizer optimizer = RMSprop();
-  BasicLoss<T> loss = {};
-  std::vector<BasicMetric<T>> metrics = {};           ///< over samples that all count alike, as in Keras
-  std::vector<BasicMetric<T>> weighted_metrics = {};  ///< over samples by their weights
+  BasicLosses<T> loss = {};
+  std::vector<double> loss_weights = {};  ///< what each output's loss counts in the sum of all; none: 1
+  BasicMetrics<T> metrics = {};           ///< over samples that all count alike, as in Keras
+  BasicMetrics<T> weighted_metrics = {};  ///< over samples by their weights
 };
 using CompileOptions = BasicCompileOptions<float>;
 
@@ -31,12 +32,17 @@ struct DeviceBatch {
   /// What the graph's nodes up to this one make of x, which is then not looked at; -1: nothing is given.
   int given_node = -1;
   Tensor<T> given_result = {};
+  std::vector<Tensor<T>> other_x = {}, other_y = {};  ///< of the inputs and outputs after the first
 
   std::int64_t size() const { return given_node < 0 ? x.shape()[0] : given_result.shape()[0]; }
-  /// As a run takes it.
-  TensorView<const T> input() const {
-    return given_node < 0 ? x.view() : TensorView<const T>(nullptr, Shape{size()});
+  /// As a run takes them.
+  std::vector<TensorView<const T>> inputs() const {
+    std::vector<TensorView<const T>> out{given_node < 0 ? x.view()
+                                                        : TensorView<const T>(nullptr, Shape{size()})};
+    out.insert(out.end(), other_x.begin(), other_x.end());
+    return out;
   }
+  const Tensor<T>& target(std::size_t output) const { return output ? other_y[output - 1] : y; }
   GivenResult<T> given() const { return {given_node, given_result}; }
 };
 
@@ -69,8 +75,9 @@ class StepResult {
 template <class T>
 class Trainer final : public GradientSink<T> {
  public:
-  /// Throws ConfigError without a loss.
-  explicit Trainer(BasicCompileOptions<T> options);
+  /// For a model with outputs of these names; none: of one. Throws ConfigError without a loss, and for more
+  /// or fewer losses, weights or metrics than outputs.
+  explicit Trainer(BasicCompileOptions<T> options, std::vector<std::string> outputs = {});
 
   /// Forward, loss, backward, update.
   StepResult<T> train_step(ModelImpl<T>& model, const DeviceBatch<T>& batch);
@@ -78,11 +85,11 @@ class Trainer final : public GradientSink<T> {
   StepResult<T> test_step(ModelImpl<T>& model, const DeviceBatch<T>& batch);
 
   /// The loss as `test_step` computes it, penalties included, with its gradients in host memory: for the
-  /// input, where `dx` has room for it, and for every weight that trains. Changes no weight and counts as no
-  /// update.
+  /// inputs, where `dx` has room for them, and for every weight that trains. Changes no weight and counts as
+  /// no update.
   std::vector<std::pair<ParameterPtr<T>, Tensor<T>>> gradients(ModelImpl<T>& model,
                                                                const DeviceBatch<T>& batch,
-                                                               TensorView<T> dx = {});
+                                                               std::vector<TensorView<T>> dx = {});
 
   /// What a step takes beside the run of the model.
   detail::TrainingPlan training_plan(const ModelImpl<T>& model) const;
@@ -94,14 +101,18 @@ class Trainer final : public GradientSink<T> {
   /// that gathers on the host and keeps no state.
   Json gathered() const;
   void load_gathered(ModelImpl<T>& model, const Json& from);
-  /// The loss and the metrics.
+  /// The loss, of several outputs each one's "NAME_loss", and the metrics.
   std::vector<Figure> figures() const;
 
-  Optimizer& optimizer() { return options_.optimizer; }
-  const BasicLoss<T>& loss() const { return options_.loss; }
+  Optimizer& optimizer() { return optimizer_; }
+  /// Of each output.
+  const std::vector<BasicLoss<T>>& losses() const { return losses_; }
+  const std::vector<double>& loss_weights() const { return loss_weights_; }
+  /// The outputs whose losses take logits, as RunMode has them.
+  std::uint64_t linear_outputs(const ModelImpl<T>& model) const;
   /// Updates done so far.
-  std::int64_t iterations() const { return options_.optimizer.iterations(); }
-  void set_iterations(std::int64_t iterations) { options_.optimizer.set_iterations(iterations); }
+  std::int64_t iterations() const { return optimizer_.iterations(); }
+  void set_iterations(std::int64_t iterations) { optimizer_.set_iterations(iterations); }
   /// State of the optimizer for a weight (see OptimizerUpdate); made, as zeros, where there is none.
   Tensor<T>& slot(const ParameterPtr<T>& parameter, int number);
   /// A slot as it is before the first step.
@@ -123,6 +134,12 @@ class Trainer final : public GradientSink<T> {
     std::int64_t offset;  // of its gradient
     bool written;
   };
+  struct TrackedMetric {
+    BasicMetric<T> metric;
+    std::size_t output;
+    std::string name;
+    bool weighted;
+  };
   struct Slots {
     std::weak_ptr<BasicParameter<T>> owner;
     Tensor<T> values[3];
@@ -132,31 +149,40 @@ class Trainer final : public GradientSink<T> {
   void plan(ModelImpl<T>& model, bool training);
   /// Forward, loss and backward: the loss, its penalties, and the gradients of `trained_`.
   StepResult<T> differentiate(Session<T>& session, const ModelImpl<T>& model, const DeviceBatch<T>& batch,
-                              bool training, TensorView<T> dx);
-  /// Leaves the loss in `step_loss` and adds to the metrics.
+                              bool training, std::vector<TensorView<T>> dx);
+  std::vector<Scratch<T>> predictions(Session<T>& session, const ModelImpl<T>& model,
+                                      const DeviceBatch<T>& batch) const;
+  /// Leaves the losses in `step_losses` and adds to the metrics. `gradients`: of the predictions, or empty.
   void evaluate_loss(Session<T>& session, const ModelImpl<T>& model, const DeviceBatch<T>& batch,
-                     TensorView<const T> prediction, bool logits, T* gradient);
-  void update_metrics(Session<T>& session, const DeviceBatch<T>& batch, TensorView<const T> output);
+                     const std::vector<Scratch<T>>& predictions, const std::vector<Scratch<T>>& gradients);
+  void update_metrics(Session<T>& session, const DeviceBatch<T>& batch,
+                      std::span<const TensorView<const T>> outputs);
+  void count_step(Backend<T>& backend, std::int64_t samples);
   void add_penalties(Backend<T>& backend, const ModelImpl<T>& model, bool with_gradient);
   void update(Backend<T>& backend);
   void check(const ModelImpl<T>& model, const DeviceBatch<T>& batch) const;
 
-  // The scalars of steps, in device memory: the step's loss, the sum of losses since the last reset, the sums
-  // of metrics, the optimizer's state, the squared norms of gradients.
-  double* step_loss() { return scalars_.data(); }
-  double* total_loss() { return scalars_.data() + 1; }
-  double* metric_sums() { return scalars_.data() + 2; }
+  // The scalars of steps, in device memory: the step's losses, their sums since the last reset, the sums of
+  // metrics, the optimizer's state, the squared norms of gradients. Losses are the whole and, of several
+  // outputs, those of each.
+  std::int64_t loss_count() const { return losses_.size() > 1 ? 1 + std::ssize(losses_) : 1; }
+  std::int64_t sums_end() const { return 2 * loss_count() + metric_count_; }
+  double* step_losses() { return scalars_.data(); }
+  double* total_losses() { return scalars_.data() + loss_count(); }
+  double* metric_sums() { return scalars_.data() + 2 * loss_count(); }
   OptimizerState* optimizer_state() {
-    return reinterpret_cast<OptimizerState*>(scalars_.data() + 2 + metric_count_);
+    return reinterpret_cast<OptimizerState*>(scalars_.data() + sums_end());
   }
-  double* squares() { return scalars_.data() + 4 + metric_count_; }
+  double* squares() { return scalars_.data() + sums_end() + 2; }
   void read_scalars(std::int64_t count, double* to) const;
 
-  BasicCompileOptions<T> options_;  // `metrics` has the weighted ones, too
-  std::size_t unweighted_ = 0;      // so many of them, before the others
-  std::vector<std::string> names_;  // of the metrics
-  std::int64_t steps_ = 0;          // of either kind
-  std::int64_t samples_ = 0;        // since the last reset
+  Optimizer optimizer_;
+  std::vector<std::string> outputs_;    // their names, where there are several
+  std::vector<BasicLoss<T>> losses_;    // by output
+  std::vector<double> loss_weights_;    // by output
+  std::vector<TrackedMetric> metrics_;  // the weighted ones last
+  std::int64_t steps_ = 0;              // of either kind
+  std::int64_t samples_ = 0;            // since the last reset
   std::string first_non_finite_;
   DevicePtr device_;
   std::int64_t metric_count_ = 0;  // of sums on the device

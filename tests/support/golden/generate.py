@@ -955,6 +955,64 @@ def class_weight(group):
         group.add(description, tensors, "float64")
 
 
+# Several inputs and outputs ------------------------------------------------------------------------------------------
+
+
+def several_outputs(group):
+    """A model of two inputs and two outputs: steps on batches, then fit, whose history and weights these are."""
+    sparse, binary = "sparse_categorical_crossentropy", "binary_crossentropy"
+    cases = {
+        "different": {"loss": ["mse", sparse], "loss_weights": [0.5, 2.0], "metrics": [["mae", "mse"], ["accuracy"]]},
+        "weighted": {"loss": ["huber", sparse], "metrics": [[], ["accuracy"]], "weighted_metrics": [["mae"], ["accuracy"]]},
+        "one_loss": {"loss": "mse", "metrics": ["mae", "accuracy"]},
+        "saturated": {"loss": ["mse", sparse]},
+        "read": {"loss": ["mae", binary], "loss_weights": [2.0, 1.0], "metrics": [["mse"], ["accuracy"]]},
+    }
+    for name, settings in cases.items():
+        rng, layer = random(f"several_outputs_{name}"), keras.layers
+        left, right = keras.Input([5], name="left"), keras.Input([3], name="right")
+        hidden = layer.Dense(6, activation="tanh", kernel_regularizer=keras.regularizers.L2(2**-6), name="hidden")(left)
+        both = layer.Concatenate(name="both")([hidden, layer.Dense(4, activation="silu", name="side")(right)])
+        if name == "read":  # by the other output
+            kind = layer.Dense(1, activation="sigmoid", name="kind")(both)
+            price = layer.Dense(1, name="price")(layer.Concatenate(name="all")([kind, right]))
+        else:
+            kind = layer.Dense(3, activation="softmax", name="kind")(both)
+            price = layer.Dense(1, name="price")(both)
+        network = keras.Model([left, right], [price, kind])
+        for layer in network.layers:
+            for weight in layer.weights:
+                scale = 60 if name == "saturated" and layer.name == "kind" else 0.6
+                weight.assign(normal(rng, *weight.shape, scale=scale))
+        tensors = {f"weights/{layer.name}/{w.name}": w.numpy() for layer in network.layers for w in layer.weights}
+        rate = 2**-13 if name == "saturated" else 2**-4
+        network.compile(keras.optimizers.SGD(rate, momentum=0.875), jit_compile=False, **settings)
+        x = [normal(rng, 40, 5), normal(rng, 40, 3)]
+        classes = rng.integers(0, 2 if name == "read" else 3, size=[40])
+        kinds = {"one_loss": np.eye(3)[classes], "read": classes[:, None].astype("float64")}
+        y = [normal(rng, 40, 1), kinds.get(name, classes.astype("float64"))]
+        tensors |= {"left": x[0], "right": x[1], "price": y[0], "kind": y[1]}
+        weight = None
+        if name == "weighted":
+            weight = tensors["sample_weight"] = round32(rng.uniform(0, 2, size=[40]))
+        steps = []
+        for step in range(8):
+            batch = slice(5 * step, 5 * step + 5)
+            network.reset_metrics()  # train_on_batch returns a running mean
+            steps.append(network.train_on_batch(
+                [part[batch] for part in x], [part[batch] for part in y],
+                None if weight is None else weight[batch], return_dict=True))
+        tensors |= {f"steps/{figure}": [float(logs[figure]) for logs in steps] for figure in steps[0]}
+        tensors |= {f"after_steps/{layer.name}/{w.name}": w.numpy() for layer in network.layers for w in layer.weights}
+        # Batches of one size: Keras weighs those of the outputs' losses alike, whatever their size.
+        history = network.fit(
+            x, y, batch_size=5, epochs=2, shuffle=False, validation_split=0.25, sample_weight=weight, verbose=0
+        ).history
+        tensors |= {f"history/{figure}": values for figure, values in history.items()}
+        tensors |= {f"final/{layer.name}/{w.name}": w.numpy() for layer in network.layers for w in layer.weights}
+        group.add({"name": name, "rate": rate, **settings}, tensors, "float64")
+
+
 # Warps: ImageDataGenerator's on scipy.ndimage, and those of Keras's layers on TensorFlow -------------------------
 
 
@@ -1204,7 +1262,7 @@ GROUPS = {
     function.__name__: function
     for function in (
         conv2d, grouped_conv2d, conv2d_transpose, pooling, layers, normalization, schedules, optimizers, losses, metrics, resize_pillow, resize_tensorflow,
-        warps, generator, stages, training, gradients, class_weight, vgg16
+        warps, generator, stages, training, several_outputs, gradients, class_weight, vgg16
     )
 }
 
