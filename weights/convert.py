@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from strata_weights import __version__, architecture, common, darknet, networks, probe, pytorch, safetensors
+from strata_weights import __version__, architecture, common, darknet, networks, probe, pytorch, safetensors, training
 from strata_weights.common import WeightError
 
 EPILOG = """\
@@ -19,7 +19,8 @@ OUT.safetensors receives float32 tensors named LAYER/WEIGHT (MODEL/LAYER/WEIGHT 
 kernels HWIO, and a provenance record in its metadata. Where the network is known (vgg16, vgg19, any Darknet chain) OUT.probe.json receives the activations that
 every layer must show for a fixed input.
 
-A whole Keras model (.keras, or .h5 of model.save) whose layers Strata has keeps its architecture: load_model opens OUT.safetensors.
+A whole Keras model (.keras, or .h5 of model.save) whose layers Strata has keeps its architecture: load_model opens OUT.safetensors,
+compiled where the optimizer, the loss and the metrics that the model was compiled with are Strata's, too.
 What Strata does not have is listed.
 
 examples:
@@ -107,7 +108,7 @@ def flatten_rows(layers, network, flatten, source):
 
 
 def convert(options):
-    """Does the work; returns (provenance, the network's name, path of the probe or None, whether it is a model, notes)."""
+    """Does the work; returns (provenance, the network's name, path of the probe or None, what kind of model it is or None, notes)."""
     if not os.path.isfile(options.source):
         raise WeightError(f"{options.source}: no such file")
     if not options.output.endswith(".safetensors"):
@@ -150,11 +151,14 @@ def convert(options):
     if network is not None and not options.no_probe:
         result = probe.make(model, network, layers, tensors, probe_input)
     metadata = {"format": "strata-weights/1", "model": model, "provenance": json.dumps(provenance)}
-    notes = list(source.notes)
+    notes, unknown = list(source.notes), []
     if source.configuration and not options.map:
         whole, problems = architecture.of(source.configuration, list(layers))
         if whole:
             metadata["architecture"] = json.dumps(whole)
+            settings, unknown = training.of(source.configuration.get("compile_config"), len(whole["config"].get("outputs", [0])))
+            if settings:
+                metadata["compile"] = json.dumps(settings)
         else:
             notes.append("the weights alone are converted, load_model cannot open them; Strata does not have: " + "; ".join(problems))
     with common.atomic_files(options.output, *([probe_path] if result else [])) as files:
@@ -163,7 +167,10 @@ def convert(options):
             files[1].write(probe.dumps(result).encode())
         elif os.path.exists(probe_path):  # it belongs to the file that is being replaced
             os.unlink(probe_path)
-    return provenance, model, probe_path if result else None, "architecture" in metadata, notes
+    kind = "a compiled model" if "compile" in metadata else "a model" if "architecture" in metadata else None
+    if unknown:
+        kind += f" (not compiled, Strata does not have: {'; '.join(unknown)})"
+    return provenance, model, probe_path if result else None, kind, notes
 
 
 def main(arguments=None):
@@ -182,7 +189,7 @@ def main(arguments=None):
     parser.add_argument("--verbose", action="store_true", help="print where the weights come from and every layer, as JSON")
     options = parser.parse_args(arguments)
     try:
-        provenance, model, probe_path, whole, notes = convert(options)
+        provenance, model, probe_path, kind, notes = convert(options)
     except (WeightError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -194,7 +201,7 @@ def main(arguments=None):
     for note in notes:
         print(f"note: {options.source}: {note}", file=sys.stderr)
     count, beside = len(provenance["layers"]), f"with {os.path.basename(probe_path)}" if probe_path else "no probe"
-    kind = "a model, " if whole else ""
+    kind = f"{kind}, " if kind else ""
     print(f"wrote {options.output}: {kind}{count} layers of {model} from {provenance['source']['format']}, {beside}", file=sys.stderr)
     return 0
 

@@ -287,3 +287,60 @@ TEST_CASE("A Keras model whose architecture was converted opens whole and predic
   for (const auto& weight : branches.model().trainable_weights()) trained += weight->value().size();
   CHECK(trained == 223);
 }
+
+TEST_CASE("A Keras model comes back as it was compiled, evaluates and trains as Keras does") {
+  const std::string folder = std::string(STRATA_GOLDEN_DIR) + "/";
+  const SafetensorsFile golden(folder + "compiled.safetensors");
+  for (const std::string name : {"compiled_sgd", "compiled_adamw", "compiled_rmsprop"}) {
+    INFO(name);
+    const std::string path = folder + name + ".converted.safetensors";
+    const auto x = golden.read<float>(name + "/x0"), target = golden.read<float>(name + "/target");
+    Model model = load_model(path);
+    REQUIRE(model.compiled());
+    const Logs logs = model.evaluate(x, target);
+    std::size_t metrics = 0;
+    for (const std::string& key : golden.names())
+      if (const std::string prefix = name + "/evaluate/"; key.starts_with(prefix)) {
+        INFO(key);
+        CHECK(logs[key.substr(prefix.size())] ==
+              Approx(double(golden.read<float>(key).data()[0])).epsilon(2e-6));
+        ++metrics;
+      }
+    CHECK(std::size_t(std::distance(logs.begin(), logs.end())) == metrics);
+    const auto losses = golden.read<float>(name + "/losses");
+    for (std::int64_t step = 0; step < losses.size(); ++step)
+      CHECK(model.train_on_batch(x, target)["loss"] == Approx(double(losses(step))).epsilon(5e-6));
+    for (const auto& [weight_name, weight] : named_weights(model))
+      strata_test::check_close(weight_name, weight->value(),
+                               golden.read<float>(name + "/after/" + weight_name), 2e-5);
+
+    // A loss of one's own takes the place of loss and metrics, with Keras's optimizer.
+    Model other = load_model(path, {.loss = MeanAbsoluteError()});
+    const Logs alone = other.evaluate(x, target);
+    CHECK(std::distance(alone.begin(), alone.end()) == 1);
+    CHECK(other.optimizer().config() == model.optimizer().config());
+  }
+}
+
+TEST_CASE("Losses and metrics are read from text, and what is none is named") {
+  const auto loss = [](const char* text) { return Loss::from_config(Json::parse(text, "test")); };
+  const auto metric = [](const char* text) { return Metric::from_config(Json::parse(text, "test")); };
+  CHECK(loss(R"("mse")").impl().name() == "mean_squared_error");
+  CHECK(loss(R"({"class_name": "Huber", "config": {}})").impl().name() == "huber");
+  CHECK_THROWS_WITH(loss(R"({"class_name": "Hinge", "config": {}})"), Contains("'Hinge' is not a loss"));
+  CHECK_THROWS_AS(loss(R"("hinge")"), DataError);
+  CHECK_THROWS_AS(loss(R"({"class_name": "Huber", "config": {"delta": 0}})"), DataError);
+  CHECK_THROWS_AS(loss("7"), DataError);
+  for (const char* name : {"BinaryAccuracy", "CategoricalAccuracy", "SparseCategoricalAccuracy",
+                           "TopKCategoricalAccuracy", "SparseTopKCategoricalAccuracy", "MeanAbsoluteError",
+                           "MeanSquaredError", "Precision", "Recall", "AUC"}) {
+    const std::string config = concat(R"({"class_name": ")", name, R"(", "config": {)");
+    CHECK(metric((config + "}}").c_str()).impl().name() == snake_case(name));
+    CHECK(metric((config + R"("name": "mine"}})").c_str()).impl().name() == "mine");
+  }
+  CHECK(metric(R"("acc")").impl().name() == "acc");
+  CHECK_THROWS_WITH(metric(R"({"class_name": "F1", "config": {}})"), Contains("'F1' is not a metric"));
+  CHECK_THROWS_AS(metric(R"("f1")"), DataError);
+  CHECK_THROWS_AS(metric(R"({"class_name": "AUC", "config": {"curve": "XY"}})"), DataError);
+  CHECK_THROWS_AS(metric(R"({"class_name": "AUC", "config": {"num_thresholds": 1}})"), DataError);
+}

@@ -70,6 +70,41 @@ def efficient():
     return keras.Model(inputs, layers.Dense(3, activation="softmax")(x), name="efficient")
 
 
+def compiled(name, **settings):
+    model = keras.Sequential([keras.Input((6, 6, 2)), layers.Conv2D(3, 3, activation="relu"), layers.Flatten(),
+                              layers.Dense(4, activation="softmax")], name=name)
+    model.compile(**settings)
+    return model
+
+
+def compiled_sgd():
+    rate = keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5, staircase=True)
+    return compiled("compiled_sgd", optimizer=keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, clipvalue=0.05, weight_decay=0.1),
+                    loss=keras.losses.CategoricalCrossentropy(label_smoothing=0.1),
+                    metrics=["accuracy", keras.metrics.TopKCategoricalAccuracy(k=2, name="top2")], weighted_metrics=["mae"])
+
+
+def compiled_adamw():
+    return compiled("compiled_adamw", optimizer=keras.optimizers.AdamW(0.01, amsgrad=True, global_clipnorm=0.1), loss="mse",
+                    metrics=["categorical_accuracy", keras.metrics.MeanAbsoluteError(name="error")])
+
+
+def compiled_rmsprop():
+    curve = keras.metrics.AUC(num_thresholds=20, curve="PR")
+    return compiled("compiled_rmsprop", optimizer=keras.optimizers.RMSprop(0.01, rho=0.8, momentum=0.5, centered=True),
+                    loss=[keras.losses.Huber(delta=0.3)], metrics=[[keras.metrics.Precision(thresholds=0.3), keras.metrics.Recall(), curve]])
+
+
+def training(model, inputs, random):
+    """What `evaluate` gives, then the losses of two steps and the weights behind them."""
+    target = np.eye(4, dtype="float32")[random.integers(0, 4, len(inputs[0]))]
+    evaluated = model.evaluate(inputs[0], target, verbose=0, return_dict=True)
+    steps = [model.train_on_batch(inputs[0], target, return_dict=True)["loss"] for _ in range(2)]
+    tensors = {"target": target, "losses": np.float32(steps)}
+    tensors |= {f"evaluate/{name}": np.float32([value]) for name, value in evaluated.items()}
+    return tensors | {f"after/{layer.name}/{weight.name}": weight.numpy() for layer in model.layers for weight in layer.weights}
+
+
 def write(model, random, routes):
     """Saves the model and what is made of it; returns its inputs and outputs."""
     for weight in model.weights:
@@ -79,18 +114,22 @@ def write(model, random, routes):
     for layer in model.layers:
         if isinstance(layer, layers.Normalization):
             layer.finalize_state()
-    inputs = [random.uniform(-2, 2, (2, *x.shape[1:])).astype("float32") for x in model.inputs]
+    inputs = [random.uniform(-2, 2, (12 if model.compiled else 2, *x.shape[1:])).astype("float32") for x in model.inputs]
     outputs = model.predict(inputs, verbose=0)
     for route in routes:
         (model.save_weights if route == "weights.h5" else model.save)(HERE / f"{model.name}.{route}")
     if convert.main([str(HERE / f"{model.name}.keras"), str(GOLDEN / f"{model.name}.converted.safetensors")]):
         sys.exit(1)
-    return {f"{model.name}/{kind}{number}": array
-            for kind, arrays in (("x", inputs), ("y", outputs if isinstance(outputs, list) else [outputs]))
-            for number, array in enumerate(arrays)}
+    tensors = {f"{kind}{number}": array
+               for kind, arrays in (("x", inputs), ("y", outputs if isinstance(outputs, list) else [outputs]))
+               for number, array in enumerate(arrays)}
+    if model.compiled:
+        tensors |= training(keras.saving.load_model(HERE / f"{model.name}.keras"), inputs, random)
+    return {f"{model.name}/{name}": array for name, array in tensors.items()}
 
 
-FILES = {"keras_models": ((branches, sequence), ("keras",)), "efficient": ((efficient,), ("keras", "h5", "weights.h5"))}
+FILES = {"keras_models": ((branches, sequence), ("keras",)), "efficient": ((efficient,), ("keras", "h5", "weights.h5")),
+         "compiled": ((compiled_sgd, compiled_adamw, compiled_rmsprop), ("keras", "h5"))}
 
 
 def main():

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 import convert
-from strata_weights import architecture, common, networks, probe, safetensors
+from strata_weights import architecture, common, networks, probe, safetensors, training
 from support import ConverterTest, strata_data, write_darknet, write_keras3, write_legacy, write_safetensors
 
 VGG16 = networks.parameter_shapes(networks.vgg((2, 2, 3, 3, 3), False), [1, 96, 96, 3])
@@ -216,12 +216,14 @@ class WholeModels(ConverterTest):
         return path
 
     def test_golden_files_are_what_the_converter_makes(self):
-        for name in ("branches", "sequence", "efficient"):
+        for name in ("branches", "sequence", "efficient", "compiled_sgd", "compiled_adamw", "compiled_rmsprop"):
             with self.subTest(name):
                 architecture, _ = self.architecture(f"{name}.keras")
                 made, golden = (safetensors.read(path) for path in (
                     self.output, self.HERE.parent / f"support/golden/{name}.converted.safetensors"))
                 self.assertEqual(architecture, json.loads(golden[1]["architecture"]))
+                self.assertEqual(made[1].get("compile"), golden[1].get("compile"))
+                self.assertEqual("compile" in golden[1], name.startswith("compiled"))
                 self.assertEqual(made[0].keys(), golden[0].keys())
                 self.assertTrue(all(np.array_equal(made[0][key], golden[0][key]) for key in golden[0]))
 
@@ -253,6 +255,71 @@ class WholeModels(ConverterTest):
                          {"name": "normalization_2", "trainable": True, "mean": [0.1], "variance": [2.0], "invert": True})
         self.assertEqual(layers["rescaling"]["class_name"], "Normalization")
         np.testing.assert_allclose(layers["rescaling"]["config"]["variance"], np.array([22.9, 22.4, 22.5]) ** 2, rtol=1e-14)
+
+    def test_settings_of_a_compiled_model_come_by_both_formats(self):
+        for name in ("sgd", "adamw", "rmsprop"):
+            settings = {}
+            for route in ("keras", "h5"):
+                errors = self.architecture(f"compiled_{name}.{route}")[1]
+                self.assertRegex(errors, "^wrote .*: a compiled model, 2 layers of custom from [^\\n]*\\n$")
+                settings[route] = safetensors.read(self.output)[1]["compile"]
+            self.assertEqual(settings["h5"], settings["keras"])
+
+    def test_settings_that_strata_does_not_have_are_listed_in_the_line(self):
+        def changed(**settings):
+            path = self.folder / "changed.keras"
+            with zipfile.ZipFile(self.HERE / "compiled_sgd.keras") as source, zipfile.ZipFile(path, "w") as target:
+                for name in source.namelist():
+                    config = json.loads(source.read(name)) if name == "config.json" else None
+                    if config:
+                        config["compile_config"].update(settings)
+                    target.writestr(name, json.dumps(config) if config else source.read(name))
+            return path
+
+        def keras_object(class_name, **config):
+            return {"class_name": class_name, "config": config}
+
+        cases = [({"optimizer": keras_object("Lion", learning_rate=1.0)}, "the optimizer Lion"),
+                 ({"optimizer": keras_object("SGD", learning_rate=1.0, use_ema=True)}, "the option use_ema=true of the optimizer SGD"),
+                 ({"optimizer": keras_object("SGD", learning_rate=keras_object("Mine"))}, "the learning rate Mine"),
+                 ({"loss": "kl_divergence"}, "the loss kl_divergence"),
+                 ({"loss": keras_object("MeanSquaredError", reduction="sum")}, 'the option reduction="sum" of the loss MeanSquaredError'),
+                 ({"loss": ["mse", "mae"]}, "the loss"), ({"loss_weights": [2.0]}, "loss_weights=[2.0]"),
+                 ({"metrics": ["accuracy", keras_object("F1Score")]}, "the metric F1Score"),
+                 ({"metrics": [keras_object("AUC", multi_label=True)]}, "the option multi_label=true of the metric AUC"),
+                 ({"metrics": [keras_object("Recall", thresholds=[0.1, 0.2])]}, "thresholds=[0.1, 0.2]"),
+                 ({"loss": "mine", "weighted_metrics": ["its"]}, "the loss mine; the metric its)"),
+                 ({"optimizer": keras_object("SGD")}, "its settings are not understood"), ({"metrics": 7}, "metrics 7")]
+        for settings, expected in cases:
+            with self.subTest(expected):
+                result, errors = self.run_convert(changed(**settings))
+                self.assertEqual((result, errors.count("\n")), (0, 1))
+                self.assertIn("a model (not compiled, Strata does not have: ", errors)
+                self.assertIn(expected, errors)
+                metadata = safetensors.read(self.output)[1]
+                self.assertIn("architecture", metadata)
+                self.assertNotIn("compile", metadata)
+        self.assertEqual(training.of({"optimizer": None, "loss": None}, 2)[1], ["settings of several outputs"])
+        for empty in (None, {}):
+            self.assertEqual(training.of(empty, 1), (None, []))
+
+    def test_settings_are_those_of_the_library(self):
+        include = self.HERE.parents[1] / "include/strata"
+        backend = (include / "tensor/backend.hpp").read_text()
+        kinds = [kind.strip() for kind in backend.split("enum class OptimizerKind {")[1].split("}")[0].split(",")]
+        for name, (kind, *_) in training.OPTIMIZERS.items():
+            self.assertEqual(kinds[kind], "adam" if name == "AdamW" else name.lower())
+        written = (include / "training/optimizers.ipp").read_text().split("Optimizer::config()")[1].split("}});")[0]
+        self.assertEqual({*training.OPTIMIZER_OPTIONS, "name", "kind", "learning_rate"},
+                         {part.split('"')[0] for part in written.split('{"')[1:]})
+        text = {name: (include / f"training/{name}").read_text() for name in ("losses.ipp", "metrics.ipp", "schedules.hpp")}
+        for name, known in (("losses.ipp", (*training.LOSSES, *training.LOSS_NAMES)), ("metrics.ipp", training.METRICS),
+                            ("schedules.hpp", training.SCHEDULES)):
+            for word in known:
+                self.assertIn(f'"{word}"', text[name])
+        rows = (include / "tensor/metric_sums.hpp").read_text()
+        for name in training.METRIC_NAMES:
+            self.assertIn(f'"{name}"', text["metrics.ipp"] + rows)
 
     def test_what_strata_does_not_have_is_listed(self):
         architecture, errors = self.architecture("shared.keras")

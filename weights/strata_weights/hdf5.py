@@ -264,6 +264,8 @@ def read(path, opened=None, configuration=None):
                 root = _child(file, "model_weights", path)
             if configuration is None:
                 configuration = _parse(file.attrs.get("model_config", "{}"), path)
+                if configuration and isinstance(configuration, dict):
+                    configuration["compile_config"] = _parse(file.attrs.get("training_config", "{}"), path)
                 table = _layers(configuration, path)
             if any(name in root.attrs for name in ("layer_names", "layer_names0")):
                 source = _read_legacy(root, path, size, table)

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include <strata/io/json.hpp>
 #include <strata/tensor/backend.hpp>
 #include <strata/tensor/tensor.hpp>
 
@@ -63,6 +64,9 @@ class BasicLoss {
   BasicLoss(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
   /// By Keras's name: "binary_crossentropy", "mse". Throws ConfigError for a name there is not.
   BasicLoss(const char* name);
+  /// From a name, or from {"class_name": "Huber", "config": {"delta": 0.5}}. Throws DataError for what is no
+  /// loss.
+  static BasicLoss from_config(const Json& json);
   explicit operator bool() const { return impl_ != nullptr; }
   const BasicLossImpl<T>& impl() const { return *impl_; }
 

@@ -9,6 +9,9 @@ namespace detail {
 inline constexpr const char* loss_names[] = {
     "binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy",
     "mean_squared_error",  "mean_absolute_error",      "huber"};
+inline constexpr const char* loss_classes[] = {
+    "BinaryCrossentropy", "CategoricalCrossentropy", "SparseCategoricalCrossentropy",
+    "MeanSquaredError",   "MeanAbsoluteError",       "Huber"};
 }  // namespace detail
 
 template <class T>
@@ -74,11 +77,28 @@ STRATA_COLD BasicLoss<T>::BasicLoss(const char* name) {
   require<ConfigError>(impl_ != nullptr, "[loss] '", name, "' is not a loss; there are ", known);
 }
 
+template <class T>
+STRATA_COLD BasicLoss<T> BasicLoss<T>::from_config(const Json& json) try {
+  if (json.is_string()) return json.as_string().c_str();
+  const auto name = json.get<std::string>("class_name");
+  const Json& config = json.at("config");
+  for (int kind = 0; kind < static_cast<int>(std::size(detail::loss_classes)); ++kind)
+    if (detail::loss_classes[kind] == name)
+      return std::make_shared<BackendLoss<T>>(
+          LossSpec{static_cast<LossKind>(kind), config.get("from_logits", false),
+                   config.get("label_smoothing", 0.0), config.get("delta", 1.0)});
+  throw DataError(concat("[loss] '", name, "' is not a loss"));
+} catch (const ConfigError& error) {
+  throw DataError(error.what());
+}
+
 #if !STRATA_HEADER_ONLY
 template class BackendLoss<float>;
 template class BackendLoss<double>;
 template BasicLoss<float>::BasicLoss(const char*);
 template BasicLoss<double>::BasicLoss(const char*);
+template BasicLoss<float> BasicLoss<float>::from_config(const Json&);
+template BasicLoss<double> BasicLoss<double>::from_config(const Json&);
 #endif
 
 }}  // namespace strata::STRATA_ABI

@@ -66,6 +66,9 @@ class BasicMetric {
   BasicMetric(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
   /// By Keras's name, which it keeps: "accuracy", "mae". Throws ConfigError for a name there is not.
   BasicMetric(const char* name);
+  /// From a name, or from {"class_name": "AUC", "config": {"name": "auc", "num_thresholds": 50}}. Throws
+  /// DataError for what is no metric.
+  static BasicMetric from_config(const Json& json);
   explicit operator bool() const { return impl_ != nullptr; }
   BasicMetricImpl<T>& impl() const { return *impl_; }
   /// With a state of its own.

@@ -23,8 +23,9 @@ template <class T>
 struct BasicLoadOptions {
   std::vector<BasicLayerFactory<T>> custom_layers = {};  ///< register_layer<Mine>() for classes of your own
   DevicePtr device = nullptr;                            ///< null: the default device
-  /// Losses, their weights and metrics, which a file cannot hold. With a loss the model comes back compiled,
-  /// its optimizer where it was.
+  /// Losses, their weights and metrics, which a saved model does not hold. With a loss the model comes back
+  /// compiled, its optimizer where it was. A converted Keras model has its own, and comes back compiled with
+  /// them, and a new optimizer, unless a loss is given here.
   BasicLosses<T> loss = {};
   std::vector<double> loss_weights = {};
   BasicMetrics<T> metrics = {}, weighted_metrics = {};

@@ -183,9 +183,29 @@ STRATA_COLD BasicModel<T> load_model(const std::string& path, BasicLoadOptions<T
       Json::parse(entry(converted ? "architecture" : "model"), path), options.custom_layers, expect);
   if (options.device) model.to(options.device);
   load_weights(model, file, {.prefix = prefix});
-  if (!options.loss) return model;
-  require<ConfigError>(!converted, "[model] '", path,
+  const bool settings = converted && file.metadata().contains("compile");
+  if (!options.loss && !settings) return model;
+  require<ConfigError>(!converted || settings, "[model] '", path,
                        "' comes from Keras and has no optimizer: load it without a loss, then compile it");
+  if (settings) {
+    const Json from = Json::parse(entry("compile"), path);
+    if (!options.loss) {
+      options.loss = BasicLoss<T>::from_config(from.at("loss"));
+      const auto metrics = [&](const char* key) {
+        std::vector<BasicMetric<T>> out;
+        for (const Json& metric : from.at(key).as_array()) out.push_back(BasicMetric<T>::from_config(metric));
+        return out;
+      };
+      options.metrics = metrics("metrics");
+      options.weighted_metrics = metrics("weighted_metrics");
+    }
+    model.compile({.optimizer = Optimizer::from_config(from.at("optimizer")),
+                   .loss = std::move(options.loss),
+                   .loss_weights = std::move(options.loss_weights),
+                   .metrics = std::move(options.metrics),
+                   .weighted_metrics = std::move(options.weighted_metrics)});
+    return model;
+  }
 
   const Json state = Json::parse(entry("optimizer"), path);
   model.compile({.optimizer = Optimizer::from_config(state.at("config")),
