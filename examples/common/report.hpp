@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <ctime>
@@ -89,8 +90,9 @@ inline std::string format(const char* how, double number) {
   std::snprintf(text, sizeof text, how, number);
   return text;
 }
-/// Rounded for people; the exact number stands in `value`.
+/// Rounded for people; the exact number stands in `value`. null is what was not finite.
 inline std::string number(const strata::Json& exact, const char* how, double scale = 1) {
+  if (exact.is_null()) return "not finite";
   return strata::concat("<data value=\"", exact.dump(), "\">", format(how, exact.as_double() * scale),
                         "</data>");
 }
@@ -121,7 +123,9 @@ inline std::string results(const Report& report) {
   const strata::Json &metrics = report.metrics, &test = metrics.at("test"),
                      &interval = test.at("accuracy_ci95");
   const std::vector<double> losses = report.history["val_loss"];
-  const auto best = static_cast<std::size_t>(std::min_element(losses.begin(), losses.end()) - losses.begin());
+  const auto less = [](double a, double b) { return a < b || (std::isnan(b) && !std::isnan(a)); };
+  const auto best =
+      static_cast<std::size_t>(std::min_element(losses.begin(), losses.end(), less) - losses.begin());
   double seconds = 0;
   for (const auto& [name, phase] : metrics.at("phases").as_object()) seconds += phase.get<double>("seconds");
   std::string out = concat(
@@ -165,7 +169,8 @@ inline std::string curves(const Report& report) {
     out += image;
   }
   return out +
-         "</div>\n<p class=\"note\">Dots: as they are. Lines: exponential moving average, factor 0.8.</p>\n";
+         "</div>\n<p class=\"note\">Pale: as they are. Smoothed 0.8: exponential moving average, factor "
+         "0.8.</p>\n";
 }
 
 inline std::string most_wrong(const Report& report) {

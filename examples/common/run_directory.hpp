@@ -93,7 +93,7 @@ class RunDirectory {
     strata::write_file_atomically(file("history.csv"), table.to_string());
   }
 
-  /// Loss and accuracy over the epochs: dots as they are, lines smoothed.
+  /// Loss and accuracy over the epochs, as they are (pale) and smoothed.
   static std::vector<strata::Chart> charts(const strata::History& history) {
     std::vector<strata::Chart> charts;
     for (const auto& [name, title] : {std::pair{"loss", "Loss"}, std::pair{"accuracy", "Accuracy"}}) {
@@ -101,9 +101,10 @@ class RunDirectory {
       int color = 0;
       for (const auto& [prefix, subset] : {std::pair{"", "training"}, std::pair{"val_", "validation"}}) {
         const std::vector<double> values = history[std::string(prefix) + name];
-        chart.series.push_back(
-            {.y = values, .style = strata::SeriesStyle::dots, .color = color, .faint = true});
-        chart.series.push_back({.name = subset, .y = strata::ema(values, 0.8), .color = color++});
+        chart.series.push_back({.y = values, .color = color, .faint = true});
+        chart.series.push_back({.name = subset + std::string(", smoothed 0.8"),
+                                .y = strata::ema(values, 0.8),
+                                .color = color++});
       }
       charts.push_back(std::move(chart));
     }
@@ -127,13 +128,16 @@ class RunDirectory {
     phases_[name] = strata::Json::object({{"seconds", seconds}, {"images_per_second", rate}});
   }
 
-  /// `train` is the last epoch's mean, as the curves show it; the test's accuracy has an interval. Tells the
-  /// figures on stdout, too.
+  /// `train` is the last epoch's mean, as the curves show it; the test's accuracy has an interval. What is
+  /// not finite is null. Tells the figures on stdout, too.
   void write_metrics(const strata::Logs& train, const strata::Logs& validation, const strata::Logs& test,
                      std::int64_t test_images) const {
-    const auto entry = [](const char* name, const strata::Logs& logs) {
+    const auto number = [](double value) {
+      return std::isfinite(value) ? strata::Json(value) : strata::Json();
+    };
+    const auto entry = [&](const char* name, const strata::Logs& logs) {
       std::printf("%-12s loss %.4f   accuracy %.4f", name, logs["loss"], logs["accuracy"]);
-      return strata::Json::object({{"loss", logs["loss"]}, {"accuracy", logs["accuracy"]}});
+      return strata::Json::object({{"loss", number(logs["loss"])}, {"accuracy", number(logs["accuracy"])}});
     };
     strata::Json metrics;
     metrics["train"] = entry("\ntraining", train);

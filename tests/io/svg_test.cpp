@@ -96,6 +96,7 @@ TEST_CASE("ema is the book's smooth_curve", "[io][svg]") {
   CHECK(smooth[2] == Approx(0.8 * 1.2 + 0.2 * 4));
   CHECK(std::isnan(smooth[3]));
   CHECK(smooth[4] == Approx(0.8 * 1.76));
+  CHECK(ema(std::vector{1.0, infinite, 2.0})[2] == Approx(1.2));
   CHECK(ema({}, 0.5).empty());
   CHECK(ema(values, 0)[2] == 4);
   CHECK_THROWS_AS(ema(values, 1), ConfigError);

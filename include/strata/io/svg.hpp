@@ -39,7 +39,7 @@ struct SvgOptions {
 std::string svg(std::span<const Chart> charts, const SvgOptions& options = {});
 
 /// Exponential moving average: out[i] = factor * out[i-1] + (1 - factor) * values[i], out[0] = values[0].
-/// NaN stays where it is and does not enter the average.
+/// What is not finite stays where it is and does not enter the average.
 std::vector<double> ema(std::span<const double> values, double factor = 0.8);
 
 }}  // namespace strata::STRATA_ABI

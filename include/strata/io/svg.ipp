@@ -291,7 +291,7 @@ STRATA_COLD STRATA_INLINE std::vector<double> ema(std::span<const double> values
   std::vector<double> out(values.begin(), values.end());
   double average = std::numeric_limits<double>::quiet_NaN();
   for (double& value : out) {
-    if (std::isnan(value)) continue;
+    if (!std::isfinite(value)) continue;
     average = std::isnan(average) ? value : factor * average + (1 - factor) * value;
     value = average;
   }
