@@ -90,6 +90,7 @@ void small_convnet(int argc, char** argv) {
                                          .image_size = {options.input_size, options.input_size},
                                          .shuffle = subset == "train",
                                          .seed = options.seed,
+                                         .on_error = options.at_damaged_pictures(),
                                          .limit = options.limit});
   };
   const examples::Subsets data =

@@ -37,7 +37,8 @@
 namespace examples {
 
 struct TrainingOptions {
-  std::string data, weights, base = "vgg16", preprocess = "rescale", device = "cpu", run_dir, tensorboard;
+  std::string data, weights, base = "vgg16", preprocess = "rescale", device = "cpu", on_error = "raise",
+                             run_dir, tensorboard;
   std::int64_t input_size = 150, epochs = 30, batch_size = 20, threads = 0, limit = 0;
   double learning_rate = 2e-5;
   std::uint64_t seed = 0;
@@ -75,6 +76,10 @@ struct TrainingOptions {
         {.name = "--tf32",
          .help = "an NVIDIA card may round what it multiplies to TF32, which is several times as fast",
          .variable = &tf32},
+        {.name = "--on-error",
+         .help = "a damaged picture ends the run, or is left out and counted",
+         .variable = &on_error,
+         .choices = {"raise", "skip"}},
         {"--limit", "N", "only the first N pictures of each class; 0: all", &limit, 0},
         {"--run-dir", "DIR", "where the results go, a folder for each run", &run_dir},
         {"--tensorboard", "DIR", "where logs for TensorBoard go, a folder for each run; without it none",
@@ -85,6 +90,9 @@ struct TrainingOptions {
          .variable = &resume}};
   }
 
+  strata::OnError at_damaged_pictures() const {
+    return on_error == "skip" ? strata::OnError::skip : strata::OnError::raise;
+  }
   strata::PixelScaling scaling() const {
     return preprocess == "caffe" ? strata::applications::caffe_scaling
                                  : strata::applications::rescale_scaling;
@@ -186,6 +194,7 @@ inline strata::DirectoryDataset pictures(const TrainingOptions& options, const s
                                     .class_mode = strata::ClassMode::binary,
                                     .shuffle = shuffle,
                                     .seed = options.seed,
+                                    .on_error = options.at_damaged_pictures(),
                                     .limit = options.limit});
 }
 
@@ -205,13 +214,25 @@ inline bool draw_pictures(TrainingOptions& options, const RunDirectory& run) {
   return true;
 }
 
+/// Tells how many files of a folder are left out, and which.
+inline void tell_skipped(const std::string& folder, const std::vector<strata::SkippedFile>& skipped) {
+  constexpr std::size_t most = 5;
+  if (skipped.empty()) return;
+  std::printf("\n%zu files in %s are left out:\n", skipped.size(), folder.c_str());
+  for (std::size_t i = 0; i < std::min(most, skipped.size()); ++i)
+    std::printf("  %s\n", skipped[i].reason.c_str());
+  if (skipped.size() > most) std::printf("  and %zu more\n", skipped.size() - most);
+}
+
 /// The three folders of --data as `open(subset)` reads them. Tells how many pictures there are; throws
 /// DataError where their classes are not the same.
 template <class Open>
 Subsets open_subsets(const TrainingOptions& options, Open open) {
-  Subsets data{.train = open("train"), .validation = open("validation")};
-  const strata::DirectoryDataset test = open("test");
-  data.test = test;
+  const strata::DirectoryDataset train = open("train"), validation = open("validation"), test = open("test");
+  for (const auto& [name, subset] :
+       {std::pair{"train", &train}, std::pair{"validation", &validation}, std::pair{"test", &test}})
+    tell_skipped(options.data + "/" + name, subset->skipped());
+  Subsets data{.train = train, .validation = validation, .test = test};
   data.test_files = test.files();
   for (std::string& file : data.test_files) file.erase(0, options.data.size() + 1);
   const auto classes = data.train.class_names();

@@ -147,6 +147,41 @@ TEST_CASE("a run directory holds what was measured") {
   CHECK(metrics.get<std::int64_t>("peak_memory_bytes") > 1000000);
 }
 
+TEST_CASE("curves are drawn as they are and smoothed, and what is not finite is a gap and null") {
+  const TemporaryDirectory directory;
+  RunDirectory run(directory / "run");
+  strata::History history;
+  for (int epoch = 0; epoch < 9; ++epoch) {
+    strata::Logs logs;
+    for (const char* name : {"loss", "accuracy", "val_loss", "val_accuracy"}) logs.set(name, 0.25 * epoch);
+    if (epoch == 4) logs.set("val_loss", std::nan(""));
+    history.add(epoch, logs);
+  }
+  run.write_curves(history);
+  const std::string text = strata::read_file(run.file("curves.svg"));
+  const auto count = [&text](std::string_view part) {
+    std::size_t found = 0;
+    for (std::size_t at = 0; (at = text.find(part, at)) != text.npos; at += part.size()) ++found;
+    return found;
+  };
+  // Each panel has two pale lines, two smoothed ones and two in the legend, and no dot.
+  CHECK(count("<path d=") == 12);
+  CHECK(count(" f\">\n<path d=") == 4);
+  CHECK(count("<circle") == 0);
+  CHECK(count(">training, smoothed 0.8<") == 2);
+  CHECK(count(">validation, smoothed 0.8<") == 2);
+  CHECK(count("M") == 12 + 2);  // behind the gap both curves of the validation loss begin anew
+
+  strata::Logs bad;
+  bad.set("loss", std::nan(""));
+  bad.set("accuracy", 0.5);
+  run.write_metrics(bad, history.at(8), bad, 100);
+  const auto metrics = strata::Json::parse(strata::read_file(run.file("metrics.json")));
+  CHECK(metrics.at("train").at("loss").is_null());
+  CHECK(metrics.at("test").at("loss").is_null());
+  CHECK(metrics.at("validation").get<double>("loss") == 2);
+}
+
 TEST_CASE("a run directory holds one run") {
   const TemporaryDirectory directory;
   const std::string path = directory / "run";
@@ -185,6 +220,23 @@ TEST_CASE("drawn pictures are two classes that the examples can read") {
   CHECK(train.batch(0).pixels.shape() == strata::Shape{16, 32, 32, 3});
   options.limit = 3;
   CHECK(pictures(options, "train").samples() == 6);
+}
+
+TEST_CASE("damaged pictures end a run unless --on-error skip leaves them out") {
+  const TemporaryDirectory directory;
+  TrainingOptions options;
+  options.data = directory / "pictures";
+  options.input_size = 32;
+  sample_pictures::write(options.data, {.train = 4, .validation = 4, .test = 4});
+  const std::string damaged = directory.write("pictures/test/kites/damaged.jpg", "nothing");
+  Flags flags("test", "", options.flags());
+  CHECK_THROWS_WITH(open_subsets(options), Catch::Contains(damaged));
+  REQUIRE(parse(flags, {"--on-error", "skip"}));
+  const Subsets data = open_subsets(options);
+  CHECK(data.test.samples() == 8);
+  CHECK(std::find(data.test_files.begin(), data.test_files.end(), "test/kites/damaged.jpg") ==
+        data.test_files.end());
+  CHECK_THROWS_AS(parse(flags, {"--on-error", "ignore"}), UsageError);
 }
 
 TEST_CASE("Eigen computes the examples only where they were built with it") {

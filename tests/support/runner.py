@@ -1,6 +1,7 @@
 """Builds and runs the tests; started by tests/run, which brings in what this needs."""
 
 import argparse
+import difflib
 import glob
 import os
 import re
@@ -365,8 +366,9 @@ def step_packaging():
 
 
 def step_runner():
-    """tests/gpu/run judges right, which no machine without a card would show."""
-    suite("runner", [sys.executable, "-B", "tests/support/unittests.py", "tests/gpu"])
+    """tests/run chooses right, and tests/gpu/run judges right, which no machine without a card would show."""
+    for folder in ("tests/support", "tests/gpu"):
+        suite("runner", [sys.executable, "-B", "tests/support/unittests.py", folder])
 
 
 def step_weights():
@@ -430,6 +432,41 @@ def step_tsan():
     run_programs("build/tsan", programs, "tsan: ", ["~[slow]~[.]"], {"TSAN_OPTIONS": "halt_on_error=1:allocator_may_return_null=1"})
 
 
+# ---- what a filter means --------------------------------------------------------------------------------------
+
+LITERALS = r'((?:"(?:[^"\\]|\\.)*"\s*)+)'
+CASE = re.compile(r"TEST_CASE(?:_METHOD)?\(\s*" + LITERALS + r"(?:,\s*" + LITERALS + ")?")
+
+
+def cases(program):
+    """[(name, tags)] of the test cases that a program's source has."""
+    def joined(literals):
+        return "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', literals))
+
+    with open(f"tests/{program}.cpp") as source:
+        return [(joined(name), joined(tags)) for name, tags in CASE.findall(source.read())]
+
+
+def choose(text, programs, steps, cases_of):
+    """(programs, steps, arguments for the programs): those whose names have the text, else programs with such cases."""
+    chosen, chosen_steps = [name for name in programs if text in name], [name for name in steps if text in name]
+    if chosen or chosen_steps:
+        return chosen, chosen_steps, []
+    tag, lower = text.startswith("["), text.lower()
+    chosen = [program for program in programs
+              if any(lower in (tags if tag else name).lower() for name, tags in cases_of(program))]
+    return chosen, [], [text if tag else f"*{text}*"]
+
+
+def near(text, programs, steps, cases_of):
+    """Names and tags that a user may have meant, the nearest first."""
+    tags = {tag for program in programs for _, all_tags in cases_of(program) for tag in re.findall(r"\[[^]]+\]", all_tags)}
+    parts = {part: program for program in programs for part in (program, program.split("/")[-1].removesuffix("_test"))}
+    known = {**{tag: tag for tag in sorted(tags)}, **{tag[1:-1]: tag for tag in sorted(tags)}, **parts, **{step: step for step in steps}}
+    found = difflib.get_close_matches(text, known, n=5, cutoff=0.5) or sorted({program.split("/")[0] + "/" for program in programs})
+    return list(dict.fromkeys(known.get(name, name) for name in found))
+
+
 # ---- the whole ------------------------------------------------------------------------------------------------
 
 def main():
@@ -459,16 +496,15 @@ def main():
     if options.cuda and not any(program.startswith("cuda/") for program in programs):
         bring_cuda()
         programs = configure("build", "release", "-DSTRATA_CUDA=ON")
-    chosen = [program for program in programs if options.filter in program]
-    steps = [name for name in steps if options.filter in name]
-    arguments = []
-    if not chosen and not steps:
-        chosen = programs
-        arguments = [options.filter if options.filter.startswith("[") else f"*{options.filter}*"]
+    all_steps = [*steps, *sanitizers, "fuzz"]
+    chosen, steps, arguments = choose(options.filter, programs, list(steps), cases)
+    no_cuda = options.filter in "cuda/" and not any(program.startswith("cuda/") for program in programs)
+    if not chosen and not steps and not no_cuda:
+        sys.exit(f"no test matches '{options.filter}'; near it: {', '.join(near(options.filter, programs, all_steps, cases))}")
     if options.list:
         return say("\n".join(chosen + steps))
 
-    if options.filter in "cuda/" and not any(program.startswith("cuda/") for program in programs):
+    if no_cuda:
         totals.skips.append(f"cuda: {NO_CUDA}")
     run_programs("build", chosen, arguments=arguments)
     for name in steps:

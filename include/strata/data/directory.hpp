@@ -45,7 +45,8 @@ class DirectoryDataset : public Dataset {
   const std::vector<std::string>& files() const;
   const std::vector<std::int64_t>& labels() const;
   std::map<std::string, std::int64_t> class_indices() const;
-  /// Files left out by OnError::skip.
+  /// Files left out by OnError::skip and, in front of them, pictures of kinds that are not read, such as
+  /// WebP.
   const std::vector<SkippedFile>& skipped() const;
 
  private:

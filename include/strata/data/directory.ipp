@@ -84,6 +84,7 @@ class SampleCache {
 struct DirectoryFiles {
   std::vector<std::string> files, class_names;
   std::vector<std::int64_t> labels;
+  std::vector<SkippedFile> unread = {};  // pictures of other kinds
 
   void keep(const std::vector<std::size_t>& numbers) {
     DirectoryFiles kept{{}, class_names, {}};
@@ -109,10 +110,15 @@ class FileList {
  public:
   explicit FileList(const DirectoryOptions& options) : options_(options) {}
 
-  /// By folder path, then by name, both as bytes.
-  std::vector<std::string> files(const std::string& directory) {
+  /// By folder path, then by name, both as bytes; to `unread` go pictures of kinds that are not read.
+  std::vector<std::string> files(const std::string& directory, std::vector<SkippedFile>& unread) {
     add(directory);
     std::sort(folders_.begin(), folders_.end());
+    std::sort(unread_.begin(), unread_.end());
+    for (std::string& file : unread_) {
+      std::string reason = concat("[", options_.caller, "] '", file, "' is of a kind that is not read");
+      unread.push_back({std::move(file), std::move(reason)});
+    }
     std::vector<std::string> out;
     for (const auto& [folder, names] : folders_)
       for (const std::string& name : names) out.push_back(folder + "/" + name);
@@ -136,12 +142,17 @@ class FileList {
         add(directory + "/" + entry.name);
       else if (!entry.is_directory && has_extension(entry.name, options_.extensions))
         names.push_back(std::move(entry.name));
+      else if (!entry.is_directory && has_extension(entry.name, pictures))
+        unread_.push_back(directory + "/" + entry.name);
     }
     folders_.emplace_back(directory, std::move(names));
     parents_.pop_back();
   }
 
+  static constexpr std::string_view pictures[] = {".webp", ".tif", ".tiff", ".heic", ".heif",
+                                                  ".avif", ".jxl", ".jp2",  ".ppm"};
   const DirectoryOptions& options_;
+  std::vector<std::string> unread_;
   std::vector<std::string> parents_;  // on the way down to where it is
   std::vector<std::pair<std::string, std::vector<std::string>>> folders_;
 };
@@ -183,14 +194,16 @@ inline DirectoryFiles list_pictures(const std::string& directory, const Director
   const std::size_t folders = options.class_folders ? out.class_names.size() : 1;
   for (std::size_t label = 0; label < folders; ++label) {
     const std::string folder = options.class_folders ? directory + "/" + out.class_names[label] : directory;
-    for (std::string& file : FileList(options).files(folder)) {
+    for (std::string& file : FileList(options).files(folder, out.unread)) {
       out.files.push_back(std::move(file));
       out.labels.push_back(static_cast<std::int64_t>(label));
     }
     require<DataError>(
         !out.labels.empty() && out.labels.back() == static_cast<std::int64_t>(label), "[", options.caller,
         "] there are no pictures (", options.extensions[0], ", ", options.extensions[1], ", ...) in '",
-        folder, options.class_folders ? "'; name the class folders to use where this is none of them" : "'");
+        folder, options.class_folders ? "'; name the class folders to use where this is none of them" : "'",
+        out.unread.empty() ? "" : "; the first of another kind is '",
+        out.unread.empty() ? "" : out.unread.front().file + "'");
   }
   return out;
 }
@@ -351,7 +364,8 @@ STRATA_COLD DirectoryDataset make_directory_dataset(const std::string& directory
       static_cast<std::size_t>(picture.height * picture.width * channels_of(picture.color_mode)) * sizeof(T),
       options.cache_bytes);
   std::vector<std::size_t> numbers;
-  std::vector<SkippedFile> skipped;
+  std::vector<SkippedFile> skipped = std::move(listed.unread);
+  const std::size_t unread = skipped.size();
   if (options.on_error == OnError::skip) {
     std::vector<std::string> reasons(count);
     ThreadPool pool;
@@ -371,10 +385,10 @@ STRATA_COLD DirectoryDataset make_directory_dataset(const std::string& directory
     }
     listed.keep(numbers);
     for (std::size_t label = 0; label < std::max<std::size_t>(listed.class_names.size(), 1); ++label)
-      require<DataError>(std::count(listed.labels.begin(), listed.labels.end(), label) > 0, "[",
-                         options.caller, "] none of the pictures of '",
-                         listed.class_names.empty() ? directory : listed.class_names[label],
-                         "' can be read; the first error: ", skipped.empty() ? "" : skipped.front().reason);
+      require<DataError>(
+          std::count(listed.labels.begin(), listed.labels.end(), label) > 0, "[", options.caller,
+          "] none of the pictures of '", listed.class_names.empty() ? directory : listed.class_names[label],
+          "' can be read; the first error: ", skipped.size() == unread ? "" : skipped[unread].reason);
   } else {
     for (std::size_t i = 0; i < count; ++i) {
       check_image_file(listed.files[i]);
