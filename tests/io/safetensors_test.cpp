@@ -45,7 +45,7 @@ TEST_CASE("safetensors round trip", "[io][safetensors]") {
   Tensor<float> target({2, 3});
   file.read<float>("conv/kernel", target);
   CHECK(target == kernel);
-  for (const SafetensorsInfo& tensor : file.tensors()) CHECK(tensor.offset % size_of(tensor.dtype) == 0);
+  for (const SafetensorsInfo& tensor : file.tensors()) CHECK(tensor.offset % element_size(tensor.dtype) == 0);
 
   const std::string first = read_file(path);
   write_safetensors(

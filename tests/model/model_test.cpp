@@ -237,3 +237,23 @@ TEST_CASE("Nothing that was packed outlives new weights") {
   load_weights(model, directory / "other.safetensors");
   CHECK(model.predict(x, 70) == expected);
 }
+
+TEST_CASE("A model that was never made, or was moved from, says so", "[model]") {
+  const auto fails = [](const Model& model) {
+    CHECK_THROWS_WITH(model.predict(Tensor<float>({1, 2})),
+                      Contains("this model was never made, or was moved from"));
+    CHECK_THROWS_AS(model.summary(), ConfigError);
+  };
+  fails(Model());
+  Sequential from{Input({.shape = {2}}), Dense(1)};
+  const Model to = std::move(from);
+  fails(from);
+  CHECK(to.predict(Tensor<float>({1, 2})).shape() == Shape{1, 1});
+}
+
+TEST_CASE("A layer is called on a vector of symbols, too", "[model]") {
+  const std::vector<Symbol> inputs{Input({.shape = {2}}), Input({.shape = {2}})};
+  const Model model({.inputs = inputs, .outputs = {Add()(inputs)}});
+  const Tensor<float> x({1, 2}, {1, 2});
+  CHECK(model.predict(std::vector{x, x})[0] == Tensor<float>({1, 2}, {2, 4}));
+}

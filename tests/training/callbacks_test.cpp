@@ -550,3 +550,7 @@ TEST_CASE("Options out of range are refused") {
                   {.callbacks = {LearningRateScheduler([=](int, double) { return rate; })}, .verbose = 0}),
         Contains("expected a learning rate of 0 or more for epoch 0"));
 }
+
+TEST_CASE("A callback that was never made is refused") {
+  CHECK_THROWS_WITH(Callback(std::shared_ptr<CallbackImpl>()), "[callback] a callback was never made");
+}

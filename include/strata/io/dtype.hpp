@@ -13,7 +13,7 @@ namespace strata { inline namespace STRATA_ABI {
 /// Element types of the tensors in files.
 enum class DType { boolean, uint8, int32, int64, float16, bfloat16, float32, float64 };
 
-constexpr std::size_t size_of(DType dtype) {
+constexpr std::size_t element_size(DType dtype) {
   constexpr std::size_t bytes[] = {1, 1, 4, 8, 2, 2, 4, 8};
   return bytes[static_cast<int>(dtype)];
 }

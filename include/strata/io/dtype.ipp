@@ -13,7 +13,7 @@ static_assert(std::endian::native == std::endian::little,
               "files are little-endian, as is every supported CPU");
 
 STRATA_INLINE std::uint64_t bytes_of(DType dtype, const Shape& shape) {
-  std::uint64_t bytes = size_of(dtype);
+  std::uint64_t bytes = element_size(dtype);
   bool empty = false;
   for (const std::int64_t extent : shape) {
     const auto count = static_cast<std::uint64_t>(std::max<std::int64_t>(extent, 1));
@@ -105,7 +105,7 @@ STRATA_INLINE void read_elements(const InputFile& file, std::uint64_t offset, DT
                                  std::uint64_t count, DType to, void* out) {
   require<DataError>(is_convertible(from, to), "[file] '", file.path(), "': ", name_of(from),
                      " is not read as ", name_of(to));
-  const std::size_t size = size_of(from);
+  const std::size_t size = element_size(from);
   if (from == to && (!big_endian || size == 1)) return file.read(offset, out, count * size);
   constexpr std::uint64_t piece = 1 << 17;
   std::vector<char> buffer(std::min(count, piece) * size);
@@ -115,7 +115,7 @@ STRATA_INLINE void read_elements(const InputFile& file, std::uint64_t offset, DT
     if (big_endian)
       for (std::size_t i = 0; i < bytes; i += size) std::reverse(buffer.data() + i, buffer.data() + i + size);
     detail::convert(from, buffer.data(), to, out, elements);
-    out = static_cast<char*>(out) + elements * size_of(to);
+    out = static_cast<char*>(out) + elements * element_size(to);
     offset += bytes;
     count -= elements;
   }

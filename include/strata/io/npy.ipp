@@ -22,7 +22,7 @@ STRATA_COLD STRATA_INLINE std::string npy_header(DType dtype, const Shape& shape
     std::string extents;
     for (int axis = 0; axis < shape.rank(); ++axis)
       extents += concat(axis ? ", " : "", axis ? shape[axis] : first, shape.rank() == 1 ? "," : "");
-    return concat("{'descr': '", size_of(dtype) == 1 ? "|" : "<", npy_types[static_cast<int>(dtype)],
+    return concat("{'descr': '", element_size(dtype) == 1 ? "|" : "<", npy_types[static_cast<int>(dtype)],
                   "', 'fortran_order': False, 'shape': (", extents, "), }");
   };
   constexpr std::size_t prefix = 10;
@@ -158,7 +158,7 @@ STRATA_COLD STRATA_INLINE void NpyReader::parse(std::string_view header) {
     if (parser.descr.size() == 3 && parser.descr.substr(1) == detail::npy_types[i]) type = i;
   const char order = parser.descr.empty() ? '\0' : parser.descr[0];
   const bool known = type >= 0 && (order == '<' || order == '>' || order == '=' ||
-                                   (order == '|' && size_of(static_cast<DType>(type)) == 1));
+                                   (order == '|' && element_size(static_cast<DType>(type)) == 1));
   require<DataError>(known, "expected descr f8, f4, f2, i8, i4, u1 or b1, found '", parser.descr, "'");
   dtype_ = static_cast<DType>(type);
   big_endian_ = order == '>';
@@ -185,8 +185,8 @@ STRATA_COLD STRATA_INLINE Shape NpyReader::shape_of_rows(std::int64_t begin, std
 
 STRATA_COLD STRATA_INLINE void NpyReader::read_rows(std::int64_t begin, std::int64_t end, DType to,
                                                     void* out) const {
-  const std::uint64_t row = static_cast<std::uint64_t>(shape_.without_batch().size()) * size_of(dtype_);
-  const auto count = static_cast<std::uint64_t>(end - begin) * row / size_of(dtype_);
+  const std::uint64_t row = static_cast<std::uint64_t>(shape_.without_batch().size()) * element_size(dtype_);
+  const auto count = static_cast<std::uint64_t>(end - begin) * row / element_size(dtype_);
   read_elements(file_, data_begin_ + static_cast<std::uint64_t>(begin) * row, dtype_, big_endian_, count, to,
                 out);
 }
@@ -194,7 +194,7 @@ STRATA_COLD STRATA_INLINE void NpyReader::read_rows(std::int64_t begin, std::int
 STRATA_COLD STRATA_INLINE void NpyReader::read_all(DType to, void* out) const {
   const auto count = static_cast<std::uint64_t>(shape_.size());
   if (!fortran_order_) return read_elements(file_, data_begin_, dtype_, big_endian_, count, to, out);
-  const std::size_t size = size_of(to);
+  const std::size_t size = element_size(to);
   const std::unique_ptr<char[]> columns(new char[count * size]);
   read_elements(file_, data_begin_, dtype_, big_endian_, count, to, columns.get());
   // `index` counts in the file's order, first axis fastest; `offset` follows in row-major order.
@@ -225,7 +225,7 @@ STRATA_COLD STRATA_INLINE void NpyWriter::append(DType dtype, const Shape& shape
   require<DataError>(dtype == dtype_ && shape.without_batch() == shape_.without_batch(), "[npy] '",
                      file_.path(), "': expected rows ", shape_.without_batch(), " of ", name_of(dtype_),
                      ", found ", shape.without_batch(), " of ", name_of(dtype));
-  file_.write(data, static_cast<std::size_t>(shape.size()) * size_of(dtype));
+  file_.write(data, static_cast<std::size_t>(shape.size()) * element_size(dtype));
   shape_[0] += shape[0];
 }
 
@@ -240,7 +240,7 @@ STRATA_COLD STRATA_INLINE void detail::save_npy(const std::string& path, DType d
                                                 const void* data) {
   AtomicFile file(path);
   file.write(npy_header(dtype, shape));
-  file.write(data, static_cast<std::size_t>(shape.size()) * size_of(dtype));
+  file.write(data, static_cast<std::size_t>(shape.size()) * element_size(dtype));
   file.commit();
 }
 

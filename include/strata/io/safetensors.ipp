@@ -162,7 +162,8 @@ STRATA_COLD STRATA_INLINE void SafetensorsFile::check_convertible(const Safetens
 
 STRATA_COLD STRATA_INLINE void SafetensorsFile::read_into(const SafetensorsInfo& tensor, DType to,
                                                           void* out) const {
-  read_elements(file_, tensor.offset, tensor.dtype, false, tensor.bytes / size_of(tensor.dtype), to, out);
+  read_elements(file_, tensor.offset, tensor.dtype, false, tensor.bytes / element_size(tensor.dtype), to,
+                out);
   const auto expected = checksums_.find(tensor.name);
   if (expected == checksums_.end()) return;
   std::uint32_t crc = 0;
@@ -193,8 +194,9 @@ STRATA_COLD STRATA_INLINE void write_safetensors(const std::string& path,
                                                  const SafetensorsMetadata& metadata) {
   std::vector<const SafetensorsEntry*> order;
   for (const SafetensorsEntry& entry : entries) order.push_back(&entry);
-  std::stable_sort(order.begin(), order.end(),
-                   [](const auto* a, const auto* b) { return size_of(a->dtype) > size_of(b->dtype); });
+  std::stable_sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
+    return element_size(a->dtype) > element_size(b->dtype);
+  });
   Json header = Json::object();
   if (!metadata.empty()) {
     Json& texts = header["__metadata__"] = Json::object();

@@ -328,7 +328,10 @@ class BasicLayer {
 
   /// Calls the layer on a symbolic tensor: the functional API.
   BasicSymbol<T> operator()(const BasicSymbol<T>& input) const;
-  BasicSymbol<T> operator()(std::initializer_list<BasicSymbol<T>> inputs) const;
+  BasicSymbol<T> operator()(std::initializer_list<BasicSymbol<T>> inputs) const {
+    return (*this)(std::vector<BasicSymbol<T>>(inputs));
+  }
+  BasicSymbol<T> operator()(const std::vector<BasicSymbol<T>>& inputs) const;
 
   explicit operator bool() const { return impl_ != nullptr; }
   const LayerPtr<T>& impl() const { return impl_; }
@@ -388,7 +391,7 @@ BasicSymbol<T> BasicLayer<T>::operator()(const BasicSymbol<T>& input) const {
   return (*this)({input});
 }
 template <class T>
-BasicSymbol<T> BasicLayer<T>::operator()(std::initializer_list<BasicSymbol<T>> inputs) const {
+BasicSymbol<T> BasicLayer<T>::operator()(const std::vector<BasicSymbol<T>>& inputs) const {
   std::vector<Shape> shapes;
   for (const BasicSymbol<T>& input : inputs) {
     require<ConfigError>(static_cast<bool>(input), impl_->who(),

@@ -208,7 +208,11 @@ class BasicNetwork : public BasicLayer<T> {
   Tensor<T> predict(const Tensor<T>& x, std::int64_t batch_size = 32) const;
   /// One tensor per input in, one per output out.
   std::vector<Tensor<T>> predict(const std::vector<Tensor<T>>& x, std::int64_t batch_size = 32) const;
-  ModelImpl<T>& model() const { return static_cast<ModelImpl<T>&>(*this->impl_); }
+  /// Throws ConfigError for a model that was never made, or was moved from.
+  ModelImpl<T>& model() const {
+    require<ConfigError>(this->impl_ != nullptr, "[model] this model was never made, or was moved from");
+    return static_cast<ModelImpl<T>&>(*this->impl_);
+  }
 };
 using Network = BasicNetwork<float>;
 

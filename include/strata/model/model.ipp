@@ -371,7 +371,7 @@ STRATA_COLD BasicLayer<T> BasicNetwork<T>::layer(const std::string& name) const 
     if (layer.name() == name) return layer;
     names += (names.empty() ? "" : ", ") + layer.name();
   }
-  throw ConfigError(concat(this->impl_->who(), "there is no layer '", name, "'; the layers are ", names));
+  throw ConfigError(concat(model().who(), "there is no layer '", name, "'; the layers are ", names));
 }
 
 template <class T>
@@ -417,9 +417,9 @@ STRATA_COLD void BasicNetwork<T>::summary() const {
 template <class T>
 STRATA_COLD std::vector<Tensor<T>> BasicNetwork<T>::predict(const std::vector<Tensor<T>>& x,
                                                             std::int64_t batch_size) const {
-  require<ConfigError>(batch_size > 0, this->impl_->who(), "expected a batch_size of at least 1, found ",
+  require<ConfigError>(batch_size > 0, model().who(), "expected a batch_size of at least 1, found ",
                        batch_size);
-  require<ShapeError>(!x.empty() && x[0].rank() > 0, this->impl_->who(), "expected inputs with a batch axis");
+  require<ShapeError>(!x.empty() && x[0].rank() > 0, model().who(), "expected inputs with a batch axis");
   const Shape shapes[] = {x[0].shape().without_batch()};
   model().build_once(shapes);
   if (std::any_of(x.begin(), x.end(), [](const Tensor<T>& input) { return input.device() != nullptr; })) {

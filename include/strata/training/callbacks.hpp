@@ -67,7 +67,9 @@ template <class T>
 class BasicCallback {
  public:
   template <std::derived_from<BasicCallbackImpl<T>> Impl>
-  BasicCallback(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+  BasicCallback(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {
+    require<ConfigError>(impl_ != nullptr, "[callback] a callback was never made");
+  }
   BasicCallbackImpl<T>& impl() const { return *impl_; }
 
  private:
