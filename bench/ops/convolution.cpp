@@ -35,7 +35,10 @@ const Layer layers[] = {{"vgg16/block1_conv1", 150, 3, 64},
                         {"direct/1x1", 37, 256, 128, 1},
                         {"direct/5x5", 37, 64, 128, 5},
                         {"direct/3x3, stride 2", 75, 64, 128, 3, 2},
-                        {"direct/7x7, stride 2", 150, 3, 64, 7, 2}};
+                        {"few/7x7, stride 2", 150, 3, 64, 7, 2},
+                        {"few/3x3, stride 2", 224, 3, 32, 3, 2},
+                        {"few/1 channel", 148, 1, 32},
+                        {"few/8 channels", 75, 8, 32}};
 
 Conv2DGeometry geometry_of(const Layer& layer, std::int64_t batch) {
   Conv2DGeometry g;
@@ -105,6 +108,7 @@ void backward_input(benchmark::State& state, Layer layer, std::int64_t batch) {
   run();
   for (auto _ : state) run();
   report_flops(state, static_cast<double>(g.flops()));
+  state.SetLabel(cpu::plan_input_gradient(g, cpu::kernels(), {}).to_string());
 }
 
 void backward_kernel(benchmark::State& state, Layer layer, std::int64_t batch) {
@@ -116,6 +120,7 @@ void backward_kernel(benchmark::State& state, Layer layer, std::int64_t batch) {
   run();
   for (auto _ : state) run();
   report_flops(state, static_cast<double>(g.flops()));
+  state.SetLabel(cpu::plan_kernel_gradient(g, cpu::kernels(), {}).to_string());
 }
 
 const bool registered = [] {

@@ -51,6 +51,24 @@ TEST_CASE("The planner leaves to the direct way what Winograd cannot do") {
   CHECK(plan(five).tile == 0);
 }
 
+TEST_CASE("The planner takes the kernels for few channels where they serve") {
+  const cpu::KernelTable& kernels = cpu::kernels();
+  const auto gradient = [&](const Conv2DGeometry& g) { return cpu::plan_kernel_gradient(g, kernels, {}); };
+  const auto input = [&](const Conv2DGeometry& g) { return cpu::plan_input_gradient(g, kernels, {}); };
+  const Conv2DGeometry rgb = same_3x3(20, 150, 3, 64);
+  for (const auto& found : {plan(rgb), gradient(rgb), input(rgb)})
+    CHECK(found.to_string() == "direct, few channels");
+  Conv2DGeometry strided = rgb, dilated = rgb, narrow = rgb, many = same_3x3(20, 150, 9, 64);
+  strided.stride_h = strided.stride_w = 2;
+  strided.out_h = strided.out_w = 75;
+  for (const auto& found : {plan(strided), gradient(strided), input(strided)}) CHECK(found.few_channels);
+  dilated.dilation_w = dilated.pad_left = 2;
+  narrow.in_w = narrow.out_w = 7;
+  for (const Conv2DGeometry& g : {dilated, narrow, many})
+    for (const auto& found : {plan(g), gradient(g), input(g)}) CHECK_FALSE(found.few_channels);
+  CHECK_FALSE(input(same_3x3(20, 150, 3, 65)).few_channels);  // its output channels fill no vectors
+}
+
 TEST_CASE("Pooled convolutions take even tiles") {
   for (const std::int64_t size : {9, 18, 37, 75})
     CHECK(plan(same_3x3(20, size, 256, 256), {}, true).tile % 2 == 0);

@@ -396,7 +396,8 @@ TEST_CASE("The CPU says how it computes", "[plan]") {
                   {.accuracy = cpu::ConvolutionAccuracy::exact}) == "direct");
   CHECK(algorithm(Conv2D({.filters = 8, .kernel_size = 3, .groups = 8}), {9, 9, 8}) == "depthwise");
   CHECK_THAT(algorithm(Conv2D({.filters = 8, .kernel_size = 1, .groups = 2}), {9, 9, 8}),
-             Catch::Contains("direct, 2 groups"));
+             Catch::Contains("direct, few channels, 2 groups"));
+  CHECK(algorithm(Conv2D({.filters = 64, .kernel_size = 3}), {56, 56, 3}) == "direct, few channels");
   CHECK(algorithm(Dense(3), {5}) == "direct");
   CHECK(algorithm(ReLU(), {5}).empty());
 }

@@ -23,6 +23,8 @@ class CpuBackend final : public HostBackend<float> {
                              Gradient<float> dx) override;
   void conv2d_backward_kernel(const Conv2DGeometry& g, const float* x, const float* dy,
                               Gradient<float> dkernel) override;
+  void conv2d_backward_weights(const Conv2DGeometry& g, const float* x, const float* dy,
+                               Gradient<float> dkernel, Gradient<float> dbias) override;
 
   Algorithm describe_conv2d(const Conv2DGeometry& g, const Epilogue<float>& epilogue) const override;
   Algorithm describe_dense(const DenseGeometry& g) const override;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include <strata/cpu/backend.hpp>
+#include <strata/cpu/few_channels.hpp>
 #include <strata/cpu/implicit_product.hpp>
 #include <strata/cpu/planner.hpp>
 #include <strata/cpu/tasks.hpp>
@@ -168,11 +169,17 @@ STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x, W
     b.data = packed->data();
   }
 
-  multiply(pool_, workspace_, kernels_, patches, b, y,
-           [&](std::int64_t row, std::int64_t rows, std::int64_t column, std::int64_t columns) {
-             kernels_.finish(epilogue_of(epilogue, g.out_c, row, column), rows, columns, g.out_c,
-                             y + row * g.out_c + column);
-           });
+  if (few_channels_forward(g, kernels_))
+    few_channel_convolution(
+        {pool_, workspace_, kernels_}, g, x, b.data, y, [&](std::int64_t row, std::int64_t rows) {
+          kernels_.finish(epilogue_of(epilogue, g.out_c, row), rows, g.out_c, g.out_c, y + row * g.out_c);
+        });
+  else
+    multiply(pool_, workspace_, kernels_, patches, b, y,
+             [&](std::int64_t row, std::int64_t rows, std::int64_t column, std::int64_t columns) {
+               kernels_.finish(epilogue_of(epilogue, g.out_c, row, column), rows, columns, g.out_c,
+                               y + row * g.out_c + column);
+             });
   if (softmax) activation(f, patches.rows(), g.out_c, y, y);
 }
 
@@ -214,8 +221,12 @@ STRATA_COLD STRATA_INLINE Algorithm CpuBackend::describe_conv2d(const Conv2DGeom
   }
   const PatchMatrix patches = patches_of(g, nullptr);
   const std::int64_t panel = kernels_.panel();
-  return {"direct", packs(kernels_, g) ? divide_up(g.out_c, panel) * panel * patches.columns() * bytes : 0,
-          product_scratch(pool_, kernels_, patches) * bytes};
+  const bool few = few_channels_forward(g, kernels_);
+  return {few ? "direct, few channels" : "direct",
+          packs(kernels_, g) ? divide_up(g.out_c, panel) * panel * patches.columns() * bytes : 0,
+          (few ? few_channel_scratch({pool_, workspace_, kernels_}, g)
+               : product_scratch(pool_, kernels_, patches)) *
+              bytes};
 }
 
 STRATA_INLINE void CpuBackend::conv2d_backward_input(const Conv2DGeometry& g, const float* dy,
@@ -226,9 +237,13 @@ STRATA_INLINE void CpuBackend::conv2d_backward_input(const Conv2DGeometry& g, co
     return conv2d_backward_input(near.geometry, dy, {part.data()}, dx);
   }
   if (g.groups > 1) return grouped_backward_input(g, dy, kernel.data, dx);
-  const Conv2DGeometry t = transposed(g);
-  if (const ConvolutionPlan plan = plan_convolution(t, false, kernels_, limits_); plan.tile != 0)
-    return winograd(plan, t, dy, kernel, true, {.residual = dx.accumulate ? dx.data : nullptr}, dx.data);
+  const ConvolutionPlan plan = plan_input_gradient(g, kernels_, limits_);
+  if (plan.few_channels)
+    return few_channel_input_gradient({pool_, workspace_, kernels_}, g, dy, kernel.data, dx.data,
+                                      dx.accumulate);
+  if (plan.tile != 0)
+    return winograd(plan, transposed(g), dy, kernel, true, {.residual = dx.accumulate ? dx.data : nullptr},
+                    dx.data);
   // Input pixels whose rows and columns agree modulo the stride meet the same taps: each such class is a
   // convolution of dy with stride 1.
   for (std::int64_t phase_y = 0; phase_y < std::min(g.stride_h, g.in_h); ++phase_y)
@@ -314,8 +329,19 @@ STRATA_INLINE void CpuBackend::conv2d_backward_kernel(const Conv2DGeometry& g, c
   if (plan.tile != 0)
     return winograd_kernel_gradient({pool_, workspace_, kernels_}, plan, g, x, dy, dkernel.data,
                                     dkernel.accumulate);
+  if (plan.few_channels)
+    return few_channel_kernel_gradient({pool_, workspace_, kernels_}, g, x, dy, dkernel, {});
   multiply_transposed(pool_, workspace_, kernels_, patches_of(g, x), dy, g.out_c, dkernel.data,
                       dkernel.accumulate);
+}
+
+STRATA_INLINE void CpuBackend::conv2d_backward_weights(const Conv2DGeometry& g, const float* x,
+                                                       const float* dy, Gradient<float> dkernel,
+                                                       Gradient<float> dbias) {
+  if (dkernel.data && dbias.data && CroppedKernel(g).geometry == g &&
+      plan_kernel_gradient(g, kernels_, limits_).few_channels)
+    return few_channel_kernel_gradient({pool_, workspace_, kernels_}, g, x, dy, dkernel, dbias);
+  Backend::conv2d_backward_weights(g, x, dy, dkernel, dbias);
 }
 
 /// A dense layer is a 1x1 convolution of 1x1 images.

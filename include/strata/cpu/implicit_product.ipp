@@ -9,7 +9,6 @@
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 inline constexpr std::int64_t max_panel = 32, max_block_rows = 16;  // of any instruction set
-inline constexpr std::int64_t wanted_tasks = 16;                    // enough to balance a few threads
 
 STRATA_INLINE PatchRows::PatchRows(const PatchMatrix& patches, std::int64_t row, const float* zeros,
                                    std::int64_t first_column, std::int64_t last_column)

@@ -77,6 +77,26 @@ struct OutputEpilogue {
   const float* residual = nullptr;
 };
 
+/// One row of a convolution of few channels, in floats: see few_channel_kernels.hpp.
+struct FewChannelRow {
+  long positions;         ///< outputs of the row
+  long step;              ///< from the inputs of one position to those of the next
+  long taps_h, tap_step;  ///< rows of the kernel; from one of their input rows to the next
+  long run;               ///< a row of the kernel: taps times channels
+  long columns;           ///< output channels
+  long block;             ///< positions in a register block
+};
+
+/// Pixels of a row of the input's gradient that lie `step` floats apart and meet the same taps.
+struct FewChannelInputRow {
+  long pixels, channels, step;
+  long columns;  ///< output channels: whole vectors
+  long taps;
+  const float* const* dy;      ///< [taps], at the first pixel; those of the next are `columns` behind
+  const float* const* kernel;  ///< [taps]: [channels,columns]
+  bool accumulate;
+};
+
 /// Transforms of F(tile x tile, 3x3), points = (tile + 2)^2: see winograd_kernels.hpp.
 struct WinogradKernels {
   int tile;
@@ -107,6 +127,11 @@ struct KernelTable {
   MultiplyRows multiply_rows[17];
   void (*multiply_transposed)(long k, const float* a, long a_stride, const float* b, long b_stride, float* c,
                               long c_stride, bool accumulate);
+
+  // few_channel_kernels.hpp
+  void (*few_channel_forward)(const FewChannelRow& row, const float* x, const float* panels, float* y);
+  void (*few_channel_gradient)(const FewChannelRow& row, const float* x, const float* dy, float* sums);
+  void (*few_channel_backward_input)(const FewChannelInputRow& row, float* dx);
 
   WinogradKernels winograd[7];  ///< [tile], from 2 to 6
 

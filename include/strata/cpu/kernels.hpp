@@ -4,6 +4,7 @@
 #pragma GCC diagnostic ignored "-Wsign-conversion"  // g++ means array bounds of type int
 #include <strata/cpu/depthwise_kernels.hpp>
 #include <strata/cpu/elementwise_kernels.hpp>
+#include <strata/cpu/few_channel_kernels.hpp>
 #include <strata/cpu/kernel_table.hpp>
 #include <strata/cpu/micro_kernel.hpp>
 #include <strata/cpu/optimizer_kernels.hpp>
@@ -42,6 +43,9 @@ constexpr KernelTable table = {
                       rows_kernel<9>(), rows_kernel<10>(), rows_kernel<11>(), rows_kernel<12>(),
                       rows_kernel<13>(), rows_kernel<14>(), nullptr, nullptr},
     .multiply_transposed = multiply_transposed,
+    .few_channel_forward = few_channel_forward,
+    .few_channel_gradient = few_channel_gradient,
+    .few_channel_backward_input = few_channel_backward_input,
     .winograd = {{},
                  {},
                  winograd_kernels<2>(),

@@ -23,11 +23,12 @@ struct PlanLimits {
 /// How a convolution is computed. Chosen from its geometry and the instruction set alone, never from the
 /// number of threads, because the tile changes the rounding.
 struct ConvolutionPlan {
-  int tile = 0;            ///< Winograd's F(tile x tile, 3x3); 0: direct
-  int block_rows = 0;      ///< tiles in a register block
-  std::int64_t group = 0;  ///< register blocks in a task
-  std::int64_t slab = 0;   ///< output channels computed at a time
-  bool shared = false;     ///< inputs of all tiles are transformed first, then tasks split the channels
+  int tile = 0;               ///< Winograd's F(tile x tile, 3x3); 0: direct
+  bool few_channels = false;  ///< direct, by the kernels of few_channels.hpp
+  int block_rows = 0;         ///< tiles in a register block
+  std::int64_t group = 0;     ///< register blocks in a task
+  std::int64_t slab = 0;      ///< output channels computed at a time
+  bool shared = false;        ///< inputs of all tiles are transformed first, then tasks split the channels
   std::int64_t down = 1, across = 1;  ///< images that share a grid of tiles
   std::int64_t pitch_h = 0, pitch_w = 0;
   std::int64_t tiles_h = 0, tiles_w = 0, planes = 0;
@@ -40,12 +41,19 @@ struct ConvolutionPlan {
   std::string to_string() const;
 };
 
-/// For the forward pass and, with the roles of input and output exchanged, for the gradient of the input.
 ConvolutionPlan plan_convolution(const Conv2DGeometry& g, bool max_pool, const KernelTable& kernels,
                                  const PlanLimits& limits);
+/// For the gradient of the input: a convolution of dy, with the roles of input and output exchanged.
+ConvolutionPlan plan_input_gradient(const Conv2DGeometry& g, const KernelTable& kernels,
+                                    const PlanLimits& limits);
 /// For the gradient of the kernel: tiles of output gradients.
 ConvolutionPlan plan_kernel_gradient(const Conv2DGeometry& g, const KernelTable& kernels,
                                      const PlanLimits& limits);
+
+/// Convolutions whose patches need no packing, by direction: see few_channels.hpp.
+bool few_channels_forward(const Conv2DGeometry& g, const KernelTable& kernels);
+bool few_channels_input(const Conv2DGeometry& g, const KernelTable& kernels);
+bool few_channels_kernel(const Conv2DGeometry& g, const KernelTable& kernels);
 
 /// The convolution that computes dx from dy: kernels turned around, padding complemented.
 Conv2DGeometry transposed(const Conv2DGeometry& g);

@@ -21,7 +21,7 @@ inline constexpr std::int64_t cache_bytes = std::int64_t{20} << 20;
 }  // namespace cost
 
 STRATA_INLINE std::string ConvolutionPlan::to_string() const {
-  if (tile == 0) return "direct";
+  if (tile == 0) return few_channels ? "direct, few channels" : "direct";
   return concat("winograd F(", tile, "x", tile, ",3x3), ", tiles(), " tiles by ", block_rows,
                 shared ? ", shared transforms" : ", private transforms",
                 down * across > 1 ? concat(", ", down, "x", across, " images on a plane") : std::string());
@@ -50,6 +50,24 @@ STRATA_INLINE Conv2DGeometry transposed(const Conv2DGeometry& g) {
   return t;
 }
 
+inline bool has_few_channels(const Conv2DGeometry& g) {
+  constexpr std::int64_t most = 8, least_width = 8;
+  return g.groups == 1 && g.in_c <= most && g.dilation_w == 1 && g.batch > 0 &&
+         std::min(g.in_w, g.out_w) >= least_width;
+}
+STRATA_INLINE bool few_channels_forward(const Conv2DGeometry& g, const KernelTable& kernels) {
+  return has_few_channels(g) && g.batch * g.out_h * g.out_w > 2 * kernels.max_rows;
+}
+STRATA_INLINE bool few_channels_input(const Conv2DGeometry& g, const KernelTable& kernels) {
+  return has_few_channels(g) && g.out_c % kernels.width == 0;
+}
+STRATA_INLINE bool few_channels_kernel(const Conv2DGeometry& g, const KernelTable& kernels) {
+  constexpr std::int64_t most_sums = 64 * 1024;  // each task has its own
+  return has_few_channels(g) &&
+         g.kernel_h * g.kernel_w * g.in_c * divide_up(g.out_c, kernels.panel()) * kernels.panel() <=
+             most_sums;
+}
+
 inline bool winograd_serves(const Conv2DGeometry& g) {
   const auto padding_fits = [](std::int64_t pad) { return pad >= 0 && pad <= 2; };
   return g.groups == 1 && g.kernel_h == 3 && g.kernel_w == 3 && g.stride_h == 1 && g.stride_w == 1 &&
@@ -70,15 +88,16 @@ inline double transform_vectors(std::int64_t channels, const KernelTable& kernel
   return static_cast<double>(channels / kernels.width) + (channels % kernels.width ? cost::gather : 0.0);
 }
 
-inline ConvolutionPlan plan_direct(const Conv2DGeometry& g, const KernelTable& kernels) {
+inline ConvolutionPlan plan_direct(const Conv2DGeometry& g, const KernelTable& kernels, bool few_channels) {
   ConvolutionPlan plan;
   const std::int64_t rows = g.batch * g.out_h * g.out_w, k = g.kernel_h * g.kernel_w * g.in_c;
   const std::int64_t panels = divide_up(g.out_c, kernels.panel());
   plan.block_rows = choose_block_rows(kernels, rows);
   plan.weight_bytes = k * panels * kernels.panel() * 4;
   plan.cost = multiply_cost(divide_up(rows, plan.block_rows), plan.block_rows, k, panels) +
-              cost::pack * static_cast<double>(rows * divide_up(k, kernels.width)) +
               weight_cost(plan.weight_bytes, kernels);
+  if (!few_channels) plan.cost += cost::pack * static_cast<double>(rows * divide_up(k, kernels.width));
+  plan.few_channels = few_channels;
   return plan;
 }
 
@@ -146,9 +165,9 @@ inline bool fits(const ConvolutionPlan& plan, const PlanLimits& limits) {
   return limits.memory == 0 || plan.weight_bytes + plan.workspace_bytes <= limits.memory;
 }
 
-STRATA_INLINE ConvolutionPlan plan_convolution(const Conv2DGeometry& g, bool max_pool,
-                                               const KernelTable& kernels, const PlanLimits& limits) {
-  ConvolutionPlan best = plan_direct(g, kernels);
+/// `direct`, or the Winograd convolution that takes less time.
+inline ConvolutionPlan plan_faster(ConvolutionPlan best, const Conv2DGeometry& g, bool max_pool,
+                                   const KernelTable& kernels, const PlanLimits& limits) {
   if (!winograd_serves(g)) return best;
   for (int tile = 2; tile <= largest_tile(limits.accuracy); ++tile) {
     if (max_pool && tile % 2 != 0) continue;
@@ -156,6 +175,18 @@ STRATA_INLINE ConvolutionPlan plan_convolution(const Conv2DGeometry& g, bool max
     if (plan.cost < best.cost && fits(plan, limits)) best = plan;
   }
   return best;
+}
+
+STRATA_INLINE ConvolutionPlan plan_convolution(const Conv2DGeometry& g, bool max_pool,
+                                               const KernelTable& kernels, const PlanLimits& limits) {
+  return plan_faster(plan_direct(g, kernels, few_channels_forward(g, kernels)), g, max_pool, kernels, limits);
+}
+STRATA_INLINE ConvolutionPlan plan_input_gradient(const Conv2DGeometry& g, const KernelTable& kernels,
+                                                  const PlanLimits& limits) {
+  ConvolutionPlan few;
+  few.few_channels = few_channels_input(g, kernels);
+  const Conv2DGeometry t = transposed(g);
+  return few.few_channels ? few : plan_faster(plan_direct(t, kernels, false), t, false, kernels, limits);
 }
 
 STRATA_INLINE ConvolutionPlan plan_kernel_gradient(const Conv2DGeometry& g, const KernelTable& kernels,
@@ -166,7 +197,11 @@ STRATA_INLINE ConvolutionPlan plan_kernel_gradient(const Conv2DGeometry& g, cons
   ConvolutionPlan best;
   best.cost =
       multiply_cost(divide_up(k, kernels.transposed_rows), kernels.transposed_rows, positions, panels);
-  best.cost += cost::pack * static_cast<double>(positions * divide_up(k, kernels.width));
+  best.few_channels = few_channels_kernel(g, kernels);
+  if (best.few_channels)
+    best.cost = multiply_cost(1, static_cast<int>(k), positions, panels);
+  else
+    best.cost += cost::pack * static_cast<double>(positions * divide_up(k, kernels.width));
   if (!winograd_serves(g)) return best;
   for (int tile = 2; tile <= largest_tile(limits.accuracy); ++tile) {
     ConvolutionPlan plan;

@@ -4,24 +4,36 @@
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu { namespace STRATA_CPU_ISA {
 
-/// sums[c] = sum over rows of term(row, c); `term(offset, c, rest)` returns a vector, `rest` > 0 for the
-/// last, incomplete one. A few rows are added in float, those sums in double: a gradient is often the small
-/// difference of large sums.
-template <class Term>
-STRATA_ALWAYS_INLINE void sum_columns(long rows, long channels, double* sums, Term term) {
+/// sums[c] = sum over rows of term(row, c) from c on, `Vectors` at once, so that additions need not wait for
+/// each other; `term(offset, c, rest)` returns a vector, `rest` > 0 for an incomplete one. A few rows are
+/// added in float, those sums in double: a gradient is often the small difference of large sums.
+template <int Vectors, class Term>
+STRATA_ALWAYS_INLINE void sum_vectors(long rows, long channels, long c, long rest, double* sums, Term term) {
   typedef double Doubles __attribute__((vector_size(8 * width)));
   constexpr long few = 8;
-  for (long c = 0; c < channels; c += width) {
-    const long rest = channels - c < width ? channels - c : 0;
-    Doubles total{};
-    for (long first = 0; first < rows; first += few) {
-      const long last = first + few < rows ? first + few : rows;
-      Vec sum{};
-      for (long r = first; r < last; ++r) sum += term(r * channels + c, c, rest);
-      total += __builtin_convertvector(sum, Doubles);
+  Doubles total[Vectors] = {};
+  for (long first = 0; first < rows; first += few) {
+    const long last = first + few < rows ? first + few : rows;
+    Vec sum[Vectors] = {};
+    for (long r = first; r < last; ++r) {
+      STRATA_UNROLL
+      for (int i = 0; i < Vectors; ++i) sum[i] += term(r * channels + c + i * width, c + i * width, rest);
     }
-    __builtin_memcpy(sums + c, &total, static_cast<unsigned long>(rest ? rest : width) * sizeof(double));
+    STRATA_UNROLL
+    for (int i = 0; i < Vectors; ++i) total[i] += __builtin_convertvector(sum[i], Doubles);
   }
+  STRATA_UNROLL
+  for (int i = 0; i < Vectors; ++i)
+    __builtin_memcpy(sums + c + i * width, &total[i],
+                     static_cast<unsigned long>(rest ? rest : width) * sizeof(double));
+}
+template <class Term>
+STRATA_ALWAYS_INLINE void sum_columns(long rows, long channels, double* sums, Term term) {
+  long c = 0;
+  for (; c + 4 * width <= channels; c += 4 * width) sum_vectors<4>(rows, channels, c, 0, sums, term);
+  for (; c + 2 * width <= channels; c += 2 * width) sum_vectors<2>(rows, channels, c, 0, sums, term);
+  for (; c < channels; c += width)
+    sum_vectors<1>(rows, channels, c, channels - c < width ? channels - c : 0, sums, term);
 }
 STRATA_ALWAYS_INLINE Vec load_all_or(const float* p, long rest) {
   return rest ? load_part(p, rest) : load(p);

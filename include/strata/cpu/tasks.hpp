@@ -17,6 +17,9 @@ constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) {
 /// width and of Philox's block.
 inline constexpr std::int64_t elementwise_grain = 1 << 15;
 
+/// Tasks that are enough to balance a few threads.
+inline constexpr std::int64_t wanted_tasks = 16;
+
 inline Function function_of(const Activation& f) {
   return static_cast<Function>(f.kind);  // the same order, up to softmax
 }

@@ -48,11 +48,8 @@ template <class T>
 void conv2d_gradients(const Conv2DGeometry& g, const ParameterPtr<T>& kernel, const ParameterPtr<T>& bias,
                       const T* x, const T* dy, Gradient<T> dx, BasicContext<T>& context) {
   Backend<T>& backend = context.backend();
-  if (const auto dkernel = context.gradient(*kernel); dkernel.data)
-    backend.conv2d_backward_kernel(g, x, dy, dkernel);
-  if (bias)
-    if (const auto dbias = context.gradient(*bias); dbias.data)
-      backend.bias_gradient(g.batch * g.out_h * g.out_w, g.out_c, dy, dbias);
+  const Gradient<T> dkernel = context.gradient(*kernel);
+  backend.conv2d_backward_weights(g, x, dy, dkernel, bias ? context.gradient(*bias) : Gradient<T>{});
   if (dx.data) backend.conv2d_backward_input(g, dy, kernel->view(), dx);
 }
 }  // namespace detail

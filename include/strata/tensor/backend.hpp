@@ -133,6 +133,13 @@ class Backend {
                                      Gradient<T> dx) = 0;
   virtual void conv2d_backward_kernel(const Conv2DGeometry& g, const T* x, const T* dy,
                                       Gradient<T> dkernel) = 0;
+  /// The gradients of the kernel and the bias, either of which may be left out (null): one pass over dy where
+  /// the device can.
+  virtual void conv2d_backward_weights(const Conv2DGeometry& g, const T* x, const T* dy, Gradient<T> dkernel,
+                                       Gradient<T> dbias) {
+    if (dkernel.data) conv2d_backward_kernel(g, x, dy, dkernel);
+    if (dbias.data) bias_gradient(g.batch * g.out_h * g.out_w, g.out_c, dy, dbias);
+  }
   /// What `conv2d` will do.
   virtual Algorithm describe_conv2d(const Conv2DGeometry& g, const Epilogue<T>& epilogue) const {
     return (void)g, (void)epilogue, Algorithm{};

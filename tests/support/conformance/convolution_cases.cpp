@@ -70,6 +70,14 @@ void backward_kernel(Cases& cases, const Conv2DGeometry& g, bool accumulate) {
       [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
         backend.conv2d_backward_kernel(g, a[0], a[1], {a[2], accumulate});
       });
+  const auto gradient = [&](std::int64_t count) {
+    return accumulate ? cases.random_output(count) : cases.output(count);
+  };
+  cases.add("conv2d_backward_weights", describe(g) + (accumulate ? ", accumulated" : ""),
+            {cases.random(x), cases.random(y, -0.5, 1), gradient(kernel), gradient(g.out_c)},
+            [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+              backend.conv2d_backward_weights(g, a[0], a[1], {a[2], accumulate}, {a[3], accumulate});
+            });
 }
 
 void backward(Cases& cases, const Conv2DGeometry& g) {
@@ -126,6 +134,23 @@ void convolution_cases(Cases& cases) {
   for (const Padding padding : paddings)
     for (const Size2D size : {Size2D{1, 7}, {7, 1}, {2, 3}, {3, 1}})
       all({9, 10, 4}, 5, {.size = size, .strides = {1, 2}, .padding = padding}, 2);
+
+  // Few channels, in rows that do and do not fill blocks of outputs and of pixels.
+  for (const std::int64_t channels : {1, 2, 3, 4, 5, 6, 7, 8, 9})
+    for (const Padding padding : paddings)
+      for (const std::int64_t stride : {1, 2, 3}) {
+        const std::int64_t width = 9 * stride + 3 + channels;
+        all({6, width, channels}, 32, {.size = 3, .strides = stride, .padding = padding}, 2);
+        all({5, width, channels}, 11 + channels, {.size = {2, 5}, .strides = {1, stride}, .padding = padding},
+            1);
+        all({9, width, channels}, 16, {.size = {3, 4}, .dilation = {2, 1}, .padding = padding}, 3);
+      }
+  for (const std::int64_t channels : {1, 3, 8})
+    for (const std::int64_t batch : {0, 1}) {
+      all({35, 41, channels}, 16, {.size = {7, 11}, .strides = 4, .padding = Padding::same}, batch);
+      all({19, 8, channels}, 64, {.size = 1}, batch);
+      all({2, 60, channels}, 16, {.size = 5, .padding = Padding::same}, batch);
+    }
 
   // Kernels larger than the image, images of one pixel, no samples.
   all({2, 3, 4}, 5, {.size = 5, .padding = Padding::same}, 2);

@@ -1,0 +1,194 @@
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include <strata/cpu/few_channels.hpp>
+#include <strata/cpu/tasks.hpp>
+
+namespace strata { inline namespace STRATA_ABI { namespace cpu {
+
+/// Rows of images [h,w,channels] as the kernels read them: `pitch` pixels each, `left` of them zeros before
+/// the image's, zeros behind.
+struct PaddedRows {
+  std::int64_t h, w, channels, left, pitch;
+
+  std::int64_t size() const { return pitch * channels; }
+  /// Rows outside of the image are zeros.
+  void copy(const float* image, std::int64_t first, std::int64_t count, float* to) const {
+    const std::int64_t begin = std::min(left, pitch), end = std::min(left + w, pitch);
+    for (std::int64_t y = first; y < first + count; ++y, to += size()) {
+      const bool inside = y >= 0 && y < h;
+      std::fill_n(to, (inside ? begin : pitch) * channels, 0.f);
+      if (!inside) continue;
+      std::copy_n(image + y * w * channels, (end - begin) * channels, to + begin * channels);
+      std::fill_n(to + end * channels, (pitch - end) * channels, 0.f);
+    }
+  }
+};
+
+inline PaddedRows padded_input(const Conv2DGeometry& g) {
+  return {g.in_h, g.in_w, g.in_c, g.pad_left, (g.out_w - 1) * g.stride_w + g.kernel_w};
+}
+inline FewChannelRow row_of(const Conv2DGeometry& g, const KernelTable& kernels) {
+  return {static_cast<long>(g.out_w),
+          static_cast<long>(g.stride_w * g.in_c),
+          static_cast<long>(g.kernel_h),
+          static_cast<long>(g.dilation_h * padded_input(g).size()),
+          static_cast<long>(g.kernel_w * g.in_c),
+          static_cast<long>(g.out_c),
+          choose_block_rows(kernels, g.out_w)};
+}
+/// Rows of outputs that a task takes, and the rows of inputs they see.
+inline std::int64_t rows_together(const Conv2DGeometry& g) {
+  constexpr std::int64_t floats = 64 * 1024;  // what stays in the second-level cache
+  return std::clamp<std::int64_t>(floats / (g.stride_h * padded_input(g).size()), 1,
+                                  std::min<std::int64_t>(16, g.out_h));
+}
+inline std::int64_t rows_seen(const Conv2DGeometry& g, std::int64_t rows) {
+  return (rows - 1) * g.stride_h + (g.kernel_h - 1) * g.dilation_h + 1;
+}
+
+STRATA_INLINE std::int64_t few_channel_scratch(const FewChannelEngine& engine, const Conv2DGeometry& g) {
+  return engine.pool.threads() * rows_seen(g, rows_together(g)) * padded_input(g).size();
+}
+
+STRATA_INLINE void few_channel_convolution(const FewChannelEngine& engine, const Conv2DGeometry& g,
+                                           const float* x, const float* panels, float* y,
+                                           FunctionRef<void(std::int64_t, std::int64_t)> finish) {
+  const PaddedRows padded = padded_input(g);
+  const FewChannelRow row = row_of(g, engine.kernels);
+  const std::int64_t together = rows_together(g), parts = divide_up(g.out_h, together);
+  const auto memory = engine.workspace.lease(few_channel_scratch(engine, g));
+  engine.pool.run(g.batch * parts, [&](std::int64_t task, int worker) {
+    float* const inputs = memory.data() + worker * rows_seen(g, together) * padded.size();
+    const std::int64_t image = task / parts, first = task % parts * together;
+    const std::int64_t rows = std::min(together, g.out_h - first);
+    padded.copy(x + image * g.in_h * g.in_w * g.in_c, first * g.stride_h - g.pad_top, rows_seen(g, rows),
+                inputs);
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const std::int64_t position = (image * g.out_h + first + i) * g.out_w;
+      engine.kernels.few_channel_forward(row, inputs + i * g.stride_h * padded.size(), panels,
+                                         y + position * g.out_c);
+      finish(position, g.out_w);
+    }
+  });
+}
+
+STRATA_INLINE void few_channel_input_gradient(const FewChannelEngine& engine, const Conv2DGeometry& g,
+                                              const float* dy, const float* kernel, float* dx,
+                                              bool accumulate) {
+  // Pixels that agree modulo the stride meet the same taps.
+  const std::int64_t left = std::max<std::int64_t>(0, divide_up(g.kernel_w - 1 - g.pad_left, g.stride_w));
+  const PaddedRows padded{g.out_h, g.out_w, g.out_c, left,
+                          left + std::max(g.out_w, (g.in_w - 1 + g.pad_left) / g.stride_w + 1)};
+  constexpr std::int64_t floats = 64 * 1024;
+  const std::int64_t together =
+      std::clamp<std::int64_t>(g.stride_h * floats / padded.size(), 1, std::min<std::int64_t>(16, g.in_h));
+  const std::int64_t parts = divide_up(g.in_h, together);
+  // Of dy, those that rows [first, last) of dx see.
+  const auto dy_rows = [&](std::int64_t first, std::int64_t last) {
+    const std::int64_t begin = divide_up(first + g.pad_top - (g.kernel_h - 1) * g.dilation_h, g.stride_h);
+    return std::pair(std::max<std::int64_t>(0, begin),
+                     std::min(g.out_h, (last - 1 + g.pad_top) / g.stride_h + 1));
+  };
+  const std::int64_t scratch =
+      std::min(g.out_h, divide_up(together + (g.kernel_h - 1) * g.dilation_h, g.stride_h) + 1) *
+      padded.size();
+  const auto memory = engine.workspace.lease(engine.pool.threads() * scratch);
+  engine.pool.run(g.batch * parts, [&](std::int64_t task, int worker) {
+    float* const gradients = memory.data() + worker * scratch;
+    const std::int64_t image = task / parts, first = task % parts * together;
+    const std::int64_t last = std::min(g.in_h, first + together);
+    const auto [begin, end] = dy_rows(first, last);
+    padded.copy(dy + image * g.out_h * g.out_w * g.out_c, begin, std::max<std::int64_t>(0, end - begin),
+                gradients);
+    std::vector<const float*> from, taps;
+    for (std::int64_t y = first; y < last; ++y)
+      for (std::int64_t phase = 0; phase < std::min(g.stride_w, g.in_w); ++phase) {
+        from.clear(), taps.clear();
+        for (std::int64_t ky = 0; ky < g.kernel_h; ++ky) {
+          const std::int64_t row = y + g.pad_top - ky * g.dilation_h;
+          if (row < 0 || row % g.stride_h != 0 || row / g.stride_h >= g.out_h) continue;
+          for (std::int64_t kx = 0; kx < g.kernel_w; ++kx) {
+            const std::int64_t column = phase + g.pad_left - kx;
+            if (column % g.stride_w != 0) continue;
+            from.push_back(gradients + (row / g.stride_h - begin) * padded.size() +
+                           (left + column / g.stride_w) * g.out_c);
+            taps.push_back(kernel + (ky * g.kernel_w + kx) * g.in_c * g.out_c);
+          }
+        }
+        engine.kernels.few_channel_backward_input(
+            {static_cast<long>(divide_up(g.in_w - phase, g.stride_w)), static_cast<long>(g.in_c),
+             static_cast<long>(g.stride_w * g.in_c), static_cast<long>(g.out_c),
+             static_cast<long>(from.size()), from.data(), taps.data(), accumulate},
+            dx + ((image * g.in_h + y) * g.in_w + phase) * g.in_c);
+      }
+  });
+}
+
+STRATA_INLINE void few_channel_kernel_gradient(const FewChannelEngine& engine, const Conv2DGeometry& g,
+                                               const float* x, const float* dy, Gradient<float> dkernel,
+                                               Gradient<float> dbias) {
+  // A task owns rows of dy and sums of its own, which are added in order at the end.
+  const KernelTable& kernels = engine.kernels;
+  const PaddedRows padded = padded_input(g);
+  FewChannelRow row = row_of(g, kernels);
+  const std::int64_t panel = kernels.panel(), columns = divide_up(g.out_c, panel) * panel;
+  row.columns = static_cast<long>(columns);
+  const std::int64_t k = g.kernel_h * g.kernel_w * g.in_c, line = g.out_w * g.out_c;
+  const std::int64_t lines = g.batch * g.out_h, tasks = std::min(lines, wanted_tasks);
+  const std::int64_t together = rows_together(g), inputs_size = rows_seen(g, together) * padded.size();
+  const bool whole = columns == g.out_c;
+  const std::int64_t scratch = inputs_size + (whole ? 0 : g.out_w * columns);
+  const auto memory = engine.workspace.lease(tasks * k * columns + engine.pool.threads() * scratch);
+  float* const all_sums = memory.data();
+  std::vector<double> bias(static_cast<std::size_t>(dbias.data ? 2 * tasks * g.out_c : 0));
+
+  engine.pool.run(tasks, [&](std::int64_t task, int worker) {
+    float* const sums = all_sums + task * k * columns;
+    float* const inputs = all_sums + tasks * k * columns + worker * scratch;
+    float* const part = inputs + inputs_size;  // a row of dy, its last panel filled up with zeros
+    double* const bias_sums = bias.data() + 2 * task * g.out_c;
+    std::fill_n(sums, k * columns, 0.f);
+    if (!whole) std::fill_n(part, g.out_w * columns, 0.f);
+    const std::int64_t last = lines * (task + 1) / tasks;
+    for (std::int64_t first = lines * task / tasks; first < last;) {
+      const std::int64_t image = first / g.out_h, y = first % g.out_h;
+      const std::int64_t rows = std::min({together, g.out_h - y, last - first});
+      padded.copy(x + image * g.in_h * g.in_w * g.in_c, y * g.stride_h - g.pad_top, rows_seen(g, rows),
+                  inputs);
+      for (std::int64_t i = 0; i < rows; ++i, ++first) {
+        const float* from = dy + first * line;
+        if (dbias.data) {
+          kernels.column_sums(g.out_w, g.out_c, from, bias_sums + g.out_c);
+          for (std::int64_t c = 0; c < g.out_c; ++c) bias_sums[c] += bias_sums[g.out_c + c];
+        }
+        if (!whole) {
+          for (std::int64_t p = 0; p < g.out_w; ++p)
+            std::copy_n(from + p * g.out_c, g.out_c, part + p * columns);
+          from = part;
+        }
+        kernels.few_channel_gradient(row, inputs + i * g.stride_h * padded.size(), from, sums);
+      }
+    }
+  });
+  for (std::int64_t p = 0; p < columns; p += panel)
+    for (std::int64_t i = 0; i < k; ++i) {
+      const float* from = all_sums + p * k + i * panel;
+      for (std::int64_t c = 0; c < std::min(panel, g.out_c - p); ++c) {
+        float sum = 0;
+        for (std::int64_t task = 0; task < tasks; ++task) sum += from[task * k * columns + c];
+        float& to = dkernel.data[i * g.out_c + p + c];
+        to = dkernel.accumulate ? to + sum : sum;
+      }
+    }
+  for (std::int64_t c = 0; c < g.out_c && dbias.data; ++c) {
+    double sum = 0;
+    for (std::int64_t task = 0; task < tasks; ++task)
+      sum += bias[static_cast<std::size_t>(2 * task * g.out_c + c)];
+    dbias.data[c] = static_cast<float>(sum) + (dbias.accumulate ? dbias.data[c] : 0.f);
+  }
+}
+
+}}}  // namespace strata::STRATA_ABI::cpu
