@@ -108,7 +108,8 @@ void grad_cam_example(int argc, char** argv) {
       {"--labels", "FILE", "their classes, as predict takes them", &labels_file},
       {"--epochs", "N", "how long the small network learns", &options.epochs, 1, 1000}};
   for (examples::Flag& flag : options.flags())
-    for (const char* name : {"--seed", "--threads", "--device", "--tf32", "--run-dir", "--overwrite"})
+    for (const char* name :
+         {"--seed", "--threads", "--device", "--tf32", "--policy", "--run-dir", "--overwrite"})
       if (flag.name == name) list.push_back(flag);
   examples::Flags flags(
       "grad_cam",

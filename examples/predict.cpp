@@ -53,7 +53,8 @@ void predict(int argc, char** argv) {
        "                               without its WordNet number in front; without it 'class 7'",
        &labels_file}};
   for (examples::Flag& flag : options.flags())
-    if (flag.name == "--threads" || flag.name == "--device" || flag.name == "--tf32") list.push_back(flag);
+    for (const char* name : {"--threads", "--device", "--tf32", "--policy"})
+      if (flag.name == name) list.push_back(flag);
   examples::Flags flags(
       "predict",
       "Says what is on pictures. MODEL is the deploy.safetensors of a training example, or vgg16, vgg19\n"

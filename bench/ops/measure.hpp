@@ -57,12 +57,13 @@ double best_seconds(Work work) {
 inline double peak_flops() {
   static const double peak = [] {
     const strata::cpu::KernelTable& kernels = strata::cpu::kernels();
-    const long k = 128, repeats = 20'000, rows = kernels.max_rows, panel = kernels.panel();
+    const long k = 128, repeats = 20'000, rows = kernels.product.max_rows, panel = kernels.panel();
     const double seconds = best_seconds([&](std::int64_t) {
       const Floats a(static_cast<std::size_t>(rows * k), 1.f), b(static_cast<std::size_t>(k * panel), 1.f);
       Floats c(static_cast<std::size_t>(rows * panel));
       for (long i = 0; i < repeats; ++i)
-        kernels.multiply_rows[rows](k, a.data(), b.data(), panel, c.data(), panel, false, nullptr, 0, 0);
+        kernels.product.multiply_rows[rows](k, a.data(), b.data(), panel, c.data(), panel, false, nullptr, 0,
+                                            0);
       benchmark::DoNotOptimize(c.data());
     });
     return 2.0 * static_cast<double>(rows * k * panel * repeats) * thread_count() / seconds;

@@ -17,6 +17,8 @@ class CpuBackend final : public HostBackend<float> {
   CpuBackend(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels, const PlanLimits& limits)
       : pool_(pool), workspace_(workspace), kernels_(kernels), limits_(limits) {}
 
+  bool set_policy(Policy policy) override;
+
   void conv2d(const Conv2DGeometry& g, const float* x, WeightView<float> kernel,
               const Epilogue<float>& epilogue, float* y) override;
   void conv2d_backward_input(const Conv2DGeometry& g, const float* dy, WeightView<float> kernel,

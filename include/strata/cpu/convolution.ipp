@@ -13,7 +13,7 @@
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 /// Ways of packing a weight: part of the key under which PackedWeights keeps the result.
-enum class Packing : std::uint64_t { forward = 1, backward_input, winograd, winograd_flipped };
+enum class Packing : std::uint64_t { forward = 1, backward_input, winograd, winograd_flipped, bfloat16 };
 constexpr std::uint64_t packing_key(Packing packing, std::int64_t detail = 0) {
   return static_cast<std::uint64_t>(packing) | static_cast<std::uint64_t>(detail) << 8;
 }
@@ -107,7 +107,13 @@ inline std::int64_t images_at_a_time(const Conv2DGeometry& g) {
 }
 /// With few rows a weight is read once or twice, which packing would only repeat.
 inline bool packs(const KernelTable& kernels, const Conv2DGeometry& g) {
-  return g.batch * g.out_h * g.out_w > 2 * kernels.max_rows || g.out_c % kernels.panel() != 0;
+  return g.batch * g.out_h * g.out_w > 2 * kernels.product.max_rows || g.out_c % kernels.panel() != 0;
+}
+
+STRATA_INLINE bool CpuBackend::set_policy(Policy policy) {
+  const bool narrow = policy == Policy::mixed_bfloat16;
+  limits_.bfloat16 = narrow ? bfloat16_product(kernels_) : nullptr;
+  return !narrow || limits_.bfloat16;
 }
 
 STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x, WeightView<float> kernel,
@@ -119,8 +125,9 @@ STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x, W
   }
   const Activation& f = epilogue.activation;
   const bool softmax = f.kind == Activation::Kind::softmax;
+  ConvolutionPlan plan;
   if (!epilogue.max_pool_2x2 || follows_pooling(epilogue)) {
-    const ConvolutionPlan plan = plan_convolution(g, epilogue.max_pool_2x2, kernels_, limits_);
+    plan = plan_convolution(g, epilogue.max_pool_2x2, kernels_, limits_);
     if (plan.tile != 0) {
       const bool relu = f.kind == Activation::Kind::relu, leaky = f.kind == Activation::Kind::leaky_relu;
       const float slope = relu ? 0.f : leaky ? static_cast<float>(f.negative_slope) : 1.f;
@@ -151,31 +158,28 @@ STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x, W
 
   if (g.groups > 1) return grouped_conv2d(g, x, kernel.data, epilogue, y);
   const PatchMatrix patches = patches_of(g, x);
-  RightFactor b{kernel.data, patches.columns(), g.out_c, kernels_.panel(), g.out_c};
+  const ProductKernels& product = *plan.product;
+  const std::int64_t k = patches.columns(), panel = kernels_.panel();
+  RightFactor b{kernel.data, k, g.out_c, panel, g.out_c};
   std::shared_ptr<const Buffer> packed;
-  if (packs(kernels_, g)) {
-    b.panel_stride = b.k * kernels_.panel();
-    b.row_stride = kernels_.panel();
-    const std::int64_t panels = divide_up(g.out_c, kernels_.panel());
-    packed = packed_weight(kernel, packing_key(Packing::forward), [&] {
-      Buffer buffer(panels * b.panel_stride);
-      pool_.run(panels, [&](std::int64_t p, int) {
-        const std::int64_t first = p * kernels_.panel();
-        kernels_.pack_panels(b.k, std::min<std::int64_t>(kernels_.panel(), g.out_c - first),
-                             kernel.data + first, g.out_c, buffer.data() + p * b.panel_stride);
-      });
-      return buffer;
+  if (const bool narrow = &product != &kernels_.product; narrow || packs(kernels_, g)) {
+    packed = packed_weight(kernel, packing_key(narrow ? Packing::bfloat16 : Packing::forward), [&] {
+      return pack_right_factor(pool_, workspace_, kernels_, product, k, divide_up(g.out_c, panel),
+                               [&](std::int64_t p, float* to) {
+                                 kernels_.pack_panels(k, std::min(panel, g.out_c - p * panel),
+                                                      kernel.data + p * panel, g.out_c, to);
+                               });
     });
-    b.data = packed->data();
+    b = {packed->data(), product.units(k), g.out_c, product.units(k) * panel, panel};
   }
 
-  if (few_channels_forward(g, kernels_))
+  if (plan.few_channels)
     few_channel_convolution(
         {pool_, workspace_, kernels_}, g, x, b.data, y, [&](std::int64_t row, std::int64_t rows) {
           kernels_.finish(epilogue_of(epilogue, g.out_c, row), rows, g.out_c, g.out_c, y + row * g.out_c);
         });
   else
-    multiply(pool_, workspace_, kernels_, patches, b, y,
+    multiply(pool_, workspace_, kernels_, product, patches, b, y,
              [&](std::int64_t row, std::int64_t rows, std::int64_t column, std::int64_t columns) {
                kernels_.finish(epilogue_of(epilogue, g.out_c, row, column), rows, columns, g.out_c,
                                y + row * g.out_c + column);
@@ -193,10 +197,13 @@ STRATA_COLD STRATA_INLINE Algorithm CpuBackend::describe_conv2d(const Conv2DGeom
     out.packed_bytes = 0;  // nothing is kept
     return out;
   }
-  if (!epilogue.max_pool_2x2 || follows_pooling(epilogue))
-    if (const auto plan = plan_convolution(g, epilogue.max_pool_2x2, kernels_, limits_); plan.tile != 0)
+  ConvolutionPlan plan;
+  if (!epilogue.max_pool_2x2 || follows_pooling(epilogue)) {
+    plan = plan_convolution(g, epilogue.max_pool_2x2, kernels_, limits_);
+    if (plan.tile != 0)
       return {concat("winograd F(", plan.tile, "x", plan.tile, ",3x3)"), plan.weight_bytes,
               winograd_scratch({pool_, workspace_, kernels_}, plan, g) * bytes};
+  }
   if (epilogue.max_pool_2x2) {
     Conv2DGeometry part = g;
     const std::int64_t images = images_at_a_time(g);
@@ -219,13 +226,10 @@ STRATA_COLD STRATA_INLINE Algorithm CpuBackend::describe_conv2d(const Conv2DGeom
     return {concat(of_group.name, ", ", g.groups, " groups"), 0,
             of_group.packed_bytes + of_group.workspace_bytes + copies * bytes};
   }
-  const PatchMatrix patches = patches_of(g, nullptr);
-  const std::int64_t panel = kernels_.panel();
-  const bool few = few_channels_forward(g, kernels_);
-  return {few ? "direct, few channels" : "direct",
-          packs(kernels_, g) ? divide_up(g.out_c, panel) * panel * patches.columns() * bytes : 0,
-          (few ? few_channel_scratch({pool_, workspace_, kernels_}, g)
-               : product_scratch(pool_, kernels_, patches)) *
+  const bool packed = plan.product != &kernels_.product || packs(kernels_, g);
+  return {plan.to_string(), packed ? plan.weight_bytes : 0,
+          (plan.few_channels ? few_channel_scratch({pool_, workspace_, kernels_}, g)
+                             : product_scratch(pool_, *plan.product, patches_of(g, nullptr))) *
               bytes};
 }
 
@@ -277,19 +281,18 @@ STRATA_INLINE void CpuBackend::conv2d_backward_input(const Conv2DGeometry& g, co
         const std::int64_t k = patches.columns(), panel = kernels_.panel(), panels = divide_up(g.in_c, panel);
         const auto packed =
             packed_weight(kernel, packing_key(Packing::backward_input, phase_y * g.stride_w + phase_x), [&] {
-              Buffer buffer(panels * k * panel);
-              pool_.run(panels, [&](std::int64_t p, int) {
-                float* to = buffer.data() + p * k * panel;
-                for (const std::int64_t tap : kernel_taps) {
-                  kernels_.pack_panels_transposed(g.out_c, std::min(panel, g.in_c - p * panel),
-                                                  kernel.data + (tap * g.in_c + p * panel) * g.out_c, g.out_c,
-                                                  to, k * panel);
-                  to += g.out_c * panel;
-                }
-              });
-              return buffer;
+              return pack_right_factor(
+                  pool_, workspace_, kernels_, kernels_.product, k, panels, [&](std::int64_t p, float* to) {
+                    for (const std::int64_t tap : kernel_taps) {
+                      kernels_.pack_panels_transposed(g.out_c, std::min(panel, g.in_c - p * panel),
+                                                      kernel.data + (tap * g.in_c + p * panel) * g.out_c,
+                                                      g.out_c, to, k * panel);
+                      to += g.out_c * panel;
+                    }
+                  });
             });
-        multiply(pool_, workspace_, kernels_, patches, {packed->data(), k, g.in_c, k * panel, panel}, out,
+        multiply(pool_, workspace_, kernels_, kernels_.product, patches,
+                 {packed->data(), k, g.in_c, k * panel, panel}, out,
                  [](std::int64_t, std::int64_t, std::int64_t, std::int64_t) {});
       }
       if (!apart) continue;
@@ -374,7 +377,8 @@ STRATA_INLINE void CpuBackend::dense_backward_input(const DenseGeometry& g, cons
   float* const right = memory.data();
   float* const transposed_dx = right + panels * panel * out;
   kernels_.pack_panels_transposed(out, rows, dy, out, right, out * panel);
-  multiply(pool_, workspace_, kernels_, weight, {right, out, rows, out * panel, panel}, transposed_dx,
+  multiply(pool_, workspace_, kernels_, kernels_.product, weight, {right, out, rows, out * panel, panel},
+           transposed_dx,
            [&](std::int64_t first, std::int64_t count, std::int64_t column, std::int64_t columns) {
              for (std::int64_t r = column; r < column + columns; ++r)
                for (std::int64_t i = first; i < first + count; ++i) {

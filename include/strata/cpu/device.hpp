@@ -11,7 +11,8 @@ struct DeviceOptions {
   int threads = 0;                        ///< 0: every CPU the process may use
   std::string_view instruction_set = "";  ///< "": the best; "avx512", "avx2", "baseline" where available
   ConvolutionAccuracy accuracy = ConvolutionAccuracy::fast;
-  std::int64_t memory_limit = 0;  ///< bytes of packed weight and scratch per thread; 0: any
+  Policy policy = Policy::float32;  ///< of models that set none
+  std::int64_t memory_limit = 0;    ///< bytes of packed weight and scratch per thread; 0: any
   /// Small images of a batch may share Winograd tiles: a few per cent faster, but a NaN or very large numbers
   /// in one image then reach its neighbours.
   bool share_tiles = false;

@@ -15,6 +15,9 @@ std::span<const KernelTable* const> available_kernels();
 /// not available.
 const KernelTable& kernels(std::string_view name = "");
 
+/// The best of the table's products in bfloat16 that this processor and its operating system run, or null.
+const ProductKernels* bfloat16_product(const KernelTable& kernels);
+
 #if defined(STRATA_COMPILED)
 namespace baseline {
 extern const KernelTable table;

@@ -37,7 +37,7 @@ inline FewChannelRow row_of(const Conv2DGeometry& g, const KernelTable& kernels)
           static_cast<long>(g.dilation_h * padded_input(g).size()),
           static_cast<long>(g.kernel_w * g.in_c),
           static_cast<long>(g.out_c),
-          choose_block_rows(kernels, g.out_w)};
+          choose_block_rows(kernels.product, g.out_w)};
 }
 /// Rows of outputs that a task takes, and the rows of inputs they see.
 inline std::int64_t rows_together(const Conv2DGeometry& g) {

@@ -51,7 +51,8 @@ class PatchRows {
   std::vector<const float*> pieces_;
 };
 
-/// The right factor [k,columns], in panels (see packing_kernels.hpp) or as it lies in memory.
+/// The right factor [k,columns], in panels (see packing_kernels.hpp) or as it lies in memory. Sizes are in
+/// units of the product's kernels.
 struct RightFactor {
   const float* data = nullptr;
   std::int64_t k = 0, columns = 0;
@@ -59,14 +60,20 @@ struct RightFactor {
   std::int64_t row_stride = 0;    ///< from one k to the next
 };
 
+/// A right factor's panels of floats [k,panel], as `pack(panel, to)` leaves them, in units of `product`.
+Buffer pack_right_factor(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels,
+                         const ProductKernels& product, std::int64_t k, std::int64_t panels,
+                         FunctionRef<void(std::int64_t, float*)> pack);
+
 /// c [rows,columns] = patches * b, then finish(first row, rows, first column, columns) for every finished
 /// part of c. Every sum runs over k in the same order whatever the split, so threads do not change the bits.
-void multiply(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels, const PatchMatrix& patches,
-              const RightFactor& b, float* c,
+void multiply(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels,
+              const ProductKernels& product, const PatchMatrix& patches, const RightFactor& b, float* c,
               FunctionRef<void(std::int64_t, std::int64_t, std::int64_t, std::int64_t)> finish);
 
 /// Floats of scratch that `multiply` takes for a product with these patches.
-std::int64_t product_scratch(const ThreadPool& pool, const KernelTable& kernels, const PatchMatrix& patches);
+std::int64_t product_scratch(const ThreadPool& pool, const ProductKernels& product,
+                             const PatchMatrix& patches);
 
 /// c [patches.columns(),columns] (+)= patches^T * b for b [patches.rows(),columns]: the gradient of a kernel.
 void multiply_transposed(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels,

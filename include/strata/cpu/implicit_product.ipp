@@ -8,7 +8,7 @@
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
-inline constexpr std::int64_t max_panel = 32, max_block_rows = 16;  // of any instruction set
+inline constexpr std::int64_t max_panel = 32, max_block_rows = 32;  // of any instruction set
 
 STRATA_INLINE PatchRows::PatchRows(const PatchMatrix& patches, std::int64_t row, const float* zeros,
                                    std::int64_t first_column, std::int64_t last_column)
@@ -54,24 +54,39 @@ inline std::int64_t blocks_of_task(std::int64_t block_size) {
   return std::clamp<std::int64_t>(cache_floats / block_size, 8, 16);
 }
 
-STRATA_INLINE std::int64_t product_scratch(const ThreadPool& pool, const KernelTable& kernels,
+STRATA_INLINE Buffer pack_right_factor(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels,
+                                       const ProductKernels& product, std::int64_t k, std::int64_t panels,
+                                       FunctionRef<void(std::int64_t, float*)> pack) {
+  const std::int64_t panel = kernels.panel(), size = product.units(k) * panel;
+  const auto memory = workspace.lease(product.narrow_panel ? pool.threads() * k * panel : 0);
+  Buffer out(panels * size);
+  pool.run(panels, [&](std::int64_t p, int worker) {
+    float* const to = out.data() + p * size;
+    float* const floats = product.narrow_panel ? memory.data() + worker * k * panel : to;
+    pack(p, floats);
+    if (product.narrow_panel) product.narrow_panel(k, floats, to);
+  });
+  return out;
+}
+
+STRATA_INLINE std::int64_t product_scratch(const ThreadPool& pool, const ProductKernels& product,
                                            const PatchMatrix& patches) {
-  const std::int64_t padded_k = divide_up(patches.columns(), kernels.width) * kernels.width;
-  const std::int64_t block_size = choose_block_rows(kernels, patches.rows()) * padded_k;
+  const std::int64_t padded_k = product.whole_units(patches.columns());
+  const std::int64_t block_size = choose_block_rows(product, patches.rows()) * padded_k;
   return patches.run * patches.channels +
-         pool.threads() * (blocks_of_task(block_size) * block_size + padded_k);
+         pool.threads() * (blocks_of_task(block_size) * block_size + padded_k * product.per_unit);
 }
 
 STRATA_INLINE void multiply(
-    ThreadPool& pool, Workspace& workspace, const KernelTable& kernels, const PatchMatrix& patches,
-    const RightFactor& b, float* c,
+    ThreadPool& pool, Workspace& workspace, const KernelTable& kernels, const ProductKernels& product,
+    const PatchMatrix& patches, const RightFactor& b, float* c,
     FunctionRef<void(std::int64_t, std::int64_t, std::int64_t, std::int64_t)> finish) {
   const std::int64_t rows = patches.rows(), k = b.k, columns = b.columns, panel = kernels.panel();
   if (rows == 0 || columns == 0) return;
-  const int block_rows = choose_block_rows(kernels, rows);
-  const auto kernel = kernels.multiply_rows[block_rows];
+  const int block_rows = choose_block_rows(product, rows);
+  const auto kernel = product.multiply_rows[block_rows];
   const std::int64_t blocks = divide_up(rows, block_rows), panels = divide_up(columns, panel);
-  const std::int64_t padded_k = divide_up(k, kernels.width) * kernels.width;
+  const std::int64_t padded_k = product.whole_units(patches.columns());
   const std::int64_t block_size = block_rows * padded_k;
 
   // Columns are split only where rows alone do not make tasks enough: each part packs the rows again.
@@ -81,15 +96,15 @@ STRATA_INLINE void multiply(
   const std::int64_t slabs = std::min(panels, divide_up(2 * pool.threads(), groups));
   const std::int64_t slab = divide_up(panels, slabs);
 
-  const std::int64_t scratch = group * block_size + padded_k;
+  const std::int64_t scratch = group * block_size + padded_k * product.per_unit;
   const std::int64_t zero_count = patches.run * patches.channels;
-  const auto memory = workspace.lease(product_scratch(pool, kernels, patches));
+  const auto memory = workspace.lease(product_scratch(pool, product, patches));
   float* const zeros = memory.data();
   std::fill_n(zeros, zero_count, 0.f);
 
   pool.run(groups * slabs, [&](std::int64_t task, int worker) {
     float* const linear = zeros + zero_count + worker * scratch;
-    float* const a = linear + padded_k;
+    float* const a = linear + padded_k * product.per_unit;
     const std::int64_t first_row = task / slabs * group * block_rows;
     const std::int64_t task_rows = std::min(group * block_rows, rows - first_row);
     const std::int64_t first_panel = task % slabs * slab;
@@ -99,7 +114,7 @@ STRATA_INLINE void multiply(
     PatchRows walk(patches, first_row, zeros);
     for (std::int64_t r = 0; r < task_rows; ++r) {
       const std::int64_t length = walk.next();
-      kernels.pack_row(walk.pieces().data(), static_cast<long>(walk.pieces().size()), length, block_rows,
+      product.pack_row(walk.pieces().data(), static_cast<long>(walk.pieces().size()), length, block_rows,
                        static_cast<int>(r % block_rows), linear, a + r / block_rows * block_size);
     }
     if (const std::int64_t filled = task_rows % block_rows; filled > 0) {
@@ -110,6 +125,7 @@ STRATA_INLINE void multiply(
     }
 
     float tile[max_block_rows * max_panel];
+    if (product.begin) product.begin();
     for (std::int64_t k0 = 0; k0 < k; k0 += k_slice) {
       const std::int64_t steps = std::min(k_slice, k - k0);
       for (std::int64_t p = first_panel; p < last_panel; ++p) {
@@ -134,6 +150,7 @@ STRATA_INLINE void multiply(
         }
       }
     }
+    if (product.end) product.end();
     const std::int64_t first_column = first_panel * panel;
     finish(first_row, task_rows, first_column, std::min(columns, last_panel * panel) - first_column);
   });

@@ -112,19 +112,48 @@ struct WinogradKernels {
                           float* taps, long taps_row_stride, long tap_stride, bool accumulate);
 };
 
-/// What runs once per element, built once per instruction set: the only way from the engine's ordinary code
-/// to the code that depends on the instruction set. Pointers and numbers only, nothing that allocates.
-struct KernelTable {
-  const char* name;     ///< "avx512"
-  int width;            ///< floats in a vector
-  int max_rows;         ///< rows of the largest register block
-  int transposed_rows;  ///< rows of the register block of `multiply_transposed`
+/// How a matrix product computes with factors of one type. They lie in memory in units of 4 bytes along k: a
+/// float, or two bfloat16 that follow each other. Sums are floats.
+struct ProductKernels {
+  const char* name;      ///< "", "bfloat16", "bfloat16 on tiles"
+  int per_unit = 1;      ///< numbers in a unit
+  int per_vector = 1;    ///< and in a vector of units
+  int max_rows = 0;      ///< rows of the largest register block; 0: there are none
+  double unit_cost = 1;  ///< time of a unit, a multiply-add of floats being 1
 
   /// [rows] of micro_kernel.hpp; null where there is no block of that many rows.
   using MultiplyRows = void (*)(long k, const float* a, const float* b, long b_stride, float* c,
                                 long c_stride, bool accumulate, const float* next, long next_lines,
                                 long next_step);
-  MultiplyRows multiply_rows[17];
+  MultiplyRows multiply_rows[33] = {};
+  void (*pack_row)(const float* const* taps, long tap_count, long channels, int rows, int row, float* linear,
+                   float* block) = nullptr;
+  /// Rows of floats [k,panel] -> units, filled up with zeros to whole vectors along k; null where a float is
+  /// one.
+  void (*narrow_panel)(long k, const float* from, float* to) = nullptr;
+  // Around the products of one task, in its thread; null: nothing to do.
+  void (*begin)() = nullptr;
+  void (*end)() = nullptr;
+
+  /// Units of k numbers, filled up to whole vectors.
+  std::int64_t whole_units(std::int64_t k) const {
+    return (k + per_vector - 1) / per_vector * per_vector / per_unit;
+  }
+  /// Those of a right factor.
+  std::int64_t units(std::int64_t k) const { return narrow_panel ? whole_units(k) : k; }
+};
+
+/// What runs once per element, built once per instruction set: the only way from the engine's ordinary code
+/// to the code that depends on the instruction set. Pointers and numbers only, nothing that allocates.
+struct KernelTable {
+  const char* name;     ///< "avx512"
+  int width;            ///< floats in a vector
+  int transposed_rows;  ///< rows of the register block of `multiply_transposed`
+
+  ProductKernels product;
+  /// In bfloat16, on tiles and in vectors: what is built, not what the processor has (see
+  /// `bfloat16_product`).
+  ProductKernels bfloat16_tiles, bfloat16_vectors;
   void (*multiply_transposed)(long k, const float* a, long a_stride, const float* b, long b_stride, float* c,
                               long c_stride, bool accumulate);
 
@@ -136,8 +165,6 @@ struct KernelTable {
   WinogradKernels winograd[7];  ///< [tile], from 2 to 6
 
   // packing_kernels.hpp
-  void (*pack_row)(const float* const* taps, long tap_count, long channels, int rows, int row, float* linear,
-                   float* block);
   void (*pack_panels)(long k, long columns, const float* b, long b_stride, float* panels);
   void (*pack_panels_transposed)(long k, long columns, const float* b, long b_stride, float* panels,
                                  long panel_stride);

@@ -2,6 +2,7 @@
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wsign-conversion"  // g++ means array bounds of type int
+#include <strata/cpu/bfloat16_kernels.hpp>
 #include <strata/cpu/depthwise_kernels.hpp>
 #include <strata/cpu/elementwise_kernels.hpp>
 #include <strata/cpu/few_channel_kernels.hpp>
@@ -12,6 +13,7 @@
 #include <strata/cpu/pixel_kernels.hpp>
 #include <strata/cpu/pooling_kernels.hpp>
 #include <strata/cpu/reduction_kernels.hpp>
+#include <strata/cpu/tile_kernels.hpp>
 #include <strata/cpu/winograd_kernels.hpp>
 #pragma GCC diagnostic pop
 
@@ -20,12 +22,48 @@
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu { namespace STRATA_CPU_ISA {
 
-template <int Rows>
-constexpr KernelTable::MultiplyRows rows_kernel() {
-  if constexpr (Rows <= max_rows)
-    return multiply_rows<Rows>;
-  else
-    return nullptr;
+template <class Units, int Rows>
+constexpr void add_row_kernels(ProductKernels& to) {
+  if constexpr (Rows <= max_rows) {
+    to.multiply_rows[Rows] = multiply_rows<Rows, Units>;
+    add_row_kernels<Units, Rows + 1>(to);
+  }
+}
+template <class Units>
+constexpr ProductKernels vector_products(const char* name) {
+  ProductKernels to{.name = name,
+                    .per_unit = Units::per_unit,
+                    .per_vector = Units::per_unit * width,
+                    .max_rows = max_rows,
+                    .unit_cost = 1,
+                    .pack_row = pack_row<Units>};
+  add_row_kernels<Units, 1>(to);
+  return to;
+}
+constexpr ProductKernels bfloat16_vectors() {
+  ProductKernels to{};
+#if STRATA_CPU_BFLOAT16
+  to = vector_products<Bfloat16Pairs>("bfloat16");
+  to.narrow_panel = narrow_panel;
+#endif
+  return to;
+}
+constexpr ProductKernels bfloat16_tiles() {
+  ProductKernels to = bfloat16_vectors();
+#if STRATA_CPU_BFLOAT16
+  to = {.name = "bfloat16 tiles",
+        .per_unit = 2,
+        .per_vector = 2 * tile_size,
+        .max_rows = 32,
+        .unit_cost = 1. / 8,
+        .pack_row = to.pack_row,
+        .narrow_panel = to.narrow_panel,
+        .begin = AmxTiles::begin,
+        .end = AmxTiles::end};
+  to.multiply_rows[16] = multiply_tiles<16>;
+  to.multiply_rows[32] = multiply_tiles<32>;
+#endif
+  return to;
 }
 
 #if defined(STRATA_COMPILED)
@@ -36,12 +74,10 @@ inline
 constexpr KernelTable table = {
     .name = STRATA_STRING(STRATA_CPU_ISA),
     .width = width,
-    .max_rows = max_rows,
     .transposed_rows = transposed_rows,
-    .multiply_rows = {nullptr, rows_kernel<1>(), rows_kernel<2>(), rows_kernel<3>(), rows_kernel<4>(),
-                      rows_kernel<5>(), rows_kernel<6>(), rows_kernel<7>(), rows_kernel<8>(),
-                      rows_kernel<9>(), rows_kernel<10>(), rows_kernel<11>(), rows_kernel<12>(),
-                      rows_kernel<13>(), rows_kernel<14>(), nullptr, nullptr},
+    .product = vector_products<Floats>(""),
+    .bfloat16_tiles = bfloat16_tiles(),
+    .bfloat16_vectors = bfloat16_vectors(),
     .multiply_transposed = multiply_transposed,
     .few_channel_forward = few_channel_forward,
     .few_channel_gradient = few_channel_gradient,
@@ -53,7 +89,6 @@ constexpr KernelTable table = {
                  winograd_kernels<4>(),
                  winograd_kernels<5>(),
                  winograd_kernels<6>()},
-    .pack_row = pack_row,
     .pack_panels = pack_panels,
     .pack_panels_transposed = pack_panels_transposed,
     .activate = activate,

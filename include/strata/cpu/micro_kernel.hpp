@@ -4,13 +4,23 @@
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu { namespace STRATA_CPU_ISA {
 
-/// The one loop that dense products and convolutions live in: c [Rows,panel] (+)= a [Rows,k] b [k,panel].
-/// All sums stay in registers; each step broadcasts one number of a per row and multiplies a row of b.
+/// A number as products read it.
+struct Floats {
+  static constexpr int per_unit = 1;
+  STRATA_ALWAYS_INLINE static Vec units(const float* p) { return load(p); }
+  STRATA_ALWAYS_INLINE static Vec units(const float* p, long count) { return load_part(p, count); }
+  STRATA_ALWAYS_INLINE static Vec broadcast(const float* unit) { return splat(*unit); }
+  STRATA_ALWAYS_INLINE static Vec multiply_add(Vec a, Vec b, Vec sum) { return fma(a, b, sum); }
+};
+
+/// The one loop that dense products and convolutions live in: c [Rows,panel] (+)= a [Rows,k] b [k,panel], k
+/// counted in units (see ProductKernels). All sums stay in registers; each step broadcasts one unit of a per
+/// row and multiplies a row of b.
 ///
 /// a is a row block: [ceil(k / width)][Rows][width], so that rows are written by whole vectors and read at
 /// offsets known to the compiler. Rows of b and c are b_stride and c_stride apart. Meanwhile `next_lines`
 /// cache lines, `next_step` floats apart, are fetched per chunk of a from `next` on: b as it will be needed.
-template <int Rows>
+template <int Rows, class Units = Floats>
 void multiply_rows(long k, const float* a, const float* b, long b_stride, float* c, long c_stride,
                    bool accumulate, const float* next, long next_lines, long next_step) {
   Vec sum[Rows][2];
@@ -24,9 +34,9 @@ void multiply_rows(long k, const float* a, const float* b, long b_stride, float*
       const Vec b0 = load(b), b1 = load(b + width);
       STRATA_UNROLL
       for (int i = 0; i < Rows; ++i) {
-        const Vec s = splat(a[i * width + j]);
-        sum[i][0] = fma(s, b0, sum[i][0]);
-        sum[i][1] = fma(s, b1, sum[i][1]);
+        const Vec s = Units::broadcast(a + i * width + j);
+        sum[i][0] = Units::multiply_add(s, b0, sum[i][0]);
+        sum[i][1] = Units::multiply_add(s, b1, sum[i][1]);
       }
     }
   }

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <strata/cpu/simd.hpp>
+#include <strata/cpu/micro_kernel.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu { namespace STRATA_CPU_ISA {
 
@@ -12,16 +12,18 @@ STRATA_ALWAYS_INLINE void copy(long count, const float* from, float* to) {
   for (; i < count; ++i) to[i] = from[i];
 }
 
-/// Writes one row of a row block [k / width][rows][width] (see micro_kernel.hpp): the `channels` numbers
-/// behind each of the pointers in `taps`, one after the other. `linear` is scratch for the whole row, used
-/// where channels do not fill vectors.
-inline void pack_row(const float* const* taps, long tap_count, long channels, int rows, int row,
-                     float* linear, float* block) {
+/// Writes one row of a row block [k / width][rows][width] (see micro_kernel.hpp) in units: the `channels`
+/// numbers behind each of the pointers in `taps`, one after the other. `linear` is scratch for the whole row,
+/// used where channels do not fill vectors.
+template <class Units = Floats>
+void pack_row(const float* const* taps, long tap_count, long channels, int rows, int row, float* linear,
+              float* block) {
   float* out = block + row * width;
   const long step = static_cast<long>(rows) * width;
-  if (channels % width == 0) {
+  constexpr long numbers = width * Units::per_unit;  // in a vector of units
+  if (channels % numbers == 0) {
     for (long t = 0; t < tap_count; ++t)
-      for (long c = 0; c < channels; c += width, out += step) store(out, load(taps[t] + c));
+      for (long c = 0; c < channels; c += numbers, out += step) store(out, Units::units(taps[t] + c));
     return;
   }
   const float* source = taps[0];
@@ -31,8 +33,8 @@ inline void pack_row(const float* const* taps, long tap_count, long channels, in
     for (long t = 0; t < tap_count; ++t, linear += channels) copy(channels, taps[t], linear);
   }
   long c = 0;
-  for (; c + width <= k; c += width, out += step) store(out, load(source + c));
-  if (c < k) store(out, load_part(source + c, k - c));
+  for (; c + numbers <= k; c += numbers, out += step) store(out, Units::units(source + c));
+  if (c < k) store(out, Units::units(source + c, k - c));
 }
 
 /// b [k,columns] -> [ceil(columns / panel)][k][panel], the last panel filled up with zeros.

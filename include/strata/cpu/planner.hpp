@@ -5,6 +5,7 @@
 
 #include <strata/cpu/kernel_table.hpp>
 #include <strata/tensor/geometry.hpp>
+#include <strata/tensor/policy.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
@@ -17,18 +18,20 @@ struct PlanLimits {
   ConvolutionAccuracy accuracy = ConvolutionAccuracy::fast;
   std::int64_t memory =
       0;  ///< most bytes of packed weight and one thread's workspace for a convolution; 0: any
+  const ProductKernels* bfloat16 = nullptr;  ///< products that may be taken instead of those of floats
   bool share_tiles = false;  ///< small images of a batch may share tiles (and then a NaN, or rounding errors)
 };
 
 /// How a convolution is computed. Chosen from its geometry and the instruction set alone, never from the
 /// number of threads, because the tile changes the rounding.
 struct ConvolutionPlan {
-  int tile = 0;               ///< Winograd's F(tile x tile, 3x3); 0: direct
-  bool few_channels = false;  ///< direct, by the kernels of few_channels.hpp
-  int block_rows = 0;         ///< tiles in a register block
-  std::int64_t group = 0;     ///< register blocks in a task
-  std::int64_t slab = 0;      ///< output channels computed at a time
-  bool shared = false;        ///< inputs of all tiles are transformed first, then tasks split the channels
+  int tile = 0;                             ///< Winograd's F(tile x tile, 3x3); 0: direct
+  const ProductKernels* product = nullptr;  ///< of the direct way
+  bool few_channels = false;                ///< direct, by the kernels of few_channels.hpp
+  int block_rows = 0;                       ///< tiles in a register block
+  std::int64_t group = 0;                   ///< register blocks in a task
+  std::int64_t slab = 0;                    ///< output channels computed at a time
+  bool shared = false;  ///< inputs of all tiles are transformed first, then tasks split the channels
   std::int64_t down = 1, across = 1;  ///< images that share a grid of tiles
   std::int64_t pitch_h = 0, pitch_w = 0;
   std::int64_t tiles_h = 0, tiles_w = 0, planes = 0;
@@ -60,7 +63,7 @@ Conv2DGeometry transposed(const Conv2DGeometry& g);
 
 /// Rows of a register block for `rows` rows: many rows keep many sums in registers, but the last block should
 /// not be half empty.
-int choose_block_rows(const KernelTable& kernels, std::int64_t rows);
+int choose_block_rows(const ProductKernels& product, std::int64_t rows);
 
 }}}  // namespace strata::STRATA_ABI::cpu
 

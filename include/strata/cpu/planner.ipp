@@ -15,22 +15,25 @@ inline constexpr double row_overhead = 0.6;   // of a register block, in rows: t
 inline constexpr double transform = 10;       // per vector and point, input or output
 inline constexpr double gather = 4;           // a vector that channels do not fill, in vectors
 inline constexpr double pack = 4;             // per vector of a patch row
+inline constexpr double gather_run = 30;      // a row of the kernel whose channels do not fill vectors
 inline constexpr double cached_weight = 1.5;  // to stream one vector of a packed weight, where it fits
 inline constexpr double streamed_weight = 6;  // the third-level cache, and where it does not
 inline constexpr std::int64_t cache_bytes = std::int64_t{20} << 20;
 }  // namespace cost
 
 STRATA_INLINE std::string ConvolutionPlan::to_string() const {
-  if (tile == 0) return few_channels ? "direct, few channels" : "direct";
+  if (tile == 0 && few_channels) return "direct, few channels";
+  if (tile == 0) return product && *product->name ? concat("direct, ", product->name) : "direct";
   return concat("winograd F(", tile, "x", tile, ",3x3), ", tiles(), " tiles by ", block_rows,
                 shared ? ", shared transforms" : ", private transforms",
                 down * across > 1 ? concat(", ", down, "x", across, " images on a plane") : std::string());
 }
 
-STRATA_INLINE int choose_block_rows(const KernelTable& kernels, std::int64_t rows) {
-  int best = 1;
+STRATA_INLINE int choose_block_rows(const ProductKernels& product, std::int64_t rows) {
+  int best = product.max_rows;
   double least = 1e300;
-  for (int r = kernels.max_rows; r >= 1; --r) {
+  for (int r = product.max_rows; r >= 1; --r) {
+    if (!product.multiply_rows[r]) continue;
     const double time = static_cast<double>(divide_up(rows, r)) * (r + cost::row_overhead);
     if (time < least * 0.995) {
       least = time;
@@ -56,7 +59,7 @@ inline bool has_few_channels(const Conv2DGeometry& g) {
          std::min(g.in_w, g.out_w) >= least_width;
 }
 STRATA_INLINE bool few_channels_forward(const Conv2DGeometry& g, const KernelTable& kernels) {
-  return has_few_channels(g) && g.batch * g.out_h * g.out_w > 2 * kernels.max_rows;
+  return has_few_channels(g) && g.batch * g.out_h * g.out_w > 2 * kernels.product.max_rows;
 }
 STRATA_INLINE bool few_channels_input(const Conv2DGeometry& g, const KernelTable& kernels) {
   return has_few_channels(g) && g.out_c % kernels.width == 0;
@@ -88,15 +91,20 @@ inline double transform_vectors(std::int64_t channels, const KernelTable& kernel
   return static_cast<double>(channels / kernels.width) + (channels % kernels.width ? cost::gather : 0.0);
 }
 
-inline ConvolutionPlan plan_direct(const Conv2DGeometry& g, const KernelTable& kernels, bool few_channels) {
+inline ConvolutionPlan plan_direct(const Conv2DGeometry& g, const KernelTable& kernels,
+                                   const ProductKernels& product, bool few_channels = false) {
   ConvolutionPlan plan;
+  plan.product = &product;
   const std::int64_t rows = g.batch * g.out_h * g.out_w, k = g.kernel_h * g.kernel_w * g.in_c;
-  const std::int64_t panels = divide_up(g.out_c, kernels.panel());
-  plan.block_rows = choose_block_rows(kernels, rows);
-  plan.weight_bytes = k * panels * kernels.panel() * 4;
-  plan.cost = multiply_cost(divide_up(rows, plan.block_rows), plan.block_rows, k, panels) +
-              weight_cost(plan.weight_bytes, kernels);
+  const std::int64_t panels = divide_up(g.out_c, kernels.panel()), units = product.units(k);
+  plan.block_rows = choose_block_rows(product, rows);
+  plan.weight_bytes = units * panels * kernels.panel() * 4;
+  plan.cost =
+      product.unit_cost * multiply_cost(divide_up(rows, plan.block_rows), plan.block_rows, units, panels) +
+      weight_cost(plan.weight_bytes, kernels);
   if (!few_channels) plan.cost += cost::pack * static_cast<double>(rows * divide_up(k, kernels.width));
+  if (product.narrow_panel && g.kernel_w > 1 && g.in_c % product.per_vector != 0)
+    plan.cost += cost::gather_run * static_cast<double>(rows * g.kernel_h);
   plan.few_channels = few_channels;
   return plan;
 }
@@ -134,7 +142,7 @@ inline ConvolutionPlan plan_winograd(int tile, const Conv2DGeometry& g, bool max
   lay_out_tiles(plan, g, max_pool, share);
   const std::int64_t panel = kernels.panel(), panels = divide_up(g.out_c, panel), points = plan.points();
   const std::int64_t tiles = plan.tiles();
-  plan.block_rows = choose_block_rows(kernels, tiles);
+  plan.block_rows = choose_block_rows(kernels.product, tiles);
   const std::int64_t blocks = divide_up(tiles, plan.block_rows);
   plan.weight_bytes = points * panels * panel * g.in_c * 4;
 
@@ -179,14 +187,20 @@ inline ConvolutionPlan plan_faster(ConvolutionPlan best, const Conv2DGeometry& g
 
 STRATA_INLINE ConvolutionPlan plan_convolution(const Conv2DGeometry& g, bool max_pool,
                                                const KernelTable& kernels, const PlanLimits& limits) {
-  return plan_faster(plan_direct(g, kernels, few_channels_forward(g, kernels)), g, max_pool, kernels, limits);
+  ConvolutionPlan direct = plan_direct(g, kernels, kernels.product, few_channels_forward(g, kernels));
+  if (limits.bfloat16) {
+    const ConvolutionPlan narrow = plan_direct(g, kernels, *limits.bfloat16);
+    if (narrow.cost < direct.cost && fits(narrow, limits)) direct = narrow;
+  }
+  return plan_faster(direct, g, max_pool, kernels, limits);
 }
 STRATA_INLINE ConvolutionPlan plan_input_gradient(const Conv2DGeometry& g, const KernelTable& kernels,
                                                   const PlanLimits& limits) {
   ConvolutionPlan few;
   few.few_channels = few_channels_input(g, kernels);
   const Conv2DGeometry t = transposed(g);
-  return few.few_channels ? few : plan_faster(plan_direct(t, kernels, false), t, false, kernels, limits);
+  return few.few_channels ? few
+                          : plan_faster(plan_direct(t, kernels, kernels.product), t, false, kernels, limits);
 }
 
 STRATA_INLINE ConvolutionPlan plan_kernel_gradient(const Conv2DGeometry& g, const KernelTable& kernels,

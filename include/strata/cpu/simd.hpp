@@ -17,6 +17,7 @@
 
 #if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512VL__) && defined(__AVX512BW__)
 #define STRATA_CPU_ISA avx512
+#define STRATA_CPU_BFLOAT16 1
 #elif defined(__AVX2__) && defined(__FMA__)
 #define STRATA_CPU_ISA avx2
 #else

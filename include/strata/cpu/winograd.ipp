@@ -62,7 +62,7 @@ STRATA_INLINE void winograd_convolution(const WinogradEngine& engine, const Conv
                                         const OutputEpilogue& epilogue, float* y) {
   const KernelTable& kernels = engine.kernels;
   const WinogradKernels& winograd = kernels.winograd[plan.tile];
-  const auto multiply = kernels.multiply_rows[plan.block_rows];
+  const auto multiply = kernels.product.multiply_rows[plan.block_rows];
   const std::int64_t panel = kernels.panel(), panels = divide_up(g.out_c, panel), points = plan.points();
   const std::int64_t rows = plan.block_rows, tiles = plan.tiles(), blocks = divide_up(tiles, rows);
   const std::int64_t in_stride = block_strides(kernels, plan, g).first,

@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -107,6 +108,10 @@ class ModelImpl final : public BasicLayerImpl<T> {
   std::uint64_t seed() const { return seed_; }
   const DevicePtr& device() const { return device_; }
   void set_device(DevicePtr device);
+  /// Warns on stderr where the device cannot.
+  void set_policy(Policy policy);
+  /// A context of the device for runs by the policy.
+  std::unique_ptr<Session<T>> make_session(const DevicePtr& device) const;
   /// Builds a model that is no layer of another: its own seed gives the weights their first values.
   void build_root(Shapes inputs, const Expect& expect = {});
   /// The same, once, for a model without an Input that meets data. Safe to call from several threads.
@@ -143,6 +148,7 @@ class ModelImpl final : public BasicLayerImpl<T> {
   Graph<T> graph_;
   std::uint64_t seed_;
   DevicePtr device_;
+  std::optional<Policy> policy_;  ///< null: the device's own
   std::mutex building_;
   struct Sessions {
     std::mutex mutex;
@@ -193,6 +199,10 @@ class BasicNetwork : public BasicLayer<T> {
   /// Moves weights and computation. Returns the network.
   BasicNetwork& to(const DevicePtr& device);
   const DevicePtr& device() const { return model().device(); }
+  /// How the model computes, whatever its device does by default: "mixed_bfloat16". A warning on stderr says
+  /// so where the device has no such products and computes in its own type. Not saved with the model. Throws
+  /// ConfigError for a name there is not. Returns the network.
+  BasicNetwork& set_policy(std::string_view name);
 
   /// Gives the memory that runs keep for the next one back to the device.
   void release_memory() const { model().release_memory(); }

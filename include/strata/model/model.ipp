@@ -204,6 +204,23 @@ STRATA_COLD void ModelImpl<T>::set_device(DevicePtr device) {
   sessions_ = std::make_shared<Sessions>();
 }
 
+template <class T>
+STRATA_COLD void ModelImpl<T>::set_policy(Policy policy) {
+  policy_ = policy;
+  sessions_ = std::make_shared<Sessions>();
+  const DevicePtr& device = device_ ? device_ : default_device();
+  if (!device->make_backend<T>()->set_policy(policy))
+    std::fprintf(stderr, "warning: %s%s has no products in bfloat16; mixed_bfloat16 computes as float32\n",
+                 this->who().c_str(), device->description().c_str());
+}
+
+template <class T>
+STRATA_COLD std::unique_ptr<Session<T>> ModelImpl<T>::make_session(const DevicePtr& device) const {
+  auto session = std::make_unique<Session<T>>(device);
+  if (policy_) session->backend().set_policy(*policy_);
+  return session;
+}
+
 namespace detail {
 // Layers that share a weight give it once.
 template <class T, class Get>
@@ -292,6 +309,7 @@ STRATA_COLD LayerPtr<T> ModelImpl<T>::copy(Copies& copies) const {
     out = std::make_shared<ModelImpl>(Graph<T>(std::move(nodes), graph_.inputs(), graph_.outputs()),
                                       this->name(), seed_);
   }
+  out->policy_ = policy_;
   // Not set_trainable: each layer has its own flag already.
   static_cast<Base&>(*out).Base::set_trainable(this->trainable());
   return out;
@@ -309,7 +327,7 @@ STRATA_COLD std::shared_ptr<Session<T>> ModelImpl<T>::session() const {
       sessions->idle.pop_back();
     }
   }
-  if (!session) session = std::make_unique<Session<T>>(device_);
+  if (!session) session = make_session(device_);
   return {session.release(), [sessions](Session<T>* used) {
             std::unique_ptr<Session<T>> idle(used);
             const std::lock_guard lock(sessions->mutex);
@@ -402,6 +420,12 @@ STRATA_COLD BasicNetwork<T>& BasicNetwork<T>::to(const DevicePtr& device) {
   require<DeviceError>(device != nullptr, "[model] expected a device, found null");
   (void)device->make_backend<T>();  // throws here rather than in the middle of a run
   model().set_device(device);
+  return *this;
+}
+
+template <class T>
+STRATA_COLD BasicNetwork<T>& BasicNetwork<T>::set_policy(std::string_view name) {
+  model().set_policy(policy(name));
   return *this;
 }
 

@@ -18,7 +18,7 @@ template <class T>
 class RunSketch {
  public:
   RunSketch(const ModelImpl<T>& model, const RunMode& mode, const DevicePtr& device)
-      : session_(device), root_(run_of(model, mode)) {}
+      : session_(model.make_session(device)), root_(run_of(model, mode)) {}
 
   STRATA_COLD std::int64_t take(std::int64_t size) {
     if (size == 0) return 0;
@@ -69,7 +69,7 @@ class RunSketch {
       if (const auto* inner = dynamic_cast<const ModelImpl<T>*>(graph.nodes()[i].layer.get()))
         out.inner.emplace(i, run_of(*inner, out.plan.nodes[i].mode));
       else if (computes(out, i))
-        out.costs[i] = graph.cost(static_cast<int>(i), out.plan, session_.begin({}));
+        out.costs[i] = graph.cost(static_cast<int>(i), out.plan, session_->begin({}));
     return out;
   }
   static bool computes(const GraphRun& run, std::size_t i) {
@@ -158,7 +158,7 @@ class RunSketch {
     }
   }
 
-  Session<T> session_;
+  std::unique_ptr<Session<T>> session_;
   GraphRun root_;
   std::vector<std::int64_t> free_;
   std::int64_t allocated_ = 0, saved_ = 0;

@@ -12,6 +12,7 @@
 #include <strata/tensor/metric_sums.hpp>
 #include <strata/tensor/packed_weights.hpp>
 #include <strata/tensor/pixels.hpp>
+#include <strata/tensor/policy.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
 
@@ -125,6 +126,9 @@ class Backend {
   virtual void download(void* host, const void* device, std::size_t bytes) = 0;
   virtual void zero(void* device, std::size_t bytes) = 0;
   virtual void synchronize() = 0;
+
+  /// How products compute from now on; false, and in `T`, where the device cannot.
+  virtual bool set_policy(Policy policy) { return policy == Policy::float32; }
 
   // --- convolution: x [n,h,w,ci], kernel [kh,kw,ci/groups,co] ---
   virtual void conv2d(const Conv2DGeometry& g, const T* x, WeightView<T> kernel, const Epilogue<T>& epilogue,

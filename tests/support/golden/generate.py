@@ -844,6 +844,53 @@ def training(group):
         )
 
 
+# Training in mixed_bfloat16 beside float64 --------------------------------------------------------------------------
+
+
+def mixed_bfloat16(group):
+    """Ten steps of a model whose layers all have the policy."""
+    layers = [
+        ("Conv2D", {"filters": 32, "kernel_size": [5, 5], "strides": [2, 2], "activation": "relu", "name": "conv1"}),
+        ("Conv2D", {"filters": 64, "kernel_size": [1, 1], "activation": "relu", "name": "conv2"}),
+        ("Conv2D", {"filters": 48, "kernel_size": [3, 3], "activation": "relu", "name": "conv3"}),
+        ("GlobalAveragePooling2D", {"name": "pool"}),
+        ("Dense", {"units": 64, "activation": "relu", "name": "dense1"}),
+        ("Dense", {"units": 4, "activation": "softmax", "name": "dense2"}),
+    ]
+    rng, shape, rate = random("mixed_bfloat16"), [9, 9, 8], 0.01
+    x, y = normal(rng, 10, 8, *shape), rng.integers(0, 4, size=[10, 8]).astype("int32")
+    group.tensors |= {"x": x.astype("float32"), "y": y}
+    for number in range(3):
+        keras.utils.set_random_seed(number)
+        weights, losses, predictions = [], {}, {}
+        for policy in ("float64", "mixed_bfloat16"):
+            network = keras.Sequential([keras.Input(shape)])
+            for kind, config in layers:
+                network.add(getattr(keras.layers, kind)(**config, dtype=policy))
+            weights = weights or [round32(weight) for weight in network.get_weights()]
+            network.set_weights(weights)
+            sgd = keras.optimizers.SGD(rate, momentum=0.9)
+            network.compile(sgd, "sparse_categorical_crossentropy", jit_compile=False)
+            losses[policy] = []
+            for step in range(10):
+                network.reset_metrics()
+                losses[policy].append(float(network.train_on_batch(x[step], y[step], return_dict=True)["loss"]))
+            predictions[policy] = np.asarray(network(x[0], training=False), dtype="float64")
+        names = [f"{layer.name}/{w.name}" for layer in network.layers for w in layer.weights]
+        group.add(
+            {
+                "name": f"convnet{number}",
+                "input_shape": shape,
+                "layers": [{"class_name": kind, "config": config} for kind, config in layers],
+                "learning_rate": rate,
+                "losses": losses,
+                "prediction_error": float(np.linalg.norm(predictions["mixed_bfloat16"] - predictions["float64"])),
+            },
+            {"prediction": predictions["float64"]}
+            | {f"weights/{name}": weight for name, weight in zip(names, weights)},
+        )
+
+
 # Gradients of a small convnet with a branch -------------------------------------------------------------------------
 
 
@@ -1262,7 +1309,7 @@ GROUPS = {
     function.__name__: function
     for function in (
         conv2d, grouped_conv2d, conv2d_transpose, pooling, layers, normalization, schedules, optimizers, losses, metrics, resize_pillow, resize_tensorflow,
-        warps, generator, stages, training, several_outputs, gradients, class_weight, vgg16
+        warps, generator, stages, training, several_outputs, mixed_bfloat16, gradients, class_weight, vgg16
     )
 }
 
@@ -1270,7 +1317,7 @@ GROUPS = {
 def differences(name, old, new):
     """Lines that say where two files differ by more than the last bits (threads sum in another order)."""
     (old_metadata, old_tensors), (new_metadata, new_tensors) = read(old), read(new)
-    if old_metadata["cases"] != new_metadata["cases"] and name not in ("training", "gradients", "vgg16"):
+    if old_metadata["cases"] != new_metadata["cases"] and name not in ("training", "mixed_bfloat16", "gradients", "vgg16"):
         yield f"{name}: the cases differ"
     for tensor in sorted(old_tensors.keys() | new_tensors.keys()):
         if tensor not in old_tensors or tensor not in new_tensors:

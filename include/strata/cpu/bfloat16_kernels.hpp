@@ -1,0 +1,52 @@
+#pragma once
+
+#include <strata/cpu/micro_kernel.hpp>
+
+namespace strata { inline namespace STRATA_ABI { namespace cpu { namespace STRATA_CPU_ISA {
+
+#if STRATA_CPU_BFLOAT16
+/// Two bfloat16 in a unit, the first in its low half. AVX512-BF16 is written in assembly, so that the kernels
+/// for AVX-512 hold it whatever the flags; who calls has asked the processor.
+struct Bfloat16Pairs {
+  static constexpr int per_unit = 2;
+  STRATA_ALWAYS_INLINE static Vec narrow(Vec first, Vec second) {
+    Vec pairs;
+    asm("vcvtne2ps2bf16 {%1, %2, %0|%0, %2, %1}" : "=v"(pairs) : "v"(first), "v"(second));
+    return pairs;
+  }
+  STRATA_ALWAYS_INLINE static Vec units(const float* p) { return narrow(load(p), load(p + width)); }
+  STRATA_ALWAYS_INLINE static Vec units(const float* p, long count) {
+    return count > width ? narrow(load(p), load_part(p + width, count - width))
+                         : narrow(load_part(p, count), Vec{});
+  }
+  STRATA_ALWAYS_INLINE static Vec broadcast(const float* unit) {
+    int bits;  // as a float it may be a signaling NaN
+    __builtin_memcpy(&bits, unit, sizeof bits);
+    return reinterpret_cast<Vec>(bits - IVec{});
+  }
+  STRATA_ALWAYS_INLINE static Vec multiply_add(Vec a, Vec b, Vec sum) {
+    asm("vdpbf16ps {%2, %1, %0|%0, %1, %2}" : "+v"(sum) : "v"(a), "v"(b));
+    return sum;
+  }
+};
+
+/// x to the nearest bfloat16, in its high half. NaN stays NaN.
+STRATA_ALWAYS_INLINE UVec rounded(Vec x) {
+  const UVec bits = reinterpret_cast<UVec>(x), nearest = bits + 0x7fff + (bits >> 16 & 1);
+  return (x == x ? nearest : bits | 0x400000) & 0xffff0000;
+}
+
+/// Rows of floats [k,panel] -> pairs of rows, zeros behind them up to a whole vector of units along k.
+inline void narrow_panel(long k, const float* from, float* to) {
+  constexpr long numbers = 2 * width;
+  const long filled = (k + numbers - 1) / numbers * numbers;
+  for (long i = 0; i < filled; i += 2, from += 2 * panel, to += panel)
+    for (int c = 0; c < panel; c += width) {
+      const Vec first = i < k ? load(from + c) : Vec{}, second = i + 1 < k ? load(from + panel + c) : Vec{};
+      store(to + c, reinterpret_cast<Vec>(rounded(first) >> 16 | rounded(second)));
+    }
+}
+
+#endif
+
+}}}}  // namespace strata::STRATA_ABI::cpu::STRATA_CPU_ISA

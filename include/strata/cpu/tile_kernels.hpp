@@ -1,0 +1,92 @@
+#pragma once
+
+#include <strata/core/config.hpp>
+
+namespace strata { inline namespace STRATA_ABI { namespace cpu {
+
+inline constexpr int tile_size = 16;  ///< rows of a tile, and units of 4 bytes in one of its rows
+
+/// AMX: a processor's eight tiles, and products of tiles of bfloat16 pairs. Written in assembly, so that it
+/// needs no flags; who calls has asked the processor and the operating system (see `bfloat16_product`).
+struct AmxTiles {
+  /// What each thread does before and after.
+  static void begin() {
+    struct alignas(64) {
+      unsigned char palette = 1, first_row = 0, reserved[14] = {};
+      unsigned short row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+      unsigned char rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+    } const configuration;
+    asm volatile("ldtilecfg %0" : : "m"(configuration));
+  }
+  static void end() { asm volatile("tilerelease"); }
+
+  template <int Tile>
+  static void zero() {
+    asm volatile("tilezero {%%|}tmm%c0" : : "i"(Tile));
+  }
+  template <int Tile>
+  static void load(const float* p, long row_bytes) {
+    asm volatile("tileloadd {(%1,%2,1), %%tmm%c0|tmm%c0, [%1+%2*1]}"
+                 :
+                 : "i"(Tile), "r"(p), "r"(row_bytes)
+                 : "memory");
+  }
+  template <int Tile>
+  static void store(float* p, long row_bytes) {
+    asm volatile("tilestored {%%tmm%c0, (%1,%2,1)|[%1+%2*1], tmm%c0}"
+                 :
+                 : "i"(Tile), "r"(p), "r"(row_bytes)
+                 : "memory");
+  }
+  /// Sum += A * B: the pairs of a row of A and those of a column of B.
+  template <int Sum, int A, int B>
+  static void multiply_add() {
+    asm volatile("tdpbf16ps {%%tmm%c2, %%tmm%c1, %%tmm%c0|tmm%c0, tmm%c1, tmm%c2}"
+                 :
+                 : "i"(Sum), "i"(A), "i"(B));
+  }
+};
+
+/// `multiply_rows` (micro_kernel.hpp) for 16 or 32 rows of units of two bfloat16 and panels of two tiles; k
+/// is a multiple of tile_size.
+template <int Rows, class Tiles = AmxTiles>
+void multiply_tiles(long k, const float* a, const float* b, long b_stride, float* c, long c_stride,
+                    bool accumulate, const float*, long, long) {
+  constexpr long row = tile_size * sizeof(float);
+  const long b_row = b_stride * static_cast<long>(sizeof(float)),
+             c_row = c_stride * static_cast<long>(sizeof(float));
+  float* const below = c + tile_size * c_stride;
+  if (accumulate) {
+    Tiles::template load<0>(c, c_row);
+    Tiles::template load<1>(c + tile_size, c_row);
+    if constexpr (Rows == 32) {
+      Tiles::template load<2>(below, c_row);
+      Tiles::template load<3>(below + tile_size, c_row);
+    }
+  } else {
+    Tiles::template zero<0>();
+    Tiles::template zero<1>();
+    Tiles::template zero<2>();
+    Tiles::template zero<3>();
+  }
+  for (; k > 0; k -= tile_size, a += Rows * tile_size, b += tile_size * b_stride) {
+    Tiles::template load<6>(b, b_row);
+    Tiles::template load<4>(a, row);
+    Tiles::template multiply_add<0, 4, 6>();
+    Tiles::template load<7>(b + tile_size, b_row);
+    Tiles::template multiply_add<1, 4, 7>();
+    if constexpr (Rows == 32) {
+      Tiles::template load<5>(a + tile_size * tile_size, row);
+      Tiles::template multiply_add<2, 5, 6>();
+      Tiles::template multiply_add<3, 5, 7>();
+    }
+  }
+  Tiles::template store<0>(c, c_row);
+  Tiles::template store<1>(c + tile_size, c_row);
+  if constexpr (Rows == 32) {
+    Tiles::template store<2>(below, c_row);
+    Tiles::template store<3>(below + tile_size, c_row);
+  }
+}
+
+}}}  // namespace strata::STRATA_ABI::cpu

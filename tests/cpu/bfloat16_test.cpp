@@ -1,0 +1,267 @@
+#include <catch2/catch.hpp>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include <strata/cpu/device.hpp>
+#include <strata/cpu/dispatch.hpp>
+#include <strata/cpu/implicit_product.hpp>
+#include <strata/cpu/tile_kernels.hpp>
+#include <strata/tensor/backend.hpp>
+
+#include "../support/skip.hpp"
+
+using namespace strata;
+
+namespace {
+
+std::vector<float> random_values(std::int64_t count, unsigned seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(static_cast<std::size_t>(count));
+  for (float& v : values) v = normal(generator);
+  return values;
+}
+
+/// To the nearest number of 8 bits of mantissa, ties to even.
+double rounded(float x) {
+  int exponent;
+  const double mantissa = std::frexp(static_cast<double>(x), &exponent);
+  return std::ldexp(std::nearbyint(mantissa * 256), exponent - 8);
+}
+
+double relative_error(const std::vector<float>& found, const std::vector<double>& expected) {
+  double difference = 0, norm = 1e-30;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const double d = static_cast<double>(found[i]) - expected[i];
+    difference += d * d;
+    norm += expected[i] * expected[i];
+  }
+  return std::sqrt(difference / norm);
+}
+
+/// The tiles of AMX, for processors without: what Intel's manual says of TDPBF16PS, but for denormals.
+struct EmulatedTiles {
+  static inline thread_local bool configured = false;
+  static inline thread_local float tiles[8][16][16];
+  static void begin() {
+    configured = true;
+    std::fill_n(&tiles[0][0][0], sizeof tiles / sizeof(float), std::numeric_limits<float>::quiet_NaN());
+  }
+  static void end() { configured = false; }
+
+  template <int Tile>
+  static void zero() {
+    std::memset(tiles[Tile], 0, sizeof tiles[Tile]);
+  }
+  template <int Tile>
+  static void load(const float* p, long row_bytes) {
+    for (int i = 0; i < 16; ++i)
+      std::memcpy(tiles[Tile][i], reinterpret_cast<const char*>(p) + i * row_bytes, sizeof tiles[Tile][i]);
+  }
+  template <int Tile>
+  static void store(float* p, long row_bytes) {
+    for (int i = 0; i < 16; ++i)
+      std::memcpy(reinterpret_cast<char*>(p) + i * row_bytes, tiles[Tile][i], sizeof tiles[Tile][i]);
+  }
+  static float half(float pair, int which) {
+    const std::uint32_t bits = std::bit_cast<std::uint32_t>(pair);
+    return std::bit_cast<float>(which == 0 ? bits << 16 : bits & 0xffff0000u);
+  }
+  template <int Sum, int A, int B>
+  static void multiply_add() {
+    for (int i = 0; i < 16; ++i)
+      for (int k = 0; k < 16; ++k)
+        for (int j = 0; j < 16; ++j)
+          for (int which = 0; which < 2; ++which)
+            tiles[Sum][i][j] += configured ? half(tiles[A][i][k], which) * half(tiles[B][k][j], which)
+                                           : std::numeric_limits<float>::quiet_NaN();
+  }
+};
+
+/// Products in bfloat16 that this machine can run, tiles emulated where it has none.
+std::vector<cpu::ProductKernels> products() {
+  const cpu::KernelTable& kernels = cpu::kernels();
+  const cpu::ProductKernels* best = cpu::bfloat16_product(kernels);
+  if (!best) return {};
+  std::vector<cpu::ProductKernels> out{kernels.bfloat16_vectors, kernels.bfloat16_tiles};
+  if (best == &kernels.bfloat16_tiles) return out;
+  out[1].begin = EmulatedTiles::begin;
+  out[1].end = EmulatedTiles::end;
+  out[1].multiply_rows[16] = cpu::multiply_tiles<16, EmulatedTiles>;
+  out[1].multiply_rows[32] = cpu::multiply_tiles<32, EmulatedTiles>;
+  return out;
+}
+
+const char* const without = "this processor has no AVX512-BF16";
+
+}  // namespace
+
+TEST_CASE("products in bfloat16 are those of the rounded factors, for any number of threads") {
+  const auto kinds = products();
+  if (kinds.empty()) STRATA_SKIP(without);
+  const cpu::KernelTable& kernels = cpu::kernels();
+  struct Size {
+    std::int64_t images, side, channels, taps, columns;
+  };
+  for (const auto& [images, side, channels, taps, columns] : {Size{1, 1, 1, 1, 1},
+                                                              {1, 4, 32, 1, 32},
+                                                              {2, 5, 3, 3, 5},
+                                                              {3, 7, 17, 3, 40},
+                                                              {1, 6, 64, 2, 33},
+                                                              {20, 1, 700, 1, 64},
+                                                              {33, 1, 1100, 1, 70},
+                                                              {1, 30, 31, 1, 96},
+                                                              {2, 13, 96, 3, 65}})
+    for (const cpu::ProductKernels& product : kinds) {
+      CAPTURE(product.name, images, side, channels, taps, columns);
+      cpu::PatchMatrix patches{nullptr, images, side, side, channels, side, side, 1, 1, {}};
+      for (std::int64_t y = 0; y < taps; ++y)
+        for (std::int64_t x = 0; x < taps; ++x) patches.taps.push_back({y - taps / 2, x - taps / 2});
+      patches.run = taps;
+      const auto source = random_values(images * side * side * channels, 1);
+      patches.source = source.data();
+      const std::int64_t rows = patches.rows(), k = patches.columns(), panel = kernels.panel();
+      const auto b = random_values(k * columns, 2);
+
+      std::vector<double> expected(static_cast<std::size_t>(rows * columns));
+      for (std::int64_t row = 0; row < rows; ++row)
+        for (std::int64_t t = 0; t < taps * taps; ++t) {
+          const auto [dy, dx] = patches.taps[static_cast<std::size_t>(t)];
+          const std::int64_t y = row / side % side + dy, x = row % side + dx;
+          if (y < 0 || y >= side || x < 0 || x >= side) continue;
+          for (std::int64_t c = 0; c < channels; ++c) {
+            const float a = source[static_cast<std::size_t>(
+                ((row / (side * side) * side + y) * side + x) * channels + c)];
+            for (std::int64_t j = 0; j < columns; ++j)
+              expected[static_cast<std::size_t>(row * columns + j)] +=
+                  rounded(a) * rounded(b[static_cast<std::size_t>((t * channels + c) * columns + j)]);
+          }
+        }
+
+      std::vector<std::vector<float>> found;
+      for (const int threads : {1, 3}) {
+        ThreadPool pool(threads);
+        cpu::Workspace workspace;
+        const cpu::Buffer packed = cpu::pack_right_factor(
+            pool, workspace, kernels, product, k, cpu::divide_up(columns, panel),
+            [&](std::int64_t p, float* to) {
+              kernels.pack_panels(k, std::min(panel, columns - p * panel), b.data() + p * panel, columns, to);
+            });
+        std::vector<float> c(static_cast<std::size_t>(rows * columns));
+        std::int64_t finished = 0;
+        std::mutex mutex;
+        cpu::multiply(pool, workspace, kernels, product, patches,
+                      {packed.data(), product.units(k), columns, product.units(k) * panel, panel}, c.data(),
+                      [&](std::int64_t, std::int64_t part, std::int64_t, std::int64_t part_columns) {
+                        const std::lock_guard lock(mutex);
+                        finished += part * part_columns;
+                      });
+        CHECK(finished == rows * columns);
+        CHECK(relative_error(c, expected) < 1e-6);
+        found.push_back(c);
+      }
+      CHECK(found[0] == found[1]);
+    }
+}
+
+TEST_CASE("numbers are rounded to the nearest bfloat16, and what is not finite stays so") {
+  if (products().empty()) STRATA_SKIP(without);
+  const cpu::KernelTable& kernels = cpu::kernels();
+  const cpu::ProductKernels& product = kernels.bfloat16_vectors;
+  const float infinity = std::numeric_limits<float>::infinity(),
+              nan = std::numeric_limits<float>::quiet_NaN();
+  // 1 + 2^-8 and 1 + 3 * 2^-8 lie in the middle; the largest float becomes infinity.
+  const std::vector<float> values{1.00390625f, 1.01171875f, 1.0041f, -1.0039f, 3.4e38f,
+                                  infinity,    -infinity,   nan,     -0.f,     1e-30f};
+  const std::vector<float> wanted{1.f,      1.015625f, 1.0078125f, -1.f, infinity,
+                                  infinity, -infinity, nan,        -0.f, static_cast<float>(rounded(1e-30f))};
+  const long panel = kernels.panel();
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    CAPTURE(values[i]);
+    // As the left factor times 1, and as the right one.
+    std::vector<float> linear(64), block(64), panels(static_cast<std::size_t>(64 * panel)),
+        to(static_cast<std::size_t>(64 * panel));
+    const float* at = &values[i];
+    product.pack_row(&at, 1, 1, 1, 0, linear.data(), block.data());
+    CHECK(std::memcmp(block.data() + 1, std::vector<float>(15).data(), 60) == 0);
+    panels[0] = values[i];
+    product.narrow_panel(1, panels.data(), to.data());
+    for (const float unit : {block[0], to[0]}) {
+      const std::uint32_t bits = std::bit_cast<std::uint32_t>(unit);
+      CHECK(bits >> 16 == 0);
+      const float number = std::bit_cast<float>(bits << 16);
+      CHECK((std::isnan(wanted[i])
+                 ? std::isnan(number)
+                 : std::bit_cast<std::uint32_t>(number) == std::bit_cast<std::uint32_t>(wanted[i])));
+    }
+  }
+}
+
+TEST_CASE("a device in mixed_bfloat16 rounds where it is faster, forward alone") {
+  if (products().empty()) STRATA_SKIP(without);
+  const DevicePtr narrow = cpu::device({.threads = 2, .policy = Policy::mixed_bfloat16}),
+                  plain = cpu::device({.threads = 2});
+  CHECK(narrow->description().find(", mixed_bfloat16)") != std::string::npos);
+  Conv2DGeometry g;
+  g.batch = 2, g.in_h = g.in_w = g.out_h = g.out_w = 14, g.in_c = 96, g.out_c = 72,
+  g.kernel_h = g.kernel_w = 1;
+  const auto x = random_values(g.batch * g.in_h * g.in_w * g.in_c, 1),
+             kernel = random_values(g.in_c * g.out_c, 2), bias = random_values(g.out_c, 3),
+             dy = random_values(g.batch * g.out_h * g.out_w * g.out_c, 4);
+  std::vector<double> expected(dy.size());
+  for (std::size_t row = 0; row < dy.size() / 72; ++row)
+    for (std::size_t j = 0; j < 72; ++j) {
+      double sum = static_cast<double>(bias[j]);
+      for (std::size_t i = 0; i < 96; ++i) sum += rounded(x[row * 96 + i]) * rounded(kernel[i * 72 + j]);
+      expected[row * 72 + j] = std::max(0., sum);
+    }
+  struct Results {
+    std::vector<float> y, dx, dkernel;
+  };
+  const auto run = [&](const DevicePtr& device, bool packed) {
+    const auto backend = device->make_backend<float>();
+    Results r{std::vector<float>(dy.size()), std::vector<float>(x.size()), std::vector<float>(kernel.size())};
+    PackedWeights kept;
+    const WeightView<float> weight{kernel.data(), 1, packed ? &kept : nullptr};
+    Epilogue<float> epilogue;
+    epilogue.bias = bias.data();
+    epilogue.activation = Activation::relu;
+    backend->conv2d(g, x.data(), weight, epilogue, r.y.data());
+    backend->conv2d_backward_input(g, dy.data(), weight, {r.dx.data(), false});
+    backend->conv2d_backward_kernel(g, x.data(), dy.data(), {r.dkernel.data(), false});
+    return r;
+  };
+  const Results found = run(narrow, true), exact = run(plain, true);
+  CHECK(relative_error(found.y, expected) < 1e-6);
+  CHECK(relative_error(exact.y, expected) > 1e-4);  // so that the one before says something
+  CHECK(run(narrow, false).y == found.y);
+  CHECK(found.dx == exact.dx);
+  CHECK(found.dkernel == exact.dkernel);
+  const auto backend = narrow->make_backend<float>();
+  CHECK(backend->describe_conv2d(g, {}).name.starts_with("direct, bfloat16"));
+  CHECK(backend->set_policy(Policy::float32));
+  CHECK(backend->describe_conv2d(g, {}).name == "direct");
+}
+
+TEST_CASE("without the instructions mixed_bfloat16 computes in float32 and says so") {
+  for (const cpu::KernelTable* table : cpu::available_kernels()) {
+    if (cpu::bfloat16_product(*table)) continue;
+    const DevicePtr device =
+        cpu::device({.threads = 1, .instruction_set = table->name, .policy = Policy::mixed_bfloat16});
+    CHECK(device->description() ==
+          std::string("cpu (1 thread, ") + table->name + ", mixed_bfloat16 unavailable: float32)");
+    CHECK_FALSE(device->make_backend<float>()->set_policy(Policy::mixed_bfloat16));
+    CHECK(device->make_backend<float>()->set_policy(Policy::float32));
+  }
+}
+
+TEST_CASE("policies have Keras's names") {
+  CHECK(policy("mixed_bfloat16") == Policy::mixed_bfloat16);
+  CHECK(policy("float32") == Policy::float32);
+  CHECK_THROWS_WITH(policy("bf16"), "[policy] 'bf16' is not a policy; there are float32, mixed_bfloat16");
+}
