@@ -43,7 +43,8 @@ void measure(benchmark::State& state, Work work, Wait wait, const char* unit, st
 }
 
 Model vgg16(std::int64_t size, bool tf32) {
-  Model base = applications::VGG16({.include_top = false, .input_shape = {size, size, 3}});
+  Model base =
+      applications::VGG16({.include_top = false, .input_shape = {size, size, 3}, .weights = "random"});
   base.to(card(tf32));
   return base;
 }

@@ -23,7 +23,7 @@ Tensor<float> random_tensor(const Shape& shape) {
 }
 
 Model vgg16() {
-  Model base = applications::VGG16({.include_top = false, .input_shape = {150, 150, 3}});
+  Model base = applications::VGG16({.include_top = false, .input_shape = {150, 150, 3}, .weights = "random"});
   base.to(bench_device());
   return base;
 }

@@ -179,7 +179,7 @@ inline strata::Model make_base(TrainingOptions& options, const strata::DevicePtr
   const applications::ApplicationOptions application{
       .include_top = false,
       .input_shape = {options.input_size, options.input_size, 3},
-      .weights = options.weights == "random" ? "" : options.weights,
+      .weights = options.weights,
       .seed = options.seed};
   strata::Model base = vgg ? applications::VGG16(application) : applications::TinyDarknet(application);
   base.to(device);

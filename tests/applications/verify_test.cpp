@@ -1,3 +1,6 @@
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 
 #include <strata/strata.hpp>
@@ -46,11 +49,12 @@ Tensor<float> probe_input(const Shape& shape) {
 
 TEST_CASE("verify names the first layer that differs from the probe") {
   const TemporaryDirectory folder;
-  Model model = applications::TinyDarknet({.include_top = false, .input_shape = {32, 48, 3}, .seed = 1});
+  Model model = applications::TinyDarknet(
+      {.include_top = false, .input_shape = {32, 48, 3}, .weights = "random", .seed = 1});
   const std::string probe = folder.write("probe.json", probe_of(model, probe_input({1, 32, 48, 3})));
 
   // Any input size does: the layers are the same.
-  Model larger = applications::TinyDarknet({.input_shape = {64, 64, 3}, .seed = 1});
+  Model larger = applications::TinyDarknet({.input_shape = {64, 64, 3}, .weights = "random", .seed = 1});
   const auto deviations = applications::verify(larger, probe);
   CHECK(deviations.size() == 19);
   for (const auto& deviation : deviations) CHECK(deviation.relative < 1e-5);
@@ -115,4 +119,42 @@ TEST_CASE("Pretrained weights that are not there come with the command that brin
                     Contains("at least 16 rows and columns, found [8,8,3]"));
   CHECK_THROWS_WITH(applications::VGG19({.input_shape = {150, 150, 3}}),
                     Contains("with its top the network takes [224,224,3]"));
+}
+
+TEST_CASE("Without .weights a network takes ImageNet's where they are, and says what it found") {
+  const TemporaryDirectory folder;
+  setenv("STRATA_HOME", folder.path().c_str(), 1);
+  const auto network = [](const std::string& weights) {
+    return applications::TinyDarknet(
+        {.include_top = false, .input_shape = {32, 32, 3}, .weights = weights, .seed = 3});
+  };
+  const std::string file = folder.path() + "/tiny_darknet.safetensors";
+  // Whatever the process says on stderr meanwhile.
+  const auto said = [&](auto run) {
+    const std::string log = folder / "stderr.txt";
+    std::fflush(stderr);
+    const int old = dup(2), to = open(log.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600);
+    dup2(to, 2);
+    run();
+    std::fflush(stderr);
+    dup2(old, 2);
+    close(to), close(old);
+    return read_file(log);
+  };
+
+  const Model random = network("random");
+  Model found;
+  CHECK_THAT(said([&] { found = network(""); }),
+             Contains("warning: [tiny_darknet] the ImageNet weights are not at '" + file) &&
+                 Contains("bash weights/fetch tiny_darknet. They are random now"));
+  CHECK(found.get_weights() == random.get_weights());
+  CHECK(said([&] { found = network("random"); }).empty());
+
+  Model published = random.clone();
+  published.layer("conv7").weights()[0]->mutate()(0, 0, 5, 3) += 1;
+  save_weights(published, file);
+  CHECK(said([&] { found = network(""); }) == "[tiny_darknet] ImageNet weights from '" + file + "'\n");
+  CHECK(found.get_weights() == published.get_weights());
+  CHECK(said([&] { found = network("random"); }).empty());
+  CHECK(found.get_weights() == random.get_weights());
 }

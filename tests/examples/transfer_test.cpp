@@ -40,10 +40,12 @@ TEST_CASE("As many weights train as in the book, before and after unfreezing") {
     examples::unfreeze_top(examples::base_of(model, ""));
     CHECK(examples::trained_weights(model) == head + top);
   };
-  const Model vgg16 = applications::VGG16({.include_top = false, .input_shape = {150, 150, 3}});
+  const Model vgg16 =
+      applications::VGG16({.include_top = false, .input_shape = {150, 150, 3}, .weights = "random"});
   check(vgg16, true, 14895457, 180769, 7079424);
   check(vgg16, false, 16812353, 2097665, 7079424);
-  const Model tiny = applications::TinyDarknet({.include_top = false, .input_shape = {150, 150, 3}});
+  const Model tiny =
+      applications::TinyDarknet({.include_top = false, .input_shape = {150, 150, 3}, .weights = "random"});
   // 10x10x128 features; 1x1 to 64 channels, 3x3 to 512, 1x1 to 128.
   check(tiny, false, 910912 + 12800 * 256 + 256 + 257, 12800 * 256 + 256 + 257,
         (512 * 64 + 64) + (9 * 64 * 512 + 512) + (512 * 128 + 128));

@@ -336,7 +336,7 @@ TEST_CASE("A plan knows to the byte what inference allocates", "[plan]") {
 }
 
 TEST_CASE("A plan counts what is multiplied", "[plan]") {
-  Model base = applications::VGG16({.include_top = false, .input_shape = {150, 150, 3}});
+  Model base = applications::VGG16({.include_top = false, .input_shape = {150, 150, 3}, .weights = "random"});
   const ModelPlan plan = base.plan({.batch_size = 20});
   CHECK(plan.at("block1_conv1").forward_flops == 2ll * 20 * 150 * 150 * 64 * 3 * 3 * 3);
   CHECK(plan.at("block1_conv1").backward_flops == 0);

@@ -17,7 +17,7 @@ Layer conv(std::int64_t filters) {
 
 // All totals are those that the book prints.
 TEST_CASE("Summaries of the book's transfer learning models") {
-  Model base = applications::VGG16({.include_top = false, .input_shape = {150, 150, 3}});
+  Model base = applications::VGG16({.include_top = false, .input_shape = {150, 150, 3}, .weights = "random"});
   CHECK(base.count_params() == 14'714'688);
   CHECK(base.output_shape() == Shape{4, 4, 512});
 

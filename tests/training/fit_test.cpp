@@ -6,6 +6,7 @@
 #include <strata/cpu/device.hpp>
 #include <strata/layers/layers.hpp>
 #include <strata/training/fit.hpp>
+#include <strata/training/saving.hpp>
 
 #include "support/reference/reference.hpp"
 
@@ -301,6 +302,66 @@ TEST_CASE("steps_per_epoch draws on through the data") {
                    .callbacks = {recorder},
                    .verbose = 0});
   CHECK(std::count(recorder->events.begin(), recorder->events.end(), '[') == 20);
+}
+
+TEST_CASE(
+    "validation_data takes tensors beside any training data, with weights too, in batches of batch_size") {
+  const Tensor<float> x = points.x.rows(0, 150), y = points.y.rows(0, 150);
+  const Tensor<float> val_x = points.x.rows(150, 200), val_y = points.y.rows(150, 200);
+  Tensor<float> weight({50});
+  for (int i = 0; i < 50; ++i) weight.data()[i] = i < 20 ? 0.5F : 2;
+  const Dataset train = dataset_from_tensors(x, y, {.batch_size = 10});
+  const auto val_losses = [&](const ValidationData& validation, std::int64_t batch_size) {
+    FitOptions options{.epochs = 3, .validation_data = validation, .verbose = 0};
+    options.batch_size = batch_size;
+    return network().fit(train, options)["val_loss"];
+  };
+  const auto as_dataset = [&](const Tensor<float>& weights, std::int64_t batch_size) {
+    return val_losses(
+        dataset_from_tensors(val_x, val_y, {.batch_size = batch_size, .sample_weight = weights}), 32);
+  };
+  CHECK(network().fit(train, {.epochs = 3, .validation_data = {val_x, val_y}, .verbose = 0})["val_loss"] ==
+        as_dataset({}, 32));
+  CHECK(val_losses({val_x, val_y}, 50) == as_dataset({}, 50));
+  CHECK(val_losses({val_x, val_y, weight}, 7) == as_dataset(weight, 7));
+  CHECK(as_dataset({}, 50) != as_dataset(weight, 50));
+
+  Sequential of_tensors = network(), of_split = network();
+  const FitOptions options{.epochs = 2, .validation_data = {val_x, val_y}, .shuffle = false, .verbose = 0};
+  const FitOptions split{.epochs = 2, .validation_split = 0.25, .shuffle = false, .verbose = 0};
+  CHECK(of_tensors.fit(x, y, options)["val_accuracy"] ==
+        of_split.fit(points.x, points.y, split)["val_accuracy"]);
+
+  CHECK_THROWS_AS(val_losses({val_x, y}, 32), ShapeError);
+  CHECK_THROWS_AS(val_losses({val_x, val_y}, 0), ConfigError);
+  CHECK_THROWS_WITH(
+      network().fit(x, y, {.validation_data = {val_x, val_y}, .validation_split = 0.5, .verbose = 0}),
+      Contains("expected validation_data or a validation_split, found both"));
+}
+
+TEST_CASE("A model that was never made, or was moved from, trains with an error", "[training]") {
+  const auto fails = [](Model model) {
+    const Dataset data = dataset_from_tensors(points.x, points.y);
+    CHECK_THROWS_WITH(model.fit(points.x, points.y, {}), Contains("this model was never made"));
+    CHECK_THROWS_AS(model.fit(data, {}), ConfigError);
+    CHECK_THROWS_AS(model.fit(std::vector{points.x}, std::vector{points.y}, {}), ConfigError);
+    CHECK_THROWS_AS(model.evaluate(points.x, points.y), ConfigError);
+    CHECK_THROWS_AS(model.evaluate(data), ConfigError);
+    CHECK_THROWS_AS(model.compile({.loss = "mse"}), ConfigError);
+    CHECK_THROWS_AS(model.compiled(), ConfigError);
+    CHECK_THROWS_AS(model.trainer(), ConfigError);
+    CHECK_THROWS_AS(model.train_on_batch(points.x, points.y), ConfigError);
+    CHECK_THROWS_AS(model.test_on_batch(points.x, points.y), ConfigError);
+    CHECK_THROWS_AS(model.predict(data), ConfigError);
+    CHECK_THROWS_AS(model.predict_all(data), ConfigError);
+    CHECK_THROWS_AS(model.plan(), ConfigError);
+    CHECK_THROWS_AS(save_model(model, "none.safetensors"), ConfigError);
+  };
+  fails(Model());
+  Sequential from = network();
+  const Model to = std::move(from);
+  fails(from);
+  CHECK_THROWS_AS(from.add(Dense(1)), ConfigError);
 }
 
 TEST_CASE("Sample weights scale losses; a weight of zero silences a sample") {

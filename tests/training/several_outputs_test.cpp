@@ -291,13 +291,22 @@ TEST_CASE("Datasets of several inputs and targets train as tensors do, through e
   Model of_tensors = three_outputs(), of_dataset = three_outputs(), of_function = three_outputs();
   for (Model* model : {&of_tensors, &of_dataset, &of_function}) model->compile(three_settings());
   FitOptions options{.batch_size = 5, .epochs = 2, .shuffle = false, .verbose = 0};
-  options.validation_data = dataset_from_tensors(samples.x, samples.y, {.batch_size = 8});
+  options.validation_data = dataset_from_tensors(samples.x, samples.y, {.batch_size = 5});
   const History history = of_tensors.fit(samples.x, samples.y, options);
   const std::vector<std::string> names{"loss",          "kind_loss",     "flag_loss", "price_loss",
                                        "kind_accuracy", "flag_accuracy", "flag_auc"};
   auto expected = names;
   for (const std::string& name : names) expected.push_back("val_" + name);
   CHECK(history.names() == expected);
+
+  Model validated = three_outputs();
+  validated.compile(three_settings());
+  check_same(history, validated.fit(samples.x, samples.y,
+                                    {.batch_size = 5,
+                                     .epochs = 2,
+                                     .validation_data = {samples.x, samples.y},
+                                     .shuffle = false,
+                                     .verbose = 0}));
 
   const Dataset data = dataset_from_tensors(samples.x, samples.y, {.batch_size = 4});
   const auto same = [](Batch batch) { return batch; };
@@ -314,7 +323,7 @@ TEST_CASE("Datasets of several inputs and targets train as tensors do, through e
   });
   check_same(history, of_function.fit(made, options));
 
-  const Logs logs = of_tensors.evaluate(samples.x, samples.y, {.batch_size = 8, .verbose = 0});
+  const Logs logs = of_tensors.evaluate(samples.x, samples.y, {.batch_size = 5, .verbose = 0});
   for (const auto& [name, value] : logs) CHECK(history["val_" + name].back() == value);
   CHECK(logs["loss"] ==
         Approx(logs["kind_loss"] + 0.25 * logs["flag_loss"] + 2 * logs["price_loss"]).epsilon(1e-6));

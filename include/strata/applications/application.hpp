@@ -13,16 +13,17 @@ namespace strata { inline namespace STRATA_ABI { namespace applications {
 struct ApplicationOptions {
   bool include_top = true;  ///< with the classifier for ImageNet's 1,000 classes
   Shape input_shape = {};   ///< [height,width,3]; {}: the size the network was trained at
-  /// Empty: random. "imagenet": the file that `weights/fetch` left in $STRATA_HOME (~/.cache/strata). Else a
-  /// safetensors file (see docs/weights.md).
+  /// "imagenet": the file that `weights/fetch` left in $STRATA_HOME (~/.cache/strata). "random". Else a
+  /// safetensors file (see docs/weights.md). Empty: "imagenet" if it is there, else "random"; a line on
+  /// stderr says which.
   std::string weights = {};
   std::string name = {};
   std::uint64_t seed = 0;  ///< of random weights
 };
 
 namespace detail {
-/// The file that `weights` means. Throws WeightError with the command that brings it where "imagenet" is not
-/// there.
+/// The file that `weights` means; empty: none. Throws WeightError with the command that brings it where
+/// "imagenet" is not there.
 std::string weights_file(const std::string& weights, const std::string& name);
 struct Application {
   std::string name;

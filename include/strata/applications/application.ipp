@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 
 #include <strata/applications/application.hpp>
@@ -9,14 +10,23 @@
 namespace strata { inline namespace STRATA_ABI { namespace applications { namespace detail {
 
 STRATA_COLD STRATA_INLINE std::string weights_file(const std::string& weights, const std::string& name) {
-  if (weights != "imagenet") return weights;
+  if (weights == "random") return "";
+  if (!weights.empty() && weights != "imagenet") return weights;
   const char* home = std::getenv("STRATA_HOME");
   const char* user = std::getenv("HOME");
   const std::string folder = home && *home ? home : concat(user ? user : "", "/.cache/strata");
   const std::string file = concat(folder, "/", name, ".safetensors");
-  require<WeightError>(access(file.c_str(), R_OK) == 0, "[", name, "] the ImageNet weights are not at '",
-                       file, "'; this brings them: bash weights/fetch ", name);
-  return file;
+  const bool there = access(file.c_str(), R_OK) == 0;
+  const std::string missing = concat("[", name, "] the ImageNet weights are not at '", file,
+                                     "'; this brings them: bash weights/fetch ", name);
+  require<WeightError>(there || weights.empty(), missing);
+  if (weights.empty())
+    std::fputs(
+        (there ? concat("[", name, "] ImageNet weights from '", file, "'\n")
+               : concat("warning: ", missing, ". They are random now, as .weights = \"random\" asks for\n"))
+            .c_str(),
+        stderr);
+  return there ? file : "";
 }
 
 template <class T>
@@ -33,10 +43,9 @@ STRATA_COLD BasicModel<T> make_application(const ApplicationOptions& options, co
   const BasicSymbol<T> input = BasicInput<T>({.shape = shape, .name = "input_layer"});
   const BasicModel<T> model(input, network(input),
                             {.name = options.name.empty() ? name : options.name, .seed = options.seed});
-  if (!options.weights.empty()) {
-    load_weights<T>(model, weights_file(options.weights, options.include_top ? name : published),
-                    {.ignore = options.include_top ? std::vector<std::string>{} : top});
-  }
+  const std::string file = weights_file(options.weights, options.include_top ? name : published);
+  if (!file.empty())
+    load_weights<T>(model, file, {.ignore = options.include_top ? std::vector<std::string>{} : top});
   return model;
 }
 

@@ -288,13 +288,13 @@ class BasicLayer {
   BasicLayer() = default;
   BasicLayer(LayerPtr<T> impl) : impl_(std::move(impl)) {}
 
-  const std::string& name() const { return impl_->name(); }
-  std::string class_name() const { return impl_->class_name(); }
-  bool trainable() const { return impl_->trainable(); }
+  const std::string& name() const { return made().name(); }
+  std::string class_name() const { return made().class_name(); }
+  bool trainable() const { return made().trainable(); }
   /// Freezes or unfreezes the layer and everything in it, with effect from the next training step.
-  void set_trainable(bool trainable) { impl_->set_trainable(trainable); }
-  std::vector<ParameterPtr<T>> weights() const { return impl_->weights(); }
-  std::vector<ParameterPtr<T>> trainable_weights() const { return impl_->trainable_weights(); }
+  void set_trainable(bool trainable) { made().set_trainable(trainable); }
+  std::vector<ParameterPtr<T>> weights() const { return made().weights(); }
+  std::vector<ParameterPtr<T>> trainable_weights() const { return made().trainable_weights(); }
   std::vector<ParameterPtr<T>> non_trainable_weights() const {
     std::vector<ParameterPtr<T>> out;
     const auto trained = trainable_weights();
@@ -318,10 +318,10 @@ class BasicLayer {
   /// Throws WeightError, and changes nothing, unless every shape fits.
   void set_weights(const std::vector<Tensor<T>>& values) {
     const auto mine = weights();
-    require<WeightError>(mine.size() == values.size(), impl_->who(), "expected ", mine.size(),
+    require<WeightError>(mine.size() == values.size(), made().who(), "expected ", mine.size(),
                          " weights, found ", values.size());
     for (std::size_t i = 0; i < mine.size(); ++i)
-      require<WeightError>(mine[i]->shape() == values[i].shape(), impl_->who(), "weight '", mine[i]->name(),
+      require<WeightError>(mine[i]->shape() == values[i].shape(), made().who(), "weight '", mine[i]->name(),
                            "' has shape ", mine[i]->shape(), ", found ", values[i].shape());
     for (std::size_t i = 0; i < mine.size(); ++i) mine[i]->mutate() = values[i].to(mine[i]->value().device());
   }
@@ -338,6 +338,12 @@ class BasicLayer {
   friend bool operator==(const BasicLayer&, const BasicLayer&) = default;
 
  protected:
+  /// Throws ConfigError for a layer or model that was never made, or was moved from.
+  BasicLayerImpl<T>& made() const {
+    require<ConfigError>(impl_ != nullptr, "[layer] this layer was never made, or was moved from");
+    return *impl_;
+  }
+
   LayerPtr<T> impl_;
 };
 using Layer = BasicLayer<float>;
@@ -376,8 +382,12 @@ class BasicSymbol {
   explicit BasicSymbol(std::shared_ptr<const Node> node) : node_(std::move(node)) {}
 
   /// Without the batch axis.
-  const Shape& shape() const { return node_->shape; }
-  const Node& node() const { return *node_; }
+  const Shape& shape() const { return node().shape; }
+  /// Throws ConfigError for a tensor that was never made.
+  const Node& node() const {
+    require<ConfigError>(node_ != nullptr, "[symbol] this symbolic tensor was never made");
+    return *node_;
+  }
   explicit operator bool() const { return node_ != nullptr; }
   friend bool operator==(const BasicSymbol&, const BasicSymbol&) = default;
 
@@ -394,11 +404,11 @@ template <class T>
 BasicSymbol<T> BasicLayer<T>::operator()(const std::vector<BasicSymbol<T>>& inputs) const {
   std::vector<Shape> shapes;
   for (const BasicSymbol<T>& input : inputs) {
-    require<ConfigError>(static_cast<bool>(input), impl_->who(),
+    require<ConfigError>(static_cast<bool>(input), made().who(),
                          "called on a symbolic tensor that was never made");
     shapes.push_back(input.shape());
   }
-  const Shape shape = impl_->output_shape(shapes);
+  const Shape shape = made().output_shape(shapes);
   return BasicSymbol<T>(std::make_shared<const typename BasicSymbol<T>::Node>(
       typename BasicSymbol<T>::Node{impl_, inputs, shape}));
 }

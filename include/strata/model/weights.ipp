@@ -24,6 +24,7 @@ template <class T>
 STRATA_COLD std::vector<std::pair<std::string, ParameterPtr<T>>> named_weights(const BasicLayer<T>& model) {
   std::vector<std::pair<std::string, ParameterPtr<T>>> out;
   std::set<const void*> seen;
+  require<ConfigError>(static_cast<bool>(model), "[layer] this layer was never made, or was moved from");
   detail::collect(model.impl(), "", seen, out);
   return out;
 }

@@ -12,18 +12,38 @@
 
 namespace strata { inline namespace STRATA_ABI {
 
+/// What `fit` validates with: a dataset or, as Keras's tuple, tensors in batches of `fit`'s batch_size: `{x,
+/// y}`,
+/// `{x, y, sample_weight}`, lists of tensors [n,...] for models of several inputs or outputs.
+template <class T>
+class BasicValidationData : public Dataset {
+ public:
+  BasicValidationData() = default;
+  BasicValidationData(Dataset data) : Dataset(std::move(data)) {}
+  /// Throws ShapeError where the counts differ.
+  BasicValidationData(const Tensor<T>& x, const Tensor<T>& y, Tensor<float> sample_weight = {});
+  BasicValidationData(const std::vector<Tensor<T>>& x, const std::vector<Tensor<T>>& y,
+                      Tensor<float> sample_weight = {});
+
+  bool of_tensors() const { return of_tensors_; }
+
+ private:
+  bool of_tensors_ = false;
+};
+using ValidationData = BasicValidationData<float>;
+
 template <class T>
 struct BasicFitOptions {
   std::int64_t batch_size = 32;  ///< for tensors; a dataset has its own
   int epochs = 1;
   std::int64_t steps_per_epoch = 0;  ///< 0: one pass over the data
   int initial_epoch = 0;
-  Dataset validation_data = {};
-  std::int64_t validation_steps = 0;  ///< 0: one pass
-  double validation_split = 0;        ///< for tensors: the last count - floor(count * (1 - split)) validate
-  bool shuffle = true;                ///< for tensors
-  std::uint64_t seed = 0;             ///< of the shuffling
-  Tensor<float> sample_weight = {};   ///< for tensors: [n], of several outputs for each of them
+  BasicValidationData<T> validation_data = {};  ///< a dataset, or tensors: `{x, y}`
+  std::int64_t validation_steps = 0;            ///< 0: one pass
+  double validation_split = 0;       ///< for tensors: the last count - floor(count * (1 - split)) validate
+  bool shuffle = true;               ///< for tensors
+  std::uint64_t seed = 0;            ///< of the shuffling
+  Tensor<float> sample_weight = {};  ///< for tensors: [n], of several outputs for each of them
   /// By class number, for the training loss and weighted metrics; a class that is not named weighs 1. A
   /// sample's class is its target, rounded, or the place of the largest of several. Not beside sample
   /// weights, nor of models of several outputs.

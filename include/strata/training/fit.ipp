@@ -237,7 +237,7 @@ STRATA_COLD void BasicModel<T>::compile(BasicCompileOptions<T> options) {
 
 template <class T>
 STRATA_COLD Trainer<T>& BasicModel<T>::trainer() const {
-  require<ConfigError>(compiled(), this->impl_->who(), "the model must be compiled first");
+  require<ConfigError>(compiled(), this->model().who(), "the model must be compiled first");
   return *static_cast<Trainer<T>*>(this->model().training_state.get());
 }
 template <class T>
@@ -254,10 +254,12 @@ STRATA_COLD ModelPlan BasicModel<T>::plan(const PlanOptions& options) const {
 template <class T>
 STRATA_COLD History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> options) {
   Trainer<T>& trainer = this->trainer();
-  const std::string who = this->impl_->who();
+  const std::string who = this->model().who();
   require<ConfigError>(options.epochs >= 0 && options.initial_epoch >= 0, who,
                        "expected epochs of 0 or more, found ", options.epochs);
   require<DataError>(data.samples() > 0, who, "the training data is empty");
+  if (options.validation_data.of_tensors())
+    options.validation_data = options.validation_data.rebatch(options.batch_size);
   detail::build_for(*this, data);
 
   const std::int64_t steps = options.steps_per_epoch > 0 ? options.steps_per_epoch : data.batches();
@@ -342,6 +344,12 @@ STRATA_COLD Tensor<float> as_float(const Tensor<T>& tensor) {
     return tensor.template cast<float>();
 }
 template <class T>
+STRATA_COLD std::vector<Tensor<float>> as_float(const std::vector<Tensor<T>>& tensors) {
+  std::vector<Tensor<float>> out;
+  for (const Tensor<T>& tensor : tensors) out.push_back(as_float(tensor));
+  return out;
+}
+template <class T>
 STRATA_COLD Tensor<float> rows_of(const Tensor<T>& tensor, std::int64_t begin, std::int64_t end) {
   if constexpr (std::is_same_v<T, float>)
     return tensor.rows(begin, end);
@@ -349,6 +357,20 @@ STRATA_COLD Tensor<float> rows_of(const Tensor<T>& tensor, std::int64_t begin, s
     return tensor.rows(begin, end).template cast<float>();
 }
 }  // namespace detail
+
+template <class T>
+STRATA_COLD BasicValidationData<T>::BasicValidationData(const Tensor<T>& x, const Tensor<T>& y,
+                                                        Tensor<float> sample_weight)
+    : Dataset(dataset_from_tensors(detail::as_float(x), detail::as_float(y),
+                                   {.sample_weight = std::move(sample_weight)})),
+      of_tensors_(true) {}
+template <class T>
+STRATA_COLD BasicValidationData<T>::BasicValidationData(const std::vector<Tensor<T>>& x,
+                                                        const std::vector<Tensor<T>>& y,
+                                                        Tensor<float> sample_weight)
+    : Dataset(dataset_from_tensors(detail::as_float(x), detail::as_float(y),
+                                   {.sample_weight = std::move(sample_weight)})),
+      of_tensors_(true) {}
 
 namespace detail {
 /// A tensor, or one for each input or output, without copies.
@@ -366,7 +388,7 @@ STRATA_COLD std::vector<Tensor<float>> rows_of(const TensorRefs<T>& tensors, std
 template <class T>
 STRATA_COLD History fit(BasicModel<T>& model, const TensorRefs<T>& x, const TensorRefs<T>& y,
                         BasicFitOptions<T> options) {
-  const std::string who = model.impl()->who();
+  const std::string who = model.model().who();
   require<ShapeError>(!x.empty() && !y.empty(), who, "expected an x and a y, found ", x.size(), " and ",
                       y.size());
   const Shape& first = x[0].get().shape();
@@ -383,6 +405,8 @@ STRATA_COLD History fit(BasicModel<T>& model, const TensorRefs<T>& x, const Tens
   const auto weights = [&](std::int64_t begin, std::int64_t end) {
     return options.sample_weight.empty() ? Tensor<float>() : rows_of(options.sample_weight, begin, end);
   };
+  require<ConfigError>(split == 0 || !options.validation_data, who,
+                       "expected validation_data or a validation_split, found both");
   if (trained < count)
     options.validation_data =
         dataset_from_tensors(rows_of(x, trained, count), rows_of(y, trained, count),
@@ -428,11 +452,8 @@ STRATA_COLD Logs BasicModel<T>::evaluate(const Tensor<T>& x, const Tensor<T>& y)
 template <class T>
 STRATA_COLD Logs BasicModel<T>::evaluate(const std::vector<Tensor<T>>& x, const std::vector<Tensor<T>>& y,
                                          BasicEvaluateOptions<T> options) {
-  std::vector<Tensor<float>> inputs, targets;
-  for (const Tensor<T>& tensor : x) inputs.push_back(detail::as_float(tensor));
-  for (const Tensor<T>& tensor : y) targets.push_back(detail::as_float(tensor));
   return evaluate(
-      dataset_from_tensors(std::move(inputs), std::move(targets), {.batch_size = options.batch_size}),
+      dataset_from_tensors(detail::as_float(x), detail::as_float(y), {.batch_size = options.batch_size}),
       options);
 }
 template <class T>
@@ -446,7 +467,7 @@ STRATA_COLD Logs on_batch(BasicModel<T>& model,
                           StepResult<T> (Trainer<T>::*step)(ModelImpl<T>&, const DeviceBatch<T>&),
                           const TensorRefs<T>& x, const TensorRefs<T>& y, const Tensor<T>& sample_weight) {
   Trainer<T>& trainer = model.trainer();
-  require<ShapeError>(!x.empty() && !y.empty(), model.impl()->who(), "expected an x and a y, found ",
+  require<ShapeError>(!x.empty() && !y.empty(), model.model().who(), "expected an x and a y, found ",
                       x.size(), " and ", y.size());
   const Shape& first = x[0].get().shape();
   if (first.rank() > 0) {
@@ -513,7 +534,7 @@ template <class T>
 STRATA_COLD Tensor<T> BasicModel<T>::predict(const Dataset& data) const {
   detail::build_for(*this, data);
   const auto outputs = this->model().graph().output_names();
-  require<ConfigError>(outputs.size() == 1, this->impl_->who(), "expected one output, found ",
+  require<ConfigError>(outputs.size() == 1, this->model().who(), "expected one output, found ",
                        detail::counted_names("output", outputs), ": predict_all gives them all");
   return std::move(predict_all(data)[0]);
 }
@@ -538,6 +559,8 @@ template class BasicModel<float>;
 template class BasicModel<double>;
 template class BasicSequential<float>;
 template class BasicSequential<double>;
+template class BasicValidationData<float>;
+template class BasicValidationData<double>;
 template class BatchLoader<float>;
 template class BatchLoader<double>;
 #endif
