@@ -174,12 +174,13 @@ TEST_CASE("numbers are rounded to the nearest bfloat16, and what is not finite s
   const cpu::KernelTable& kernels = cpu::kernels();
   const cpu::ProductKernels& product = kernels.bfloat16_vectors;
   const float infinity = std::numeric_limits<float>::infinity(),
-              nan = std::numeric_limits<float>::quiet_NaN();
+              nan = std::numeric_limits<float>::quiet_NaN(), full_nan = std::bit_cast<float>(0x7fffffffu);
   // 1 + 2^-8 and 1 + 3 * 2^-8 lie in the middle; the largest float becomes infinity.
-  const std::vector<float> values{1.00390625f, 1.01171875f, 1.0041f, -1.0039f, 3.4e38f,
-                                  infinity,    -infinity,   nan,     -0.f,     1e-30f};
+  const std::vector<float> values{1.00390625f, 1.01171875f, 1.0041f, -1.0039f, 3.4e38f, infinity,
+                                  -infinity,   nan,         -0.f,    1e-30f,   full_nan};
   const std::vector<float> wanted{1.f,      1.015625f, 1.0078125f, -1.f, infinity,
-                                  infinity, -infinity, nan,        -0.f, static_cast<float>(rounded(1e-30f))};
+                                  infinity, -infinity, nan,        -0.f, static_cast<float>(rounded(1e-30f)),
+                                  nan};
   const long panel = kernels.panel();
   for (std::size_t i = 0; i < values.size(); ++i) {
     CAPTURE(values[i]);
