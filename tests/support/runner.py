@@ -366,8 +366,8 @@ def step_packaging():
 
 
 def step_runner():
-    """tests/run chooses right, and tests/gpu/run judges right, which no machine without a card would show."""
-    for folder in ("tests/support", "tests/gpu"):
+    """tests/run chooses right; tests/gpu/run judges right, which no machine without a card would show; so does the race."""
+    for folder in ("tests/support", "tests/gpu", "tests/bench"):
         suite("runner", [sys.executable, "-B", "tests/support/unittests.py", folder])
 
 
