@@ -8,8 +8,9 @@ namespace {
 using namespace strata;
 using namespace strata_bench;
 
-const DenseGeometry shapes[] = {{20, 8192, 256}, {20, 6272, 512}, {1, 8192, 256},    {20, 256, 1},
-                                {128, 512, 512}, {81, 512, 512},  {1600, 4608, 512}, {2048, 2048, 2048}};
+const DenseGeometry shapes[] = {{20, 8192, 256},   {20, 6272, 512},   {1, 8192, 256},  {1, 25088, 4096},
+                                {1, 4096, 1000},   {20, 256, 1},      {128, 512, 512}, {81, 512, 512},
+                                {1600, 4608, 512}, {2048, 2048, 2048}};
 
 void forward(benchmark::State& state, DenseGeometry s) {
   const Floats x = random_floats(s.rows * s.in, 1), w = random_floats(s.in * s.out, 2);

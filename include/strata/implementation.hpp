@@ -21,6 +21,7 @@
 #include <strata/cpu/dispatch.ipp>
 #include <strata/cpu/elementwise.ipp>
 #include <strata/cpu/few_channels.ipp>
+#include <strata/cpu/few_rows.ipp>
 #include <strata/cpu/grouped_convolution.ipp>
 #include <strata/cpu/implicit_product.ipp>
 #include <strata/cpu/normalization.ipp>

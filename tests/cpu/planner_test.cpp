@@ -69,6 +69,30 @@ TEST_CASE("The planner takes the kernels for few channels where they serve") {
   CHECK_FALSE(input(same_3x3(20, 150, 3, 65)).few_channels);  // its output channels fill no vectors
 }
 
+TEST_CASE("A dense layer of few rows reads its weight as it lies, and takes the scratch it says") {
+  const int threads = GENERATE(1, 3);
+  const std::int64_t out = GENERATE(100, 3000);
+  ThreadPool pool(threads);
+  for (const std::int64_t rows : {1, 12, 13, 28, 29}) {
+    cpu::Workspace workspace;
+    cpu::CpuBackend backend(pool, workspace, cpu::kernels(), {});
+    const DenseGeometry g{rows, 700, out};
+    const Algorithm said = backend.describe_dense(g);
+    const bool few = rows <= 2 * cpu::kernels().product.max_rows;
+    CHECK((said.name == "direct, few rows") == few);
+    CHECK((said.packed_bytes == 0) == few);
+    const std::vector<float> x(static_cast<std::size_t>(rows * g.in)),
+        kernel(static_cast<std::size_t>(g.in * out));
+    std::vector<float> y(static_cast<std::size_t>(rows * out));
+    backend.dense(g, x.data(), {kernel.data()}, {}, y.data());
+    if (few) CHECK(static_cast<std::int64_t>(workspace.bytes()) == said.workspace_bytes);
+  }
+  ThreadPool one(1);
+  cpu::Workspace workspace;
+  const cpu::CpuBackend backend(one, workspace, cpu::kernels(), {});
+  CHECK(backend.describe_dense({1, 700, cpu::kernels().panel() - 1}).name == "direct");
+}
+
 TEST_CASE("Pooled convolutions take even tiles") {
   for (const std::int64_t size : {9, 18, 37, 75})
     CHECK(plan(same_3x3(20, size, 256, 256), {}, true).tile % 2 == 0);

@@ -5,6 +5,7 @@
 
 #include <strata/cpu/backend.hpp>
 #include <strata/cpu/few_channels.hpp>
+#include <strata/cpu/few_rows.hpp>
 #include <strata/cpu/implicit_product.hpp>
 #include <strata/cpu/planner.hpp>
 #include <strata/cpu/tasks.hpp>
@@ -157,6 +158,15 @@ STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x, W
   }
 
   if (g.groups > 1) return grouped_conv2d(g, x, kernel.data, epilogue, y);
+  if (plan.few_rows) {
+    few_rows_product({pool_, workspace_, kernels_}, {g.batch, g.in_c, g.out_c}, x, kernel.data, y,
+                     [&](std::int64_t column, std::int64_t columns) {
+                       kernels_.finish(epilogue_of(epilogue, g.out_c, 0, column), g.batch, columns, g.out_c,
+                                       y + column);
+                     });
+    if (softmax) activation(f, g.batch, g.out_c, y, y);
+    return;
+  }
   const PatchMatrix patches = patches_of(g, x);
   const ProductKernels& product = *plan.product;
   const std::int64_t k = patches.columns(), panel = kernels_.panel();
@@ -226,6 +236,9 @@ STRATA_COLD STRATA_INLINE Algorithm CpuBackend::describe_conv2d(const Conv2DGeom
     return {concat(of_group.name, ", ", g.groups, " groups"), 0,
             of_group.packed_bytes + of_group.workspace_bytes + copies * bytes};
   }
+  if (plan.few_rows)
+    return {plan.to_string(), 0,
+            few_rows_scratch({pool_, workspace_, kernels_}, {g.batch, g.in_c, g.out_c}) * bytes};
   const bool packed = plan.product != &kernels_.product || packs(kernels_, g);
   return {plan.to_string(), packed ? plan.weight_bytes : 0,
           (plan.few_channels ? few_channel_scratch({pool_, workspace_, kernels_}, g)

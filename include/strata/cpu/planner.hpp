@@ -28,6 +28,7 @@ struct ConvolutionPlan {
   int tile = 0;                             ///< Winograd's F(tile x tile, 3x3); 0: direct
   const ProductKernels* product = nullptr;  ///< of the direct way
   bool few_channels = false;                ///< direct, by the kernels of few_channels.hpp
+  bool few_rows = false;                    ///< direct, a dense product by few_rows.hpp
   int block_rows = 0;                       ///< tiles in a register block
   std::int64_t group = 0;                   ///< register blocks in a task
   std::int64_t slab = 0;                    ///< output channels computed at a time
@@ -57,6 +58,9 @@ ConvolutionPlan plan_kernel_gradient(const Conv2DGeometry& g, const KernelTable&
 bool few_channels_forward(const Conv2DGeometry& g, const KernelTable& kernels);
 bool few_channels_input(const Conv2DGeometry& g, const KernelTable& kernels);
 bool few_channels_kernel(const Conv2DGeometry& g, const KernelTable& kernels);
+
+/// Dense products whose weight is read as it lies: see few_rows.hpp.
+bool few_rows_forward(const Conv2DGeometry& g, const KernelTable& kernels);
 
 /// The convolution that computes dx from dy: kernels turned around, padding complemented.
 Conv2DGeometry transposed(const Conv2DGeometry& g);

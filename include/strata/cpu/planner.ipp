@@ -22,6 +22,7 @@ inline constexpr std::int64_t cache_bytes = std::int64_t{20} << 20;
 }  // namespace cost
 
 STRATA_INLINE std::string ConvolutionPlan::to_string() const {
+  if (tile == 0 && few_rows) return "direct, few rows";
   if (tile == 0 && few_channels) return "direct, few channels";
   if (tile == 0) return product && *product->name ? concat("direct, ", product->name) : "direct";
   return concat("winograd F(", tile, "x", tile, ",3x3), ", tiles(), " tiles by ", block_rows,
@@ -69,6 +70,12 @@ STRATA_INLINE bool few_channels_kernel(const Conv2DGeometry& g, const KernelTabl
   return has_few_channels(g) &&
          g.kernel_h * g.kernel_w * g.in_c * divide_up(g.out_c, kernels.panel()) * kernels.panel() <=
              most_sums;
+}
+
+STRATA_INLINE bool few_rows_forward(const Conv2DGeometry& g, const KernelTable& kernels) {
+  const bool dense = g.in_h * g.in_w == 1 && g.out_h * g.out_w == 1 && g.kernel_h * g.kernel_w == 1;
+  return dense && g.groups == 1 && g.batch > 0 && g.batch <= 2 * kernels.product.max_rows && g.in_c > 0 &&
+         g.out_c >= kernels.panel();
 }
 
 inline bool winograd_serves(const Conv2DGeometry& g) {
@@ -192,6 +199,7 @@ STRATA_INLINE ConvolutionPlan plan_convolution(const Conv2DGeometry& g, bool max
     const ConvolutionPlan narrow = plan_direct(g, kernels, *limits.bfloat16);
     if (narrow.cost < direct.cost && fits(narrow, limits)) direct = narrow;
   }
+  direct.few_rows = direct.product == &kernels.product && few_rows_forward(g, kernels);
   return plan_faster(direct, g, max_pool, kernels, limits);
 }
 STRATA_INLINE ConvolutionPlan plan_input_gradient(const Conv2DGeometry& g, const KernelTable& kernels,
