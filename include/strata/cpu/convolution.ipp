@@ -14,7 +14,14 @@
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 /// Ways of packing a weight: part of the key under which PackedWeights keeps the result.
-enum class Packing : std::uint64_t { forward = 1, backward_input, winograd, winograd_flipped, bfloat16 };
+enum class Packing : std::uint64_t {
+  forward = 1,
+  backward_input,
+  winograd,
+  winograd_flipped,
+  bfloat16,
+  backward_input_bfloat16
+};
 constexpr std::uint64_t packing_key(Packing packing, std::int64_t detail = 0) {
   return static_cast<std::uint64_t>(packing) | static_cast<std::uint64_t>(detail) << 8;
 }
@@ -292,20 +299,23 @@ STRATA_INLINE void CpuBackend::conv2d_backward_input(const Conv2DGeometry& g, co
         std::fill_n(out, patches.rows() * g.in_c, 0.f);
       } else {
         const std::int64_t k = patches.columns(), panel = kernels_.panel(), panels = divide_up(g.in_c, panel);
-        const auto packed =
-            packed_weight(kernel, packing_key(Packing::backward_input, phase_y * g.stride_w + phase_x), [&] {
-              return pack_right_factor(
-                  pool_, workspace_, kernels_, kernels_.product, k, panels, [&](std::int64_t p, float* to) {
-                    for (const std::int64_t tap : kernel_taps) {
-                      kernels_.pack_panels_transposed(g.out_c, std::min(panel, g.in_c - p * panel),
-                                                      kernel.data + (tap * g.in_c + p * panel) * g.out_c,
-                                                      g.out_c, to, k * panel);
-                      to += g.out_c * panel;
-                    }
-                  });
-            });
-        multiply(pool_, workspace_, kernels_, kernels_.product, patches,
-                 {packed->data(), k, g.in_c, k * panel, panel}, out,
+        const ProductKernels& product = *plan.product;
+        const std::int64_t units = product.units(k);
+        const Packing packing =
+            &product == &kernels_.product ? Packing::backward_input : Packing::backward_input_bfloat16;
+        const auto packed = packed_weight(kernel, packing_key(packing, phase_y * g.stride_w + phase_x), [&] {
+          return pack_right_factor(
+              pool_, workspace_, kernels_, product, k, panels, [&](std::int64_t p, float* to) {
+                for (const std::int64_t tap : kernel_taps) {
+                  kernels_.pack_panels_transposed(g.out_c, std::min(panel, g.in_c - p * panel),
+                                                  kernel.data + (tap * g.in_c + p * panel) * g.out_c, g.out_c,
+                                                  to, k * panel);
+                  to += g.out_c * panel;
+                }
+              });
+        });
+        multiply(pool_, workspace_, kernels_, product, patches,
+                 {packed->data(), units, g.in_c, units * panel, panel}, out,
                  [](std::int64_t, std::int64_t, std::int64_t, std::int64_t) {});
       }
       if (!apart) continue;

@@ -180,9 +180,13 @@ inline bool fits(const ConvolutionPlan& plan, const PlanLimits& limits) {
   return limits.memory == 0 || plan.weight_bytes + plan.workspace_bytes <= limits.memory;
 }
 
-/// `direct`, or the Winograd convolution that takes less time.
+/// `direct`, or what takes less time: the same in bfloat16, or Winograd.
 inline ConvolutionPlan plan_faster(ConvolutionPlan best, const Conv2DGeometry& g, bool max_pool,
                                    const KernelTable& kernels, const PlanLimits& limits) {
+  if (limits.bfloat16) {
+    const ConvolutionPlan narrow = plan_direct(g, kernels, *limits.bfloat16);
+    if (narrow.cost < best.cost && fits(narrow, limits)) best = narrow;
+  }
   if (!winograd_serves(g)) return best;
   for (int tile = 2; tile <= largest_tile(limits.accuracy); ++tile) {
     if (max_pool && tile % 2 != 0) continue;
@@ -195,11 +199,7 @@ inline ConvolutionPlan plan_faster(ConvolutionPlan best, const Conv2DGeometry& g
 STRATA_INLINE ConvolutionPlan plan_convolution(const Conv2DGeometry& g, bool max_pool,
                                                const KernelTable& kernels, const PlanLimits& limits) {
   ConvolutionPlan direct = plan_direct(g, kernels, kernels.product, few_channels_forward(g, kernels));
-  if (limits.bfloat16) {
-    const ConvolutionPlan narrow = plan_direct(g, kernels, *limits.bfloat16);
-    if (narrow.cost < direct.cost && fits(narrow, limits)) direct = narrow;
-  }
-  direct.few_rows = direct.product == &kernels.product && few_rows_forward(g, kernels);
+  direct.few_rows = few_rows_forward(g, kernels);
   return plan_faster(direct, g, max_pool, kernels, limits);
 }
 STRATA_INLINE ConvolutionPlan plan_input_gradient(const Conv2DGeometry& g, const KernelTable& kernels,

@@ -9,8 +9,10 @@ namespace strata { inline namespace STRATA_ABI {
 /// Keras's dtype policies: how convolutions and dense layers multiply. Tensors, weights and sums stay what
 /// they are.
 enum class Policy {
-  float32,        ///< in the tensors' own type
-  mixed_bfloat16  ///< forward, factors may be rounded to bfloat16 (8 bits of mantissa) where that is faster
+  float32,  ///< in the tensors' own type
+  /// Factors of results and of gradients of inputs may be rounded to bfloat16, 8 bits of mantissa, where that
+  /// is faster.
+  mixed_bfloat16
 };
 
 /// By Keras's name: "mixed_bfloat16". Throws ConfigError for a name there is not.
