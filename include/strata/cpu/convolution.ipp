@@ -353,8 +353,7 @@ STRATA_INLINE void CpuBackend::conv2d_backward_kernel(const Conv2DGeometry& g, c
   if (g.groups > 1) return grouped_backward_kernel(g, x, dy, dkernel);
   const ConvolutionPlan plan = plan_kernel_gradient(g, kernels_, limits_);
   if (plan.tile != 0)
-    return winograd_kernel_gradient({pool_, workspace_, kernels_}, plan, g, x, dy, dkernel.data,
-                                    dkernel.accumulate);
+    return winograd_kernel_gradient({pool_, workspace_, kernels_}, plan, g, x, dy, dkernel, {});
   if (plan.few_channels)
     return few_channel_kernel_gradient({pool_, workspace_, kernels_}, g, x, dy, dkernel, {});
   multiply_transposed(pool_, workspace_, kernels_, patches_of(g, x), dy, g.out_c, dkernel.data,
@@ -364,9 +363,13 @@ STRATA_INLINE void CpuBackend::conv2d_backward_kernel(const Conv2DGeometry& g, c
 STRATA_INLINE void CpuBackend::conv2d_backward_weights(const Conv2DGeometry& g, const float* x,
                                                        const float* dy, Gradient<float> dkernel,
                                                        Gradient<float> dbias) {
-  if (dkernel.data && dbias.data && CroppedKernel(g).geometry == g &&
-      plan_kernel_gradient(g, kernels_, limits_).few_channels)
-    return few_channel_kernel_gradient({pool_, workspace_, kernels_}, g, x, dy, dkernel, dbias);
+  if (dkernel.data && dbias.data && CroppedKernel(g).geometry == g) {
+    const ConvolutionPlan plan = plan_kernel_gradient(g, kernels_, limits_);
+    if (plan.few_channels)
+      return few_channel_kernel_gradient({pool_, workspace_, kernels_}, g, x, dy, dkernel, dbias);
+    if (plan.tile != 0 && kernels_.winograd[plan.tile].sum_point >= 0)
+      return winograd_kernel_gradient({pool_, workspace_, kernels_}, plan, g, x, dy, dkernel, dbias);
+  }
   Backend::conv2d_backward_weights(g, x, dy, dkernel, dbias);
 }
 

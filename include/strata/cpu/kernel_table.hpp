@@ -36,6 +36,7 @@ struct OptimizerCoefficients {
 struct PoolRow {
   long in_w, channels, out_w, pool_w, stride_w, pad_left;
   long window_h;  ///< rows of the window inside the image
+  bool tiled;     ///< windows follow each other without gaps: gradients are written, not added
 };
 
 /// One row of a depthwise convolution, in elements: see depthwise_kernels.hpp.
@@ -110,6 +111,9 @@ struct WinogradKernels {
                    long panel_stride, long point_stride);
   void (*kernel_gradient)(long rows, long columns, const float* sums, long row_stride, long point_stride,
                           float* taps, long taps_row_stride, long tap_stride, bool accumulate);
+  /// The point at which `gradient` yields the sum of the tile, and what it is to be multiplied by; -1: none.
+  int sum_point = -1;
+  double sum_scale = 0;
 };
 
 /// How a matrix product computes with factors of one type. They lie in memory in units of 4 bytes along k: a

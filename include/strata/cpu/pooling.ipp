@@ -15,7 +15,8 @@ struct PoolWindow {
 inline PoolWindow window_of(const Pool2DGeometry& g, std::int64_t out_row) {
   const std::int64_t first = out_row * g.stride_h - g.pad_top;
   const std::int64_t top = std::max<std::int64_t>(0, first), bottom = std::min(g.in_h, first + g.pool_h);
-  return {top, {g.in_w, g.channels, g.out_w, g.pool_w, g.stride_w, g.pad_left, bottom - top}};
+  const bool tiled = g.stride_h == g.pool_h && g.stride_w == g.pool_w;
+  return {top, {g.in_w, g.channels, g.out_w, g.pool_w, g.stride_w, g.pad_left, bottom - top, tiled}};
 }
 
 STRATA_INLINE void CpuBackend::pool2d(const Pool2DGeometry& g, PoolKind kind, const float* x, float* y) {
@@ -48,7 +49,10 @@ STRATA_INLINE void CpuBackend::pool2d_backward(const Pool2DGeometry& g, PoolKind
       const std::int64_t in = (image + window.top) * pitch;
       const std::int64_t from = (image + (apart ? first_row(out_row) : 0)) * pitch;
       const std::int64_t to = (image + (apart ? first_row(out_row + 1) : g.in_h)) * pitch;
-      if (apart || out_row == 0) std::fill(dx + from, dx + to, 0.f);
+      if (window.row.tiled)  // the kernel writes what it has rows of
+        std::fill(dx + in + window.row.window_h * pitch, dx + to, 0.f);
+      else if (apart || out_row == 0)
+        std::fill(dx + from, dx + to, 0.f);
       if (kind == PoolKind::max)
         kernels_.max_pool_backward(window.row, x + in, y + out, dy + out, dx + in);
       else

@@ -55,38 +55,48 @@ inline void average_pool(const PoolRow& row, const float* x, float* y) {
   });
 }
 
-/// Adds dy to the first element of each window that equals its maximum y.
-inline void max_pool_backward(const PoolRow& row, const float* x, const float* y, const float* dy,
-                              float* dx) {
+/// Gives every element of a window its part of dy: share(columns of the window, offset in y, rest) returns a
+/// function of offsets in x, which is called for the elements in order.
+template <bool Tiled, class Share>
+STRATA_ALWAYS_INLINE void pool_backward(const PoolRow& row, float* dx, Share share) {
   const long pitch = row.in_w * row.channels;
   for_windows(row, [&](long begin, long end, long out) {
     for_channels(row.channels, [&](long c, long rest) {
-      const Vec largest = load_some(y + out + c, rest);
-      Vec left = load_some(dy + out + c, rest);  // what is not yet given away
+      auto part = share(end - begin, out + c, rest);
       for (long r = 0; r < row.window_h; ++r)
         for (long i = begin; i < end; ++i) {
           const long at = r * pitch + i * row.channels + c;
-          const IVec found = load_some(x + at, rest) == largest;
-          store_some(dx + at, load_some(dx + at, rest) + (found ? left : Vec{}), rest);
-          left = found ? Vec{} : left;
+          const Vec v = part(at);
+          store_some(dx + at, Tiled ? v : load_some(dx + at, rest) + v, rest);
         }
     });
   });
+  if (!Tiled) return;
+  const long end = (row.out_w * row.stride_w - row.pad_left) * row.channels;  // of what the windows reach
+  for (long r = 0; r < row.window_h; ++r)
+    for (long i = end; i < pitch; ++i) dx[r * pitch + i] = 0;
+}
+
+/// Gives dy to the first element of each window that equals its maximum y.
+inline void max_pool_backward(const PoolRow& row, const float* x, const float* y, const float* dy,
+                              float* dx) {
+  const auto share = [&](long, long out, long rest) {
+    return [x, rest, largest = load_some(y + out, rest), left = load_some(dy + out, rest)](long at) mutable {
+      const IVec found = load_some(x + at, rest) == largest;
+      const Vec given = found ? left : Vec{};
+      left = found ? Vec{} : left;
+      return given;
+    };
+  };
+  row.tiled ? pool_backward<true>(row, dx, share) : pool_backward<false>(row, dx, share);
 }
 
 inline void average_pool_backward(const PoolRow& row, const float* dy, float* dx) {
-  const long pitch = row.in_w * row.channels;
-  for_windows(row, [&](long begin, long end, long out) {
-    const float scale = 1.f / static_cast<float>((end - begin) * row.window_h);
-    for_channels(row.channels, [&](long c, long rest) {
-      const Vec share = load_some(dy + out + c, rest) * scale;
-      for (long r = 0; r < row.window_h; ++r)
-        for (long i = begin; i < end; ++i) {
-          const long at = r * pitch + i * row.channels + c;
-          store_some(dx + at, load_some(dx + at, rest) + share, rest);
-        }
-    });
-  });
+  const auto share = [&](long columns, long out, long rest) {
+    const Vec part = load_some(dy + out, rest) * (1.f / static_cast<float>(columns * row.window_h));
+    return [part](long) { return part; };
+  };
+  row.tiled ? pool_backward<true>(row, dx, share) : pool_backward<false>(row, dx, share);
 }
 
 }}}}  // namespace strata::STRATA_ABI::cpu::STRATA_CPU_ISA

@@ -3,6 +3,7 @@
 #include <strata/core/parallel.hpp>
 #include <strata/cpu/planner.hpp>
 #include <strata/cpu/workspace.hpp>
+#include <strata/tensor/backend.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
@@ -27,10 +28,11 @@ std::int64_t winograd_scratch(const WinogradEngine& engine, const ConvolutionPla
 void winograd_convolution(const WinogradEngine& engine, const ConvolutionPlan& plan, const Conv2DGeometry& g,
                           const float* x, const float* weights, const OutputEpilogue& epilogue, float* y);
 
-/// dkernel (+)= the gradient of the kernel.
+/// dkernel (+)= the gradient of the kernel and, unless it is null, dbias (+)= that of the bias: the transform
+/// of dy at the point 1. That needs a tile that has this point.
 void winograd_kernel_gradient(const WinogradEngine& engine, const ConvolutionPlan& plan,
-                              const Conv2DGeometry& g, const float* x, const float* dy, float* dkernel,
-                              bool accumulate);
+                              const Conv2DGeometry& g, const float* x, const float* dy,
+                              Gradient<float> dkernel, Gradient<float> dbias);
 
 }}}  // namespace strata::STRATA_ABI::cpu
 

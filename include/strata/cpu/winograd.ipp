@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <vector>
 
 #include <strata/cpu/tasks.hpp>
 #include <strata/cpu/winograd.hpp>
@@ -135,7 +136,7 @@ STRATA_INLINE void winograd_convolution(const WinogradEngine& engine, const Conv
 
 STRATA_INLINE void winograd_kernel_gradient(const WinogradEngine& engine, const ConvolutionPlan& plan,
                                             const Conv2DGeometry& g, const float* x, const float* dy,
-                                            float* dkernel, bool accumulate) {
+                                            Gradient<float> dkernel, Gradient<float> dbias) {
   // The same product with other roles: sums over tiles of (B^T X B) .* (G dY G^T), turned back into 3x3 taps
   // by A^T. Tiles are taken in groups whose transforms at one point fit the second-level cache; each task
   // owns a point and adds the group to that point's sums [in_c,out_c].
@@ -154,6 +155,8 @@ STRATA_INLINE void winograd_kernel_gradient(const WinogradEngine& engine, const 
   float* const gradients = transformed + points * in_stride;
   float* const sums = gradients + points * gradient_stride;
 
+  std::vector<double> bias(static_cast<std::size_t>(dbias.data ? columns + panel : 0));
+
   for (std::int64_t first = 0; first < tiles; first += group) {
     const std::int64_t count = std::min(group, tiles - first);
     engine.pool.for_range(count, 4, [&](std::int64_t begin, std::int64_t end) {
@@ -166,6 +169,11 @@ STRATA_INLINE void winograd_kernel_gradient(const WinogradEngine& engine, const 
       }
     });
     engine.pool.run(points, [&](std::int64_t p, int) {
+      for (std::int64_t j = 0; j < columns && dbias.data && p == winograd.sum_point; j += panel) {
+        double *const sum = bias.data() + j, *const part = bias.data() + columns;
+        kernels.column_sums(count, panel, gradients + p * gradient_stride + j * group, part);
+        for (std::int64_t c = 0; c < panel; ++c) sum[c] += part[c];
+      }
       for (std::int64_t j = 0; j < columns; j += panel)
         for (std::int64_t i = 0; i < chunks * width; i += kernels.transposed_rows)
           kernels.multiply_transposed(count,
@@ -177,8 +185,13 @@ STRATA_INLINE void winograd_kernel_gradient(const WinogradEngine& engine, const 
   engine.pool.run(chunks, [&](std::int64_t chunk, int) {
     const std::int64_t row = chunk * width;
     winograd.kernel_gradient(std::min(width, g.in_c - row), g.out_c, sums + row * columns, columns,
-                             sum_stride, dkernel + row * g.out_c, g.out_c, g.in_c * g.out_c, accumulate);
+                             sum_stride, dkernel.data + row * g.out_c, g.out_c, g.in_c * g.out_c,
+                             dkernel.accumulate);
   });
+  for (std::int64_t c = 0; c < g.out_c && dbias.data; ++c) {
+    const float sum = static_cast<float>(winograd.sum_scale * bias[static_cast<std::size_t>(c)]);
+    dbias.data[c] = dbias.accumulate ? dbias.data[c] + sum : sum;
+  }
 }
 
 }}}  // namespace strata::STRATA_ABI::cpu

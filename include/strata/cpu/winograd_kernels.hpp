@@ -214,12 +214,24 @@ void winograd_kernel_gradient(long rows, long columns, const float* sums, long r
 
 template <int Tile>
 constexpr WinogradKernels winograd_kernels() {
-  return {Tile,
-          winograd_input<Tile>,
-          winograd_kernel<Tile>,
-          winograd_output<Tile>,
-          winograd_gradient<Tile>,
-          winograd_kernel_gradient<Tile>};
+  WinogradKernels to{Tile,
+                     winograd_input<Tile>,
+                     winograd_kernel<Tile>,
+                     winograd_output<Tile>,
+                     winograd_gradient<Tile>,
+                     winograd_kernel_gradient<Tile>};
+  // A polynomial at 1 is the sum of its coefficients: a row of equal numbers.
+  constexpr int N = Tile + 2;
+  constexpr const auto& G = kernel_transform<N, Tile>;
+  for (int r = 0; r < N; ++r) {
+    bool equal = true;
+    for (int c = 1; c < Tile; ++c) equal = equal && G.at[r][c] == G.at[r][0];
+    if (!equal) continue;
+    const double factor = static_cast<double>(static_cast<float>(G.at[r][0]));
+    to.sum_point = r * N + r;
+    to.sum_scale = 1 / (factor * factor);
+  }
+  return to;
 }
 
 }}}}  // namespace strata::STRATA_ABI::cpu::STRATA_CPU_ISA
