@@ -30,8 +30,10 @@ def read(paths):
         with open(path) as file:
             found.append(json.load(file))
         cases.update((case["name"], case) for case in found[-1]["cases"])
-    return {"date": found[-1]["date"], "machine": {**found[-1]["machine"], "load": max(one["machine"]["load"] for one in found)},
-            "cases": list(cases.values())}
+    machines = [one["machine"] for one in found]
+    return {"date": found[-1]["date"], "cases": list(cases.values()),
+            "machine": {**machines[-1], "load": max(machine["load"] for machine in machines),
+                        "peaks": {key: max(machine["peaks"].get(key, 0) for machine in machines) for key in machines[-1]["peaks"]}}}
 
 
 def rows_of(case):
@@ -120,18 +122,21 @@ def markdown(result):
          [case for case in cases if case["task"] == "training"], ["", "ms", "images/s"], with_images),
         ("Single layers, float32", "With bias and relu, four pictures (dense: rows are in the name); `by 2` is the stride.",
          [case for case in cases if case["name"].startswith("ops")], ["", "ms", "GFLOP/s"], with_gflops)]
-    busy = f"""The machine did other work meanwhile (a load of {machine['load']:.1f} when the race began), so milliseconds are larger than on an idle one.
-Ratios hold better: """ if machine["load"] >= 1 else "How ratios are made: "
+    busy = f"""The machine did other work meanwhile (a load of {machine['load']:.1f} when the race began), so milliseconds are larger
+than on an idle one. Ratios hold better: """ if machine["load"] >= 1 else "How ratios are made: "
+    shown = ("amx", "avx2", "avx512f", "avx512_bf16", "fma", "asimd")
+    flags = ", ".join(flag for flag in machine["flags"] if flag.startswith(shown)) or "no vector flags"
     parts = [f"""# On a CPU
 
 Written by `bash bench/run --peers --page` from what `bash bench/run --peers` measured on {result['date']}: {machine['cpu']},
 {machine['cpus']} CPUs, {machine['threads']} threads for everybody, {machine['memory_gb']} GB, {machine['system']}; \
-{', '.join(flag for flag in machine['flags'] if flag.startswith(('avx512_bf16', 'avx512f', 'avx2', 'amx', 'asimd', 'fma'))) or 'no vector flags'}.
+{flags}.
 {', '.join(f'{name} {version}' for name, version in present.items())}.
 
-{busy}contenders take turns of some tenths of a second, all others are stopped meanwhile, a turn counts with its fastest run, and times and ratios
-are medians over turns. The middle half of a contender's turns typically spans {100 * spread:.0f} % of its median.
-All compute the same network with the same random weights; results in float32 differ by {worst:.0e} at most (relative L2; in training, the losses of three steps).
+{busy}contenders take turns of some tenths of a second, all others are stopped meanwhile, a turn
+counts with its fastest run, and times and ratios are medians over turns. The middle half of a contender's turns typically
+spans {100 * spread:.0f} % of its median. All compute the same network with the same random weights; results in float32 differ by
+{worst:.0e} at most (relative L2; in training, the losses of three steps).
 
 A column with a library's name says how many times as long as Strata it takes; **below 1 it is faster**."""]
     for title, text, chosen, head, cell in sections:
@@ -144,18 +149,20 @@ A column with a library's name says how many times as long as Strata it takes; *
 
 ![Work per second against work per byte](performance.svg)
 
-Against the work that is done with each byte that the layers read and write, in float32: what Strata reaches, the fastest other library for the same work, and the machine's
-limits as `bench/ops` measures them, {flops:,.0f} GFLOP/s and {transfer:,.0f} GB/s with {machine['threads']} threads. Work is counted as plain sums have it, so Winograd's algorithm
-may pass the limit.""")
+Against the work that is done with each byte that the layers read and write, in float32: what Strata reaches, the fastest other
+library for the same work, and the machine's limits as Strata's own kernels show them, {flops:,.0f} GFLOP/s and {transfer:,.0f} GB/s with
+{machine['threads']} threads. Work is counted as plain sums have it, so Winograd's algorithm may pass the limit.""")
     large = [case for case in cases if "batch 20" in case["name"]]
     if large:
-        parts.append("## Peak memory\n\nOf the whole process, libraries and Python included; Strata's is a program of its own.\n\n" + memory(large, peers))
+        parts.append("## Peak memory\n\nOf the whole process, libraries and Python included; Strata's is a program of its own.\n\n" +
+                     memory(large, peers))
     if left_out(result["cases"]):
         parts.append("## Left out\n\n" + "\n".join(left_out(result["cases"])))
     parts.append("""## Elsewhere
 
-`bash bench/run --peers` repeats all of this on your machine, `bash bench/run --peers FILTER` a part (`--list`, `--quick`, `--threads 1`); the libraries come from PyPI
-into an environment of their own. `bench/race/race.py` says how a contender of yours can take part: a program of some twenty lines.""")
+`bash bench/run --peers` repeats all of this on your machine, `bash bench/run --peers FILTER` a part (`--list`, `--quick`,
+`--threads 1`); the libraries come from PyPI into an environment of their own. `bench/race/race.py` says how a contender
+of yours can take part: a program of some twenty lines.""")
     return "\n\n".join(parts) + "\n"
 
 
@@ -168,7 +175,9 @@ WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 760, 440, 60, 20, 20, 50
 
 
 def on_roofline(result):
-    return result["machine"]["peaks"] and [case for case in measured(result) if case["task"] == "inference" and case["precision"] == "float32"]
+    """The cases that it shows; none where the machine's limits are not known."""
+    return [case for case in measured(result)
+            if result["machine"]["peaks"] and case["task"] == "inference" and case["precision"] == "float32"]
 
 
 def roofline(result):
@@ -176,8 +185,10 @@ def roofline(result):
     peak, transfer = (result["machine"]["peaks"][key] / 1e9 for key in ("flops", "bytes"))
     points = [(case["flops"] / case["bytes"], gflops(case, rows_of(case)["Strata"]), case) for case in on_roofline(result)]
     rates = [rate for _, rate, _ in points] + [gflops(case, fastest_peer(case)) for _, _, case in points if fastest_peer(case)]
-    x_low, x_high = (math.floor(math.log10(min(x for x, _, _ in points))), math.ceil(math.log10(max(x for x, _, _ in points))))
-    y_low, y_high = math.floor(math.log10(min(rates))), math.log10(1.6 * max(*rates, peak))
+    ridge = peak / transfer
+    intensities = [intensity for intensity, _, _ in points] + [ridge]
+    x_low, x_high = math.floor(math.log10(min(intensities) / 1.5)), math.ceil(math.log10(max(intensities)))
+    y_low, y_high = math.floor(math.log10(min(*rates, peak / 1.5))), math.log10(1.6 * max(*rates, peak))
 
     def x_of(value):
         return round(LEFT + (math.log10(value) - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT), 1)
@@ -185,14 +196,17 @@ def roofline(result):
     def y_of(value):
         return round(HEIGHT - BOTTOM - (math.log10(value) - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM), 1)
 
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"><title>Roofline</title><style>{STYLE}</style>']
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">'
+           f'<title>Roofline</title><style>{STYLE}</style>']
     for power in range(x_low, x_high + 1):
         x = x_of(10 ** power)
-        out.append(f'<path class="grid" d="M{x} {TOP}V{HEIGHT - BOTTOM}"/><text x="{x}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{10 ** power:g}</text>')
+        out.append(f'<path class="grid" d="M{x} {TOP}V{HEIGHT - BOTTOM}"/>'
+                   f'<text x="{x}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{10 ** power:g}</text>')
     for power in range(y_low, math.floor(y_high) + 1):
         y = y_of(10 ** power)
-        out.append(f'<path class="grid" d="M{LEFT} {y}H{WIDTH - RIGHT}"/><text x="{LEFT - 6}" y="{y + 4}" text-anchor="end">{10 ** power:g}</text>')
-    start, ridge = max(10 ** x_low, 10 ** y_low / transfer), peak / transfer
+        out.append(f'<path class="grid" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>'
+                   f'<text x="{LEFT - 6}" y="{y + 4}" text-anchor="end">{10 ** power:g}</text>')
+    start = max(10 ** x_low, 10 ** y_low / transfer)
     out.append(f'<path class="axis" d="M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>'
                f'<path class="roof" d="M{x_of(start)} {y_of(start * transfer)}L{x_of(ridge)} {y_of(peak)}H{WIDTH - RIGHT}"/>'
                f'<text x="{WIDTH - RIGHT}" y="{y_of(peak) - 6}" text-anchor="end" class="small">{peak:,.0f} GFLOP/s</text>')
@@ -215,7 +229,8 @@ def roofline(result):
     out.append(f'<text x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 10}" text-anchor="middle">FLOP per byte</text>'
                f'<text x="14" y="{HEIGHT / 2}" text-anchor="middle" transform="rotate(-90 14 {HEIGHT / 2})">GFLOP/s</text>'
                f'<circle class="ours" cx="{LEFT + 16}" cy="{TOP + 10}" r="4"/><text x="{LEFT + 26}" y="{TOP + 14}">Strata</text>'
-               f'<circle class="theirs" cx="{LEFT + 16}" cy="{TOP + 28}" r="3.5"/><text x="{LEFT + 26}" y="{TOP + 32}">the fastest other library</text></svg>')
+               f'<circle class="theirs" cx="{LEFT + 16}" cy="{TOP + 28}" r="3.5"/>'
+               f'<text x="{LEFT + 26}" y="{TOP + 32}">the fastest other library</text></svg>')
     return "\n".join(out) + "\n"
 
 

@@ -255,8 +255,9 @@ def environment(names):
         subprocess.run([sys.executable, "-m", "venv", home], check=True)
     with open(f"{HERE}/requirements.txt") as file:
         pins = dict(line.strip().split("==") for line in file if "==" in line)
-    script = "import importlib.metadata as m, json; print(json.dumps({d.metadata['Name'].lower().replace('_', '-'): d.version for d in m.distributions()}))"
-    installed = json.loads(subprocess.run([python, "-c", script], check=True, capture_output=True, text=True).stdout)
+    script = "import importlib.metadata as m; [print(d.metadata['Name'].lower().replace('_', '-'), d.version) for d in m.distributions()]"
+    listed = subprocess.run([python, "-c", script], check=True, capture_output=True, text=True).stdout
+    installed = dict(line.split() for line in listed.splitlines())
     missing = {}
     for name in ["numpy", *names]:
         packages = CONTENDERS[name][1] if name in CONTENDERS else [name]
@@ -275,18 +276,24 @@ def environment(names):
     return python, missing
 
 
+def peaks(threads, known):
+    """The limits that the machine shows now, or `known` ones where those are higher: other programs can only take from them."""
+    done = subprocess.run([f"{BUILD}/inference/strata", "--peaks"], capture_output=True, text=True,
+                          env={**os.environ, "STRATA_BENCH_THREADS": str(threads)})
+    found = json.loads(done.stdout) if done.returncode == 0 else {}
+    return {key: max(found.get(key, 0), known.get(key, 0)) for key in {**found, **known}}
+
+
 def machine(threads):
     with open("/proc/cpuinfo") as file:
         info = dict(line.split(":", 1) for line in file.read().split("\n\n")[0].splitlines() if ":" in line)
     info = {key.strip(): value.strip() for key, value in info.items()}
     flags = [flag for flag in info.get("flags", info.get("Features", "")).split()
              if flag.startswith(("avx", "fma", "amx", "f16c", "asimd", "sve"))]
-    done = subprocess.run([f"{BUILD}/inference/strata", "--peaks"], capture_output=True, text=True,
-                          env={**os.environ, "STRATA_BENCH_THREADS": str(threads)})
     return {"cpu": info.get("model name", platform.machine()), "flags": flags, "cpus": len(os.sched_getaffinity(0)),
             "threads": threads, "system": f"{platform.system()} {platform.release()}", "load": os.getloadavg()[0],
             "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2 ** 30),
-            "peaks": json.loads(done.stdout) if done.returncode == 0 else None}
+            "peaks": {}}
 
 
 # ---- the whole ------------------------------------------------------------------------------------------------
@@ -344,7 +351,9 @@ def main():
                         lambda text, name=name: progress(f"{name}: {text}"))
         progress("")
         rows += [{"name": peer, "why": why} for peer, why in missing.items()]
-        result["cases"].append({"name": name, "task": task, "precision": precision, "images": images, **json.loads(made.stdout), "rows": rows})
+        result["cases"].append({"name": name, "task": task, "precision": precision, "images": images, **json.loads(made.stdout),
+                                "rows": rows})
+        result["machine"]["peaks"] = peaks(options.threads, result["machine"]["peaks"])
         print_table(name, images, rows)
         with open(options.out, "w") as file:  # after every case: a race that is broken off leaves what it has
             json.dump(result, file)

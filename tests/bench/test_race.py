@@ -4,9 +4,11 @@ import contextlib
 import io
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import xml.etree.ElementTree
 
@@ -54,7 +56,8 @@ class RaceTest(unittest.TestCase):
                             ("babbles", "expected milliseconds, found `a lot`"), ("negative", "expected milliseconds, found `-1`"),
                             ("rude", "expected `ready VERSION`, found `hello`"), ("unsupported", "has no such thing")):
             rows = self.race(Bad=("3", manner), Good=("3", ""))
-            self.assertEqual(rows["Bad"], {"name": "Bad", "why": why} | ({"version": "1.2", "error": 0} if manner not in ("rude", "unsupported") else {}))
+            began = {} if manner in ("rude", "unsupported") else {"version": "1.2", "error": 0}
+            self.assertEqual(rows["Bad"], {"name": "Bad", "why": why} | began)
             self.assertEqual(len(rows["Good"]["ms"]), 3, manner)
             self.assertEqual(len(rows["Strata"]["ms"]), 3, manner)
 
@@ -84,6 +87,21 @@ class RaceTest(unittest.TestCase):
         self.assertEqual(len(started), 3)
         for contender in started:
             self.assertIsNotNone(contender.process.poll())
+
+    def test_only_the_one_whose_turn_it_is_runs(self):
+        started, run = set(), race.Contender.run
+        self.addCleanup(setattr, race.Contender, "run", run)
+
+        def watched(contender):
+            started.add(contender)
+            for other in started - {contender}:
+                stat, end = pathlib.Path(f"/proc/{other.process.pid}/stat"), time.monotonic() + 10
+                while stat.read_text().split(") ")[1][0] != "T":  # a signal takes its time
+                    self.assertLess(time.monotonic(), end, f"{other.name} was not stopped")
+            return run(contender)
+        race.Contender.run = watched
+        self.race(One=("3", ""), Two=("3", ""))
+        self.assertEqual(len(started), 3)
 
     def test_table(self):
         rows = [{"name": "Strata", "version": "0.1.0", "ms": [[10.0], [20.0]], "peak_mb": 7},
@@ -119,14 +137,21 @@ def row(name, *ms):
     return {"name": name, "version": "1.2", "ms": list(ms), "peak_mb": 1234, "error": 2e-7}
 
 
-RESULT = {"date": "2026-11-26", "machine": {"cpu": "A CPU", "cpus": 2, "threads": 2, "memory_gb": 8, "system": "Linux 6", "flags": ["avx2", "fma"],
-                                             "load": 0.0, "peaks": {"flops": 2e11, "bytes": 2e10}},
-          "cases": [{"name": "VGG16 base, batch 20, float32", "task": "inference", "precision": "float32", "images": 20, "flops": 2e10, "bytes": 1e8,
-                     "rows": [row("Strata", [200.0, 900.0], [400.0]), row("PyTorch", [500.0], [600.0]), {"name": "Keras", "why": "it died"}]},
-                    {"name": "ops: 1x1, 8 to 8, 9x9", "task": "inference", "precision": "float32", "images": 4, "flops": 1e6, "bytes": 1e6,
-                     "rows": [row("Strata", [0.01]), row("PyTorch", [0.005])]},
-                    {"name": "training step of nothing, batch 20", "task": "training", "precision": "float32", "images": 20, "flops": 1, "bytes": 1,
-                     "rows": [{"name": "Strata", "why": "was not built"}]}]}
+def case(name, task, images, flops, transfer, *rows):
+    return {"name": name, "task": task, "precision": "float32", "images": images, "flops": flops, "bytes": transfer, "rows": rows}
+
+
+MACHINE = {"cpu": "A CPU", "cpus": 2, "threads": 2, "memory_gb": 8, "system": "Linux 6", "flags": ["avx2", "fma"], "load": 0.0,
+           "peaks": {"flops": 2e11, "bytes": 2e10}}
+RESULT = {"date": "2026-11-26", "machine": MACHINE, "cases": [
+    case("VGG16 base, batch 20, float32", "inference", 20, 2e10, 1e8, row("Strata", [200.0, 900.0], [400.0]),
+         row("PyTorch", [500.0], [600.0]), {"name": "Keras", "why": "it died"}),
+    case("ops: 1x1, 8 to 8, 9x9", "inference", 4, 1e6, 1e6, row("Strata", [0.01]), row("PyTorch", [0.005])),
+    case("training step of nothing, batch 20", "training", 20, 1, 1, {"name": "Strata", "why": "was not built"})]}
+
+
+def on(**machine):
+    return {**RESULT, "machine": {**MACHINE, **machine}}
 
 
 class PageTest(unittest.TestCase):
@@ -139,9 +164,12 @@ class PageTest(unittest.TestCase):
         self.assertIn("- Strata: was not built (training step of nothing, batch 20)", text)
         self.assertNotIn("Training steps", text)
         self.assertNotIn("other work", text)
-        self.assertIn("a load of 3.0", page.markdown({**RESULT, "machine": {**RESULT["machine"], "load": 3.0}}))
+        self.assertIn("a load of 3.0", page.markdown(on(load=3.0)))
 
     def test_picture(self):
+        for limits in ({"flops": 1e10, "bytes": 1e10}, {"flops": 2e11, "bytes": 2e8}):  # the roof bends left and right of the points
+            path = re.search(r'class="roof" d="M(\S+) \S+L(\S+) \S+H', page.roofline(on(peaks=limits)))
+            self.assertTrue(page.LEFT <= float(path[1]) < float(path[2]) <= page.WIDTH - page.RIGHT, path[0])
         picture = xml.etree.ElementTree.fromstring(page.roofline(RESULT))
         shapes = [element.get("class") for element in picture if element.tag.endswith("circle")]
         self.assertEqual((shapes.count("ours"), shapes.count("theirs")), (3, 3))  # one of each in the legend
@@ -153,9 +181,12 @@ class PageTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             for name, images in (("a", 20), ("b", 40)):
                 with open(f"{folder}/{name}.json", "w") as file:
-                    json.dump({**RESULT, "cases": [{**RESULT["cases"][0], "images": images}] + RESULT["cases"][1:1 + (name == "a")]}, file)
-            cases = page.read([f"{folder}/a.json", f"{folder}/b.json"])["cases"]
-        self.assertEqual([case["images"] for case in cases], [40, 4])
+                    machine = on(load=images, peaks={"flops": 60 - images, "bytes": images})
+                    first = {**RESULT["cases"][0], "images": images}
+                    json.dump({**machine, "cases": [first] + RESULT["cases"][1:1 + (name == "a")]}, file)
+            found = page.read([f"{folder}/a.json", f"{folder}/b.json"])
+        self.assertEqual([case["images"] for case in found["cases"]], [40, 4])
+        self.assertEqual((found["machine"]["load"], found["machine"]["peaks"]), (40, {"flops": 40, "bytes": 40}))
 
     def test_the_page_in_docs_is_of_its_figures(self):
         with tempfile.TemporaryDirectory() as folder:
