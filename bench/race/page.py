@@ -113,10 +113,11 @@ def markdown(result):
     worst = max((row["error"] for case in cases if case["precision"] == "float32" for row in case["rows"] if "ms" in row), default=0)
     networks = [case for case in cases if case["task"] == "inference" and not case["name"].startswith("ops")]
     sections = [
-        ("Networks, float32", "150x150 pixels, from a tensor to a tensor.",
+        ("Networks, float32", "150x150 pixels, from a tensor to a tensor. PyTorch runs eagerly in channels_last, Keras as a `tf.function`, OpenVINO with the\n"
+         "latency hint, ncnn one picture after the other (it has no batches), all with packed weights where they offer it by default.",
          [case for case in networks if case["precision"] == "float32"], ["", "ms", "images/s"], with_images),
-        ("Networks, bfloat16", "Each library's own: Strata's `mixed_bfloat16`, Keras's policy of that name, PyTorch's network in bfloat16, "
-         "OpenVINO's hint, ncnn's storage. ONNX Runtime has none for x86.",
+        ("Networks, bfloat16", "Each library's own: Strata's `mixed_bfloat16`, Keras's policy of that name, PyTorch's network in bfloat16, OpenVINO's\n"
+         "hint, ncnn's storage.",
          [case for case in networks if case["precision"] == "bfloat16"], ["", "ms", "images/s"], with_images),
         ("Training steps, float32", "Batches of 20 pictures of 150x150 pixels: forward, backward and RMSprop.",
          [case for case in cases if case["task"] == "training"], ["", "ms", "images/s"], with_images),

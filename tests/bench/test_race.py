@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import tempfile
 import time
 import unittest
+import unittest.mock
 import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -194,6 +196,32 @@ class PageTest(unittest.TestCase):
             for name in ("performance.md", "performance.svg", "performance.json"):
                 self.assertEqual((ROOT / "docs" / name).read_text(), pathlib.Path(folder, name).read_text(),
                                  "made by `bash bench/run --peers --page docs/performance.json`")
+
+
+PYTHON = """#!/bin/sh
+if [ "$1" = -c ]; then grep == bench/race/requirements.txt | grep -v -e torch -e ncnn | sed 's/==/ /'; exit; fi
+echo "$*" >> "$0.calls"
+case "$*" in *torch*) echo "ERROR: no torch for this machine" >&2; exit 1;; esac
+"""
+
+
+class EnvironmentTest(unittest.TestCase):
+    def test_only_what_is_missing_is_brought_and_what_cannot_be_is_named(self):
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(ROOT)
+        with tempfile.TemporaryDirectory() as folder, unittest.mock.patch.dict(os.environ, STRATA_HOME=folder), \
+                contextlib.redirect_stderr(io.StringIO()) as said:
+            python = pathlib.Path(folder, "race-venv/bin/python")
+            python.parent.mkdir(parents=True)
+            python.write_text(PYTHON)
+            python.chmod(0o700)
+            found = race.environment(["PyTorch", "OpenVINO", "ncnn"])
+            calls = pathlib.Path(f"{python}.calls").read_text().splitlines()
+        self.assertEqual(found, (str(python), {"PyTorch": "could not be installed: ERROR: no torch for this machine"}))
+        self.assertEqual(len(calls), 2)
+        self.assertRegex(calls[0], f"--extra-index-url {race.TORCH_INDEX} torch==[0-9.]+ numpy==")
+        self.assertRegex(calls[1], "--retries 1 ncnn==[0-9.]+ numpy==")
+        self.assertIn("installing ncnn==", said.getvalue())
 
 
 class CommandTest(unittest.TestCase):

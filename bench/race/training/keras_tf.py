@@ -5,7 +5,7 @@ case, path, threads = arguments()
 x = case.load()
 model = build(case, threads)
 x, y = tf.constant(x), tf.constant(case.labels())
-model.compile(keras.optimizers.RMSprop(1e-5), "binary_crossentropy")
+model.compile(keras.optimizers.RMSprop(1e-5, epsilon=1e-14), "binary_crossentropy")
 
 
 def step():

@@ -8,8 +8,8 @@ torch.set_num_threads(threads)
 x = torch.from_numpy(nchw(case.load())).to(memory_format=torch.channels_last)
 y = torch.from_numpy(case.labels())
 model = build(case).to(memory_format=torch.channels_last)
-# Keras adds its epsilon below the square root.
-optimizer = torch.optim.RMSprop([p for p in model.parameters() if p.requires_grad], 1e-5, alpha=0.9, eps=1e-7 ** 0.5)
+# Keras adds 1e-14 below the square root.
+optimizer = torch.optim.RMSprop([p for p in model.parameters() if p.requires_grad], 1e-5, alpha=0.9, eps=1e-7)
 
 
 def step():
