@@ -6,18 +6,21 @@ import math
 import statistics
 
 
+def quartiles_of(values):
+    return statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+
+
 def quartiles(row):
-    """(first quartile, median, third quartile) over the rounds of a row."""
-    times = [min(times) for times in row["ms"]]
-    return statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else times * 3
+    """[first quartile, median, third quartile] over the rounds of a row, in milliseconds."""
+    return quartiles_of([min(times) for times in row["ms"]])
 
 
 def ratio(rows, name):
-    """How often Strata does the work while `name` does it once: the median over rounds, in which both ran within seconds."""
+    """How often Strata does the work while `name` does it once, quartiles over rounds, in which both ran within seconds."""
     found = {row["name"]: [min(times) for times in row["ms"]] for row in rows if "ms" in row}
     if "Strata" not in found or name not in found:
         return None
-    return statistics.median(theirs / ours for ours, theirs in zip(found["Strata"], found[name]))
+    return quartiles_of([theirs / ours for ours, theirs in zip(found["Strata"], found[name])])
 
 
 PEERS = ("PyTorch", "Keras", "ONNX Runtime", "OpenVINO", "ncnn")
@@ -53,7 +56,10 @@ def table(cases, peers, head, cell):
 
 def peer_cell(case, peer):
     found = ratio(case["rows"], peer)
-    return "" if found is None else f"{found:.2f}"
+    if found is None:
+        return ""
+    low, median, high = found
+    return f"{'~' * (high - low > median / 4)}{median:.2f}"
 
 
 def milliseconds(ms):
@@ -113,18 +119,18 @@ def markdown(result):
     worst = max((row["error"] for case in cases if case["precision"] == "float32" for row in case["rows"] if "ms" in row), default=0)
     networks = [case for case in cases if case["task"] == "inference" and not case["name"].startswith("ops")]
     sections = [
-        ("Networks, float32", "150x150 pixels, from a tensor to a tensor. PyTorch runs eagerly in channels_last, Keras as a `tf.function`, OpenVINO with the\n"
-         "latency hint, ncnn one picture after the other (it has no batches), all with packed weights where they offer it by default.",
+        ("Networks, float32", "150x150 pixels, from a tensor to a tensor. PyTorch runs eagerly in channels_last, Keras as a `tf.function`,\n"
+         "OpenVINO with the latency hint, ncnn one picture after the other (it has no batches), all with packed weights where they offer it by default.",
          [case for case in networks if case["precision"] == "float32"], ["", "ms", "images/s"], with_images),
-        ("Networks, bfloat16", "Each library's own: Strata's `mixed_bfloat16`, Keras's policy of that name, PyTorch's network in bfloat16, OpenVINO's\n"
-         "hint, ncnn's storage.",
+        ("Networks, bfloat16", "Each library's own: Strata's `mixed_bfloat16`, Keras's policy of that name, PyTorch's network in bfloat16,\n"
+         "OpenVINO's hint, ncnn's storage.",
          [case for case in networks if case["precision"] == "bfloat16"], ["", "ms", "images/s"], with_images),
         ("Training steps, float32", "Batches of 20 pictures of 150x150 pixels: forward, backward and RMSprop.",
          [case for case in cases if case["task"] == "training"], ["", "ms", "images/s"], with_images),
         ("Single layers, float32", "With bias and relu, four pictures (dense: rows are in the name); `by 2` is the stride.",
          [case for case in cases if case["name"].startswith("ops")], ["", "ms", "GFLOP/s"], with_gflops)]
-    busy = f"""The machine did other work meanwhile (a load of {machine['load']:.1f} when the race began), so milliseconds are larger
-than on an idle one. Ratios hold better: """ if machine["load"] >= 1 else "How ratios are made: "
+    busy = f"""The machine did other work meanwhile (a load of {machine['load']:.1f} when the race began), so milliseconds may be
+larger than on an idle one. Ratios hold better: """ if machine["load"] >= 1 else "How ratios are made: "
     shown = ("amx", "avx2", "avx512f", "avx512_bf16", "fma", "asimd")
     flags = ", ".join(flag for flag in machine["flags"] if flag.startswith(shown)) or "no vector flags"
     parts = [f"""# On a CPU
@@ -139,7 +145,9 @@ counts with its fastest run, and times and ratios are medians over turns. The mi
 spans {100 * spread:.0f} % of its median. All compute the same network with the same random weights; results in float32 differ by
 {worst:.0e} at most (relative L2; in training, the losses of three steps).
 
-A column with a library's name says how many times as long as Strata it takes; **below 1 it is faster**."""]
+A column with a library's name says how many times as long as Strata it takes; **below 1 it is faster**. Where there is a ~, ratios
+varied: the middle half of the turns spans more than a quarter of what is shown. Libraries whose threads wait for each other at every
+layer suffer most where the machine does other work. Rows were measured minutes apart: compare within a row, not between rows."""]
     for title, text, chosen, head, cell in sections:
         if chosen:
             taking_part = [peer for peer in peers if any("ms" in rows_of(case).get(peer, {}) for case in chosen)]
@@ -172,7 +180,7 @@ of yours can take part: a program of some twenty lines.""")
 STYLE = """text{font:12px sans-serif;fill:#444}.small{font-size:10px}.axis{stroke:#888;fill:none}.grid{stroke:#8883;fill:none}
 .roof{stroke:#d97706;stroke-width:2;fill:none}.ours{fill:#2563eb}.theirs{fill:none;stroke:#888;stroke-width:1.5}.pair{stroke:#8886}
 @media(prefers-color-scheme:dark){text{fill:#ccc}.ours{fill:#60a5fa}}"""
-WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 760, 440, 60, 20, 20, 50
+WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 860, 440, 60, 20, 240, 50
 
 
 def on_roofline(result):
@@ -212,22 +220,20 @@ def roofline(result):
                f'<path class="roof" d="M{x_of(start)} {y_of(start * transfer)}L{x_of(ridge)} {y_of(peak)}H{WIDTH - RIGHT}"/>'
                f'<text x="{WIDTH - RIGHT}" y="{y_of(peak) - 6}" text-anchor="end" class="small">{peak:,.0f} GFLOP/s</text>')
     taken = []
-    for intensity, rate, case in sorted(points, key=lambda point: -point[1]):
+    for number, (intensity, rate, case) in enumerate(sorted(points, key=lambda point: -point[1])):
         x, y, peer = x_of(intensity), y_of(rate), fastest_peer(case)
         if peer:
             there = y_of(gflops(case, peer))
             out.append(f'<path class="pair" d="M{x} {y}V{there}"/><circle class="theirs" cx="{x}" cy="{there}" r="3.5"/>')
         name = case["name"].removeprefix("ops: ").removesuffix(", float32")
-        left = x > WIDTH - RIGHT - 6 * len(name)
-        span = (x - 5.2 * len(name), x) if left else (x, x + 5.2 * len(name))
-        line = y + 3.5
-        while any(abs(line - other) < 10 and span[0] < high and low < span[1] for other, low, high in taken):
+        letter, column, line = chr(ord("a") + number), x + 6, y + 3.5
+        while any(abs(line - other) < 10 and abs(column - place) < 8 for other, place in taken):
             line += 2
-        taken.append((line, *span))
-        anchor = ' text-anchor="end"' if left else ""
-        out.append(f'<circle class="ours" cx="{x}" cy="{y}" r="4"/>'
-                   f'<text class="small" x="{x - 7 if left else x + 7}" y="{line}"{anchor}>{name}</text>')
-    out.append(f'<text x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 10}" text-anchor="middle">FLOP per byte</text>'
+        taken.append((line, column))
+        out.append(f'<circle class="ours" cx="{x}" cy="{y}" r="4"/><text class="small" x="{column:.1f}" y="{line:.1f}">{letter}</text>'
+                   f'<text class="small" x="{WIDTH - RIGHT + 20}" y="{TOP + 10 + 16 * number}">{letter}</text>'
+                   f'<text class="small" x="{WIDTH - RIGHT + 34}" y="{TOP + 10 + 16 * number}">{name}</text>')
+    out.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">FLOP per byte</text>'
                f'<text x="14" y="{HEIGHT / 2}" text-anchor="middle" transform="rotate(-90 14 {HEIGHT / 2})">GFLOP/s</text>'
                f'<circle class="ours" cx="{LEFT + 16}" cy="{TOP + 10}" r="4"/><text x="{LEFT + 26}" y="{TOP + 14}">Strata</text>'
                f'<circle class="theirs" cx="{LEFT + 16}" cy="{TOP + 28}" r="3.5"/>'
@@ -239,6 +245,10 @@ def write(paths, folder):
     result = read(paths)
     if not measured(result):
         raise SystemExit(f"error: no case in {', '.join(paths)} has figures of Strata")
+    for case in result["cases"]:
+        for row in case["rows"]:
+            if "ms" in row:
+                row["ms"] = [[min(times)] for times in row["ms"]]
     with open(f"{folder}/performance.json", "w") as file:
         json.dump(result, file)
     with open(f"{folder}/performance.md", "w") as file:

@@ -234,15 +234,15 @@ def race(commands, folder, threads=1, seconds=20.0, tolerance=1e-3, progress=lam
 
 
 def print_table(name, images, rows):
-    print(f"{name:<44}{'ms':>9}{'middle half':>18}{'images/s':>10}{'Strata is':>11}{'peak MB':>9}")
+    print(f"{name:<44}{'ms':>9}{'middle half':>22}{'images/s':>10}{'Strata is':>11}{'peak MB':>9}")
     for row in rows:
         if "why" in row:
             print(f"  {row['name']}: left out, {row['why']}")
             continue
         low, median, high = page.quartiles(row)
-        ratio = page.ratio(rows, row["name"])
-        print(f"  {row['name'] + ' ' + row['version']:<42}{median:>9.4g}{f'{low:.4g} to {high:.4g}':>18}{1e3 * images / median:>10.4g}"
-              f"{f'{ratio:.2f}x' if ratio and row['name'] != 'Strata' else '':>11}{row['peak_mb']:>9}")
+        ratio = page.ratio(rows, row["name"]) if row["name"] != "Strata" else None
+        print(f"  {row['name'] + ' ' + row['version']:<42}{median:>9.4g}{f'{low:.4g} to {high:.4g}':>22}{1e3 * images / median:>10.4g}"
+              f"{f'{ratio[1]:.2f}x' if ratio else '':>11}{row['peak_mb']:>9}")
     print(flush=True)
 
 
