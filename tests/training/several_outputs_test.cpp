@@ -199,7 +199,8 @@ template <class... Loss>
 void check_slopes(Double model, std::vector<Tensor<double>> x, std::vector<Tensor<double>> y, Loss... loss) {
   model.to(reference_device({.host_accessible = false}));
   const double weights[] = {0.5, 2, -1, 3, 1};
-  model.compile({.loss = {BasicLoss<double>(loss)...}, .loss_weights = {weights, weights + y.size()}});
+  model.compile({.loss = {BasicLoss<double>(loss)...},
+                 .loss_weights = std::vector<double>(weights, weights + y.size())});
   const GradientCheck found = strata::check_gradients(model, x, y);
   INFO(found.text());
   CHECK(found.gradients.size() == x.size() + model.trainable_weights().size());
@@ -242,6 +243,79 @@ TEST_CASE("A loss takes the logits of an output that nothing else reads") {
   Model model = three_outputs();
   model.compile(three_settings());
   CHECK(model.trainer().linear_outputs(model.model()) == 0b010);  // `price` reads `kind`
+}
+
+TEST_CASE("Losses, their weights and metrics are given by the outputs' names, too") {
+  Model in_order = three_outputs(), by_name = three_outputs();
+  in_order.compile(three_settings());
+  by_name.compile({.optimizer = Adam({.learning_rate = 0.01}),
+                   .loss = {{"price", "mse"},
+                            {"kind", "sparse_categorical_crossentropy"},
+                            {"flag", BinaryCrossentropy()}},
+                   .loss_weights = {{"flag", 0.25}, {"price", 2}, {"kind", 1}},
+                   .metrics = Metrics::ByOutput{{"flag", {"accuracy", AUC()}}, {"kind", "accuracy"}}});
+  const Samples samples(20);
+  const FitOptions options{.batch_size = 4, .epochs = 2, .verbose = 0};
+  check_same(in_order.fit(samples.x, samples.y, options), by_name.fit(samples.x, samples.y, options));
+  check_same(in_order, by_name);
+}
+
+TEST_CASE("An output without a loss is not trained, and its metrics see what predict gives, as in Keras") {
+  for (const DevicePtr& device : {cpu::device(), DevicePtr(reference_device({.host_accessible = false}))}) {
+    Model model = three_outputs(device), alone = three_outputs(device);
+    const Losses losses{{"price", nullptr}, {"flag", nullptr}, {"kind", "sparse_categorical_crossentropy"}};
+    model.compile({.optimizer = Adam({.learning_rate = 0.01}),
+                   .loss = losses,
+                   .metrics = Metrics::ByOutput{{"flag", {"accuracy", "mae"}}, {"kind", "accuracy"}}});
+    alone.compile({.optimizer = Adam({.learning_rate = 0.01}),
+                   .loss = three_losses,
+                   .loss_weights = {1, 0, 0},
+                   .metrics = {"accuracy", {"accuracy", "mae"}, {}}});
+    const Samples samples(20);
+    const auto before = model.get_weights();
+    const FitOptions options{.batch_size = 4, .epochs = 2, .verbose = 0};
+    const History history = model.fit(samples.x, samples.y, options);
+    const History expected = alone.fit(samples.x, samples.y, options);
+    CHECK(history.names() == std::vector<std::string>{"loss", "kind_accuracy", "flag_accuracy", "flag_mae"});
+    for (const char* name : {"loss", "kind_accuracy", "flag_accuracy"})
+      CHECK(history[name] == expected[name]);
+    check_same(model, alone);
+    const auto changed = [&](const char* name) {
+      const auto of = model.layer(name).weights();
+      const auto all = model.weights();
+      const auto i = std::find(all.begin(), all.end(), of[0]) - all.begin();
+      return model.get_weights()[std::size_t(i)] != before[std::size_t(i)];
+    };
+    CHECK(changed("kind"));
+    CHECK(!changed("flag"));
+    CHECK(!changed("price"));
+  }
+}
+
+TEST_CASE("Metrics of an output see its activated values, whatever its loss takes") {
+  Model model = three_outputs();
+  model.layer("flag").weights()[1]->mutate()(0) = 0.4F;
+  const Samples samples(40);
+  for (const bool with_loss : {true, false}) {
+    model.compile(
+        {.loss = {"sparse_categorical_crossentropy", with_loss ? "binary_crossentropy" : nullptr, "mse"},
+         .metrics = {{}, {"accuracy", "mae"}, {}}});
+    CHECK(model.trainer().linear_outputs(model.model()) == (with_loss ? 0b010 : 0));
+    const Logs logs = model.evaluate(samples.x, samples.y, {.verbose = 0});
+    const Tensor<float> flag = model.predict(samples.x)[1];
+    double right = 0, error = 0;
+    int between = 0;
+    for (std::int64_t i = 0; i < 40; ++i) {
+      const double p = flag.data()[i], y = samples.y[1].data()[i];
+      right += (p > 0.5) == (y > 0.5);
+      error += std::abs(p - y);
+      const double logit = std::log(p / (1 - p));
+      between += (logit > 0.5) != (p > 0.5);
+    }
+    CHECK(between > 0);  // taken for probabilities, logits would count otherwise
+    CHECK(logs["flag_accuracy"] == Approx(right / 40));
+    CHECK(logs["flag_mae"] == Approx(error / 40).epsilon(1e-5));
+  }
 }
 
 TEST_CASE("An output whose layers are frozen has a loss and leaves them as they are") {
@@ -389,7 +463,7 @@ TEST_CASE("A model of several outputs is saved, loaded and resumed") {
 
 TEST_CASE("Settings and batches that do not fit several inputs and outputs are refused") {
   Model model = three_outputs();
-  const auto compile = [&](Losses loss, std::vector<double> weights = {}, Metrics metrics = {}) {
+  const auto compile = [&](Losses loss, LossWeights weights = {}, Metrics metrics = {}) {
     model.compile(
         {.loss = std::move(loss), .loss_weights = std::move(weights), .metrics = std::move(metrics)});
   };
@@ -399,7 +473,17 @@ TEST_CASE("Settings and batches that do not fit several inputs and outputs are r
   CHECK_THROWS_WITH(compile("mse", {1, 2}), "[compile] expected one of loss_weights for each of " + outputs);
   CHECK_THROWS_WITH(compile("mse", {}, {"mae", "mse"}),
                     "[compile] expected an entry of metrics for each of " + outputs);
-  CHECK_THROWS_WITH(compile({"mse", Loss(), "mae"}), "[compile] a loss was never made");
+  CHECK_THROWS_WITH(compile({nullptr, Loss(), nullptr}), "[compile] expected a loss, found none");
+  const std::string named = "the model's 3 outputs 'kind', 'flag', 'price'";
+  CHECK_THROWS_WITH(compile({{"kind", "mse"}, {"prize", "mse"}}),
+                    "[compile] loss names 'prize', expected " + named);
+  CHECK_THROWS_WITH(compile({{"kind", "mse"}, {"price", "mse"}}),
+                    "[compile] loss does not name 'flag', expected " + named);
+  CHECK_THROWS_WITH(compile({{"kind", "mse"}, {"kind", "mae"}}), "[compile] loss names 'kind' twice");
+  CHECK_THROWS_WITH(compile("mse", {{"kind", 1}, {"flag", 2}}),
+                    "[compile] loss_weights does not name 'price', expected " + named);
+  CHECK_THROWS_WITH(compile("mse", {}, Metrics::ByOutput{{"hidden", "mae"}}),
+                    "[compile] metrics names 'hidden', expected " + named);
   CHECK_THROWS_WITH(
       Sequential({Dense(1)}).compile({.loss = {"mse", "mse"}}),
       "[compile] expected one loss for all outputs or one for each of the model's 1 output, found 2");

@@ -85,7 +85,7 @@ STRATA_COLD Json run_json(const BasicFitState<T>& state) {
   Json metrics = Json::array();
   for (const Figure& figure : trainer.figures()) metrics.push_back(figure.name);
   Json losses = Json::array();
-  for (const auto& loss : trainer.losses()) losses.push_back(loss.impl().name());
+  for (const auto& loss : trainer.losses()) losses.push_back(loss ? Json(loss.impl().name()) : Json());
   const bool several = trainer.losses().size() > 1;
   Json class_weight = Json::array();
   for (const auto& [number, weight] : options.class_weight)

@@ -132,7 +132,7 @@ template <class T>
 STRATA_COLD void check_target(const BasicModel<T>& model, std::int64_t rows, std::size_t output,
                               TensorView<const float> target) {
   const auto& losses = model.trainer().losses();
-  if (output >= losses.size()) return;
+  if (output >= losses.size() || !losses[output]) return;
   const Shape prediction = model.model().graph().output(output).shape.with_batch(rows);
   const BasicLossImpl<T>& loss = losses[output].impl();
   if (loss.accepts(prediction, target.shape())) loss.check(prediction, target);

@@ -260,7 +260,7 @@ STRATA_COLD BasicGradients<T> differentiate(
 template <class T>
 STRATA_COLD BasicGradients<T> gradients(const BasicNetwork<T>& model, const std::vector<Tensor<T>>& x,
                                         const Tensor<T>& y, const BasicLossGradientOptions<T>& options) {
-  require<ConfigError>(static_cast<bool>(options.loss), model.impl()->who(),
+  require<ConfigError>(static_cast<bool>(options.loss), model.model().who(),
                        "gradients of a loss need one: {.loss = \"mse\"}");
   const BasicLossImpl<T>& loss = options.loss.impl();
   return detail::differentiate<T>(

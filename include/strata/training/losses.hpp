@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <initializer_list>
 #include <memory>
 #include <string>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include <strata/io/json.hpp>
+#include <strata/model/graph.hpp>
 #include <strata/tensor/backend.hpp>
 #include <strata/tensor/tensor.hpp>
 
@@ -62,7 +64,8 @@ class BasicLoss {
   BasicLoss() = default;
   template <std::derived_from<BasicLossImpl<T>> Impl>
   BasicLoss(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
-  /// By Keras's name: "binary_crossentropy", "mse". Throws ConfigError for a name there is not.
+  /// By Keras's name: "binary_crossentropy", "mse"; null is Keras's None, no loss. Throws ConfigError for a
+  /// name there is not.
   BasicLoss(const char* name);
   /// From a name, or from {"class_name": "Huber", "config": {"delta": 0.5}}. Throws DataError for what is no
   /// loss.
@@ -75,10 +78,38 @@ class BasicLoss {
 };
 using Loss = BasicLoss<float>;
 
-/// The loss of each output, in order, or one for all of them: `"mse"`, `{"mse", BinaryCrossentropy()}`.
+namespace detail {
+/// What is given by the names of the outputs, in their order; where one is not named, `missing` or, without
+/// it, a ConfigError.
+template <class V>
+STRATA_COLD std::vector<V> in_order(const std::vector<std::pair<std::string, V>>& named,
+                                    const std::vector<std::string>& outputs, const char* what,
+                                    const V* missing = nullptr) {
+  std::vector<V> out(outputs.size(), missing ? *missing : V());
+  std::vector<bool> given(outputs.size());
+  const std::string expected = "the model's " + counted_names("output", outputs);
+  for (const auto& [name, value] : named) {
+    const auto k =
+        static_cast<std::size_t>(std::find(outputs.begin(), outputs.end(), name) - outputs.begin());
+    require<ConfigError>(k < outputs.size(), "[compile] ", what, " names '", name, "', expected ", expected);
+    require<ConfigError>(!given[k], "[compile] ", what, " names '", name, "' twice");
+    out[k] = value;
+    given[k] = true;
+  }
+  for (std::size_t k = 0; k < outputs.size() && !missing; ++k)
+    require<ConfigError>(given[k], "[compile] ", what, " does not name '", outputs[k], "', expected ",
+                         expected);
+  return out;
+}
+}  // namespace detail
+
+/// The loss of each output, in order or by the outputs' names, or one for all of them: `"mse"`, `{"mse",
+/// BinaryCrossentropy()}`, `{{"price", "mse"}, {"kind", nullptr}}`. An output of none (null) is not trained
+/// and may have metrics.
 template <class T>
 class BasicLosses {
  public:
+  using Named = std::pair<std::string, BasicLoss<T>>;
   BasicLosses() = default;
   BasicLosses(BasicLoss<T> loss) {
     if (loss) losses_.push_back(std::move(loss));
@@ -88,13 +119,37 @@ class BasicLosses {
   BasicLosses(std::shared_ptr<Impl> impl) : BasicLosses(BasicLoss<T>(std::move(impl))) {}
   BasicLosses(std::initializer_list<BasicLoss<T>> losses) : losses_(losses) {}
   BasicLosses(std::vector<BasicLoss<T>> losses) : losses_(std::move(losses)) {}
-  explicit operator bool() const { return !losses_.empty(); }
-  const std::vector<BasicLoss<T>>& list() const { return losses_; }
+  BasicLosses(std::initializer_list<Named> losses) : named_(losses) {}
+  explicit operator bool() const { return !losses_.empty() || !named_.empty(); }
+  /// Throws ConfigError for names that are not all of the outputs'.
+  std::vector<BasicLoss<T>> in_order(const std::vector<std::string>& outputs) const {
+    return named_.empty() ? losses_ : detail::in_order<BasicLoss<T>>(named_, outputs, "loss");
+  }
 
  private:
   std::vector<BasicLoss<T>> losses_;
+  std::vector<Named> named_;
 };
 using Losses = BasicLosses<float>;
+
+/// What each output's loss counts in the sum of all, in order or by the outputs' names: `{1, 0.5}`,
+/// `{{"price", 1}, {"kind", 0.5}}`.
+class LossWeights {
+ public:
+  using Named = std::pair<std::string, double>;
+  LossWeights() = default;
+  LossWeights(std::initializer_list<double> weights) : weights_(weights) {}
+  LossWeights(std::vector<double> weights) : weights_(std::move(weights)) {}
+  LossWeights(std::initializer_list<Named> weights) : named_(weights) {}
+  /// Throws ConfigError for names that are not all of the outputs'.
+  std::vector<double> in_order(const std::vector<std::string>& outputs) const {
+    return named_.empty() ? weights_ : detail::in_order<double>(named_, outputs, "loss_weights");
+  }
+
+ private:
+  std::vector<double> weights_;
+  std::vector<Named> named_;
+};
 
 /// The losses that backends compute.
 template <class T>

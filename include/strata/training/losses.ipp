@@ -65,6 +65,7 @@ STRATA_COLD void BackendLoss<T>::check(const Shape& prediction, TensorView<const
 
 template <class T>
 STRATA_COLD BasicLoss<T>::BasicLoss(const char* name) {
+  if (!name) return;
   std::string_view wanted = name;
   if (wanted == "mse") wanted = "mean_squared_error";
   if (wanted == "mae") wanted = "mean_absolute_error";

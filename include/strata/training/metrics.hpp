@@ -12,6 +12,7 @@
 #include <strata/tensor/backend.hpp>
 #include <strata/tensor/tensor.hpp>
 #include <strata/training/history.hpp>
+#include <strata/training/losses.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
 
@@ -80,7 +81,8 @@ class BasicMetric {
 using Metric = BasicMetric<float>;
 
 /// The metrics of a model of one output, `{"accuracy", AUC()}`. Of several outputs it has an entry for each,
-/// in order, which may be a list or empty: `{"accuracy", {"mae", "mse"}, {}}`.
+/// in order, which may be a list or empty: `{"accuracy", {"mae", "mse"}, {}}`; or for some of them by their
+/// names: `Metrics::ByOutput{{"kind", "accuracy"}, {"price", {"mae", "mse"}}}`.
 template <class T>
 class BasicMetrics {
  public:
@@ -99,14 +101,22 @@ class BasicMetrics {
     std::vector<BasicMetric<T>> metrics_;
   };
 
+  using ByOutput = std::vector<std::pair<std::string, Entry>>;
+
   BasicMetrics() = default;
+  BasicMetrics(ByOutput metrics) : named_(std::move(metrics)) {}
   BasicMetrics(std::initializer_list<Entry> entries) : entries_(entries) {}
   BasicMetrics(std::vector<Entry> entries) : entries_(std::move(entries)) {}
   BasicMetrics(const std::vector<BasicMetric<T>>& metrics) : entries_(metrics.begin(), metrics.end()) {}
-  const std::vector<Entry>& list() const { return entries_; }
+  /// Throws ConfigError for names that are not the outputs'.
+  std::vector<Entry> in_order(const std::vector<std::string>& outputs, const char* what) const {
+    const Entry none;
+    return named_.empty() ? entries_ : detail::in_order<Entry>(named_, outputs, what, &none);
+  }
 
  private:
   std::vector<Entry> entries_;
+  ByOutput named_;
 };
 using Metrics = BasicMetrics<float>;
 

@@ -27,7 +27,7 @@ struct BasicLoadOptions {
   /// compiled, its optimizer where it was. A converted Keras model has its own, and comes back compiled with
   /// them, and a new optimizer, unless a loss is given here.
   BasicLosses<T> loss = {};
-  std::vector<double> loss_weights = {};
+  LossWeights loss_weights = {};
   BasicMetrics<T> metrics = {}, weighted_metrics = {};
 };
 using LoadOptions = BasicLoadOptions<float>;

@@ -17,7 +17,7 @@ template <class T>
 struct BasicCompileOptions {
   Optimizer optimizer = RMSprop();
   BasicLosses<T> loss = {};
-  std::vector<double> loss_weights = {};  ///< what each output's loss counts in the sum of all; none: 1
+  LossWeights loss_weights = {};          ///< of each output; none: 1
   BasicMetrics<T> metrics = {};           ///< over samples that all count alike, as in Keras
   BasicMetrics<T> weighted_metrics = {};  ///< over samples by their weights
 };
@@ -76,7 +76,7 @@ template <class T>
 class Trainer final : public GradientSink<T> {
  public:
   /// For a model with outputs of these names; none: of one. Throws ConfigError without a loss, and for more
-  /// or fewer losses, weights or metrics than outputs.
+  /// or fewer losses, weights or metrics than outputs, or names of other outputs.
   explicit Trainer(BasicCompileOptions<T> options, std::vector<std::string> outputs = {});
 
   /// Forward, loss, backward, update.
@@ -101,11 +101,11 @@ class Trainer final : public GradientSink<T> {
   /// that gathers on the host and keeps no state.
   Json gathered() const;
   void load_gathered(ModelImpl<T>& model, const Json& from);
-  /// The loss, of several outputs each one's "NAME_loss", and the metrics.
+  /// The loss, of several each one's "NAME_loss", and the metrics.
   std::vector<Figure> figures() const;
 
   Optimizer& optimizer() { return optimizer_; }
-  /// Of each output.
+  /// Of each output; null where it has none.
   const std::vector<BasicLoss<T>>& losses() const { return losses_; }
   const std::vector<double>& loss_weights() const { return loss_weights_; }
   /// The outputs whose losses take logits, as RunMode has them.
@@ -161,6 +161,12 @@ class Trainer final : public GradientSink<T> {
   void add_penalties(Backend<T>& backend, const ModelImpl<T>& model, bool with_gradient);
   void update(Backend<T>& backend);
   void check(const ModelImpl<T>& model, const DeviceBatch<T>& batch) const;
+
+  /// The outputs whose losses have a name of their own in the logs: of several, those that have one.
+  bool names_loss(std::size_t k) const {
+    return losses_[k] &&
+           std::count_if(losses_.begin(), losses_.end(), [](const auto& l) { return bool(l); }) > 1;
+  }
 
   // The scalars of steps, in device memory: the step's losses, their sums since the last reset, the sums of
   // metrics, the optimizer's state, the squared norms of gradients. Losses are the whole and, of several

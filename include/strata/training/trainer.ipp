@@ -10,10 +10,12 @@ namespace strata { inline namespace STRATA_ABI {
 template <class T>
 STRATA_COLD Trainer<T>::Trainer(BasicCompileOptions<T> options, std::vector<std::string> outputs)
     : optimizer_(std::move(options.optimizer)),
-      losses_(options.loss.list()),
-      loss_weights_(std::move(options.loss_weights)) {
+      losses_(options.loss.in_order(outputs)),
+      loss_weights_(options.loss_weights.in_order(outputs)) {
   const std::size_t count = std::max<std::size_t>(1, outputs.size());
-  require<ConfigError>(!losses_.empty(), "[compile] expected a loss, found none");
+  require<ConfigError>(
+      std::any_of(losses_.begin(), losses_.end(), [](const auto& loss) { return static_cast<bool>(loss); }),
+      "[compile] expected a loss, found none");
   const std::string of_model = outputs.empty() ? "1 output" : detail::counted_names("output", outputs);
   const auto require_each = [&](std::size_t found, const char* what) {
     require<ConfigError>(found == count, "[compile] expected ", what, " for each of the model's ", of_model,
@@ -21,13 +23,11 @@ STRATA_COLD Trainer<T>::Trainer(BasicCompileOptions<T> options, std::vector<std:
   };
   if (losses_.size() == 1) losses_.resize(count, losses_[0]);
   require_each(losses_.size(), "one loss for all outputs or one");
-  for (const auto& loss : losses_)
-    require<ConfigError>(static_cast<bool>(loss), "[compile] a loss was never made");
   if (loss_weights_.empty()) loss_weights_.resize(count, 1);
   require_each(loss_weights_.size(), "one of loss_weights");
   for (const double weight : loss_weights_)
     require<ConfigError>(std::isfinite(weight), "[compile] expected finite loss_weights, found ", weight);
-  if (count > 1) outputs_ = std::move(outputs);
+  if (count > 1) outputs_ = outputs;
   optimizer_.set_iterations(0);
 
   const auto track = [&](const BasicMetric<T>& metric, std::size_t output, bool weighted) {
@@ -42,7 +42,8 @@ STRATA_COLD Trainer<T>::Trainer(BasicCompileOptions<T> options, std::vector<std:
     metrics_.push_back({metric.copy(), output, std::move(name), weighted});
   };
   for (const bool weighted : {false, true}) {
-    const auto& entries = (weighted ? options.weighted_metrics : options.metrics).list();
+    const auto entries = weighted ? options.weighted_metrics.in_order(outputs, "weighted_metrics")
+                                  : options.metrics.in_order(outputs, "metrics");
     if (!entries.empty() && count > 1)
       require_each(entries.size(), weighted ? "an entry of weighted_metrics" : "an entry of metrics");
     for (std::size_t i = 0; i < entries.size(); ++i)
@@ -55,7 +56,8 @@ STRATA_COLD std::uint64_t Trainer<T>::linear_outputs(const ModelImpl<T>& model) 
   const Graph<T>& graph = model.graph();
   std::uint64_t out = 0;
   for (std::size_t k = 0; k < std::min<std::size_t>(64, losses_.size()); ++k)
-    if (losses_[k].impl().takes_logits_of(graph.output(k).layer->final_activation()) && graph.ends(k))
+    if (losses_[k] && losses_[k].impl().takes_logits_of(graph.output(k).layer->final_activation()) &&
+        graph.ends(k))
       out |= std::uint64_t{1} << k;
   return out;
 }
@@ -91,7 +93,10 @@ STRATA_COLD Logs Trainer<T>::logs(const std::string& prefix) const {
   const auto mean = [&] { return std::exchange(sums, sums + 1)[0] / static_cast<double>(samples_); };
   Logs logs;
   logs.set(prefix + "loss", samples_ ? mean() : 0);
-  for (const std::string& output : outputs_) logs.set(prefix + output + "_loss", samples_ ? mean() : 0);
+  for (std::size_t k = 0; k < outputs_.size(); ++k) {
+    const double loss = samples_ ? mean() : 0;
+    if (names_loss(k)) logs.set(prefix + outputs_[k] + "_loss", loss);
+  }
   sums = values.data() + 2 * loss_count();
   for (const auto& tracked : metrics_) {
     auto& metric = tracked.metric.impl();
@@ -141,7 +146,8 @@ STRATA_COLD void Trainer<T>::load_gathered(ModelImpl<T>& model, const Json& from
 template <class T>
 STRATA_COLD std::vector<Figure> Trainer<T>::figures() const {
   std::vector<Figure> out{{"loss", MonitorMode::min}};
-  for (const std::string& output : outputs_) out.push_back({output + "_loss", MonitorMode::min});
+  for (std::size_t k = 0; k < outputs_.size(); ++k)
+    if (names_loss(k)) out.push_back({outputs_[k] + "_loss", MonitorMode::min});
   for (const auto& tracked : metrics_) out.push_back({tracked.name, tracked.metric.impl().mode()});
   return out;
 }
@@ -232,6 +238,7 @@ STRATA_COLD void Trainer<T>::check(const ModelImpl<T>& model, const DeviceBatch<
                       detail::counted_names("output", graph.output_names()), ", found ",
                       1 + batch.other_y.size());
   for (std::size_t k = 0; k < losses_.size(); ++k) {
+    if (!losses_[k]) continue;
     const Shape prediction = graph.output(k).shape.with_batch(batch.size());
     const auto& loss = losses_[k].impl();
     require<ShapeError>(loss.accepts(prediction, batch.target(k).shape()), "[", loss.name(),
@@ -308,15 +315,23 @@ STRATA_COLD void Trainer<T>::evaluate_loss(Session<T>& session, const ModelImpl<
     const std::int64_t rows = predictions[k].shape().rows();
     const double share = rows ? 1.0 / static_cast<double>(rows) : 0;
     const Scratch<T>& losses = scratch.emplace_back(session.scratch({rows}));
-    detail::compute_loss(session, losses_[k].impl(),
-                         {.backend = backend,
-                          .prediction = predictions[k].view(),
-                          .target = batch.target(k),
-                          .sample_weight = batch.sample_weight.empty() ? nullptr : batch.sample_weight.data(),
-                          .logits = takes_logits(k),
-                          .gradient_scale = share * loss_weights_[k],
-                          .losses = losses.data(),
-                          .gradient = gradients.empty() ? nullptr : gradients[k].data()});
+    T* const gradient = gradients.empty() ? nullptr : gradients[k].data();
+    if (losses_[k])
+      detail::compute_loss(
+          session, losses_[k].impl(),
+          {.backend = backend,
+           .prediction = predictions[k].view(),
+           .target = batch.target(k),
+           .sample_weight = batch.sample_weight.empty() ? nullptr : batch.sample_weight.data(),
+           .logits = takes_logits(k),
+           .gradient_scale = share * loss_weights_[k],
+           .losses = losses.data(),
+           .gradient = gradient});
+    else {
+      backend.zero(losses.data(), static_cast<std::size_t>(rows) * sizeof(T));
+      if (gradient)
+        backend.zero(gradient, static_cast<std::size_t>(predictions[k].shape().size()) * sizeof(T));
+    }
     if (k == 0) {
       ++steps_;
       backend.zero(step_losses(), static_cast<std::size_t>(loss_count()) * sizeof(double));
