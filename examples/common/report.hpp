@@ -32,7 +32,7 @@ struct WrongPicture {
 
 struct Report {
   std::string run_dir = {}, network = {}, device = {};
-  strata::Json config = {}, metrics = {};  ///< as in config.json and metrics.json
+  strata::Json config = {}, metrics = {};  ///< of config.json and metrics.json; null: it was stopped
   strata::History history = {};
   std::vector<strata::Chart> charts = {};
   std::int64_t trained_weights = 0, weights = 0, test_pictures = 0, wrong = 0;
@@ -120,12 +120,24 @@ inline std::string tile(std::string_view name, std::string_view figure, std::str
 
 inline std::string results(const Report& report) {
   using strata::concat;
-  const strata::Json &metrics = report.metrics, &test = metrics.at("test"),
-                     &interval = test.at("accuracy_ci95");
+  const strata::Json& metrics = report.metrics;
   const std::vector<double> losses = report.history["val_loss"];
   const auto less = [](double a, double b) { return a < b || (std::isnan(b) && !std::isnan(a)); };
   const auto best =
       static_cast<std::size_t>(std::min_element(losses.begin(), losses.end(), less) - losses.begin());
+  const std::string epochs_and_weights =
+      concat(tile("Best epoch", concat(report.history.epoch()[best] + 1),
+                  concat("of ", report.history.epoch().back() + 1,
+                         " by validation loss: ", format("%.4f", losses[best]), ", accuracy ",
+                         format("%.3f", report.history["val_accuracy"][best]))),
+             tile("Weights that train", with_commas(report.trained_weights),
+                  report.trained_weights == report.weights ? "all there are"
+                                                           : concat("of ", with_commas(report.weights))));
+  if (metrics.is_null())
+    return concat("<dl class=\"tiles\">\n", epochs_and_weights,
+                  "</dl>\n<p class=\"note\">The run was stopped after epoch ",
+                  report.history.epoch().back() + 1, " and is not tested; --resume goes on with it.</p>\n");
+  const strata::Json &test = metrics.at("test"), &interval = test.at("accuracy_ci95");
   double seconds = 0;
   for (const auto& [name, phase] : metrics.at("phases").as_object()) seconds += phase.get<double>("seconds");
   std::string out = concat(
@@ -134,13 +146,7 @@ inline std::string results(const Report& report) {
            concat("95 % interval ", number(interval.at(std::size_t{0}), "%.3f"), " to ",
                   number(interval.at(std::size_t{1}), "%.3f"), ", ", with_commas(report.test_pictures),
                   " pictures")),
-      tile("Best epoch", concat(report.history.epoch()[best] + 1),
-           concat("of ", report.history.epoch().back() + 1,
-                  " by validation loss: ", format("%.4f", losses[best]), ", accuracy ",
-                  format("%.3f", report.history["val_accuracy"][best]))),
-      tile("Weights that train", with_commas(report.trained_weights),
-           report.trained_weights == report.weights ? "all there are"
-                                                    : concat("of ", with_commas(report.weights))),
+      epochs_and_weights,
       tile("Time", format(seconds < 100 ? "%.1f s" : "%.0f s", seconds),
            concat("peak memory ", number(metrics.at("peak_memory_bytes"), "%.0f MB", 1e-6))),
       "</dl>\n<div "
@@ -311,7 +317,7 @@ small{color:var(--soft);font-size:12px;overflow-wrap:anywhere}
   };
   section("Results", detail::results(report));
   section("Curves", detail::curves(report));
-  section("Most wrong test pictures", detail::most_wrong(report));
+  if (!report.metrics.is_null()) section("Most wrong test pictures", detail::most_wrong(report));
   if (!report.augmented.empty()) section("Augmented training pictures", detail::augmented(report));
   section("Configuration", detail::configuration(report));
   return out + "</main>\n</body>\n</html>\n";

@@ -101,7 +101,7 @@ class RunDirectory {
       int color = 0;
       for (const auto& [prefix, subset] : {std::pair{"", "training"}, std::pair{"val_", "validation"}}) {
         const std::vector<double> values = history[std::string(prefix) + name];
-        chart.series.push_back({.y = values, .color = color, .faint = true});
+        chart.series.push_back({.name = subset, .y = values, .color = color, .faint = true});
         chart.series.push_back({.name = subset + std::string(", smoothed 0.8"),
                                 .y = strata::ema(values, 0.8),
                                 .color = color++});

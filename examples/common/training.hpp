@@ -393,21 +393,22 @@ inline void add_most_wrong(Report& report, const strata::Model& model, const Sub
   }
 }
 
-/// Writes report.html: all of the run in one page.
+/// Writes report.html: all of the run in one page. Where it was stopped, in front of metrics.json, without
+/// what is tested.
 inline void write_report(const strata::Model& model, const Subsets& data, const TrainingOptions& options,
                          const RunDirectory& run, const strata::Classifier& classifier,
-                         const strata::History& history, bool best_tested) {
+                         const strata::History& history, bool best_tested, bool stopped = false) {
   Report report{.run_dir = run.path(),
                 .network = classifier.model().name(),
                 .device = model.device()->description(),
                 .config = run.read("config.json"),
-                .metrics = run.read("metrics.json"),
+                .metrics = stopped ? strata::Json() : run.read("metrics.json"),
                 .history = history,
                 .charts = RunDirectory::charts(history),
                 .trained_weights = trained_weights(model),
                 .weights = classifier.model().count_params(),
                 .best_tested = best_tested};
-  add_most_wrong(report, model, data, classifier);
+  if (!stopped) add_most_wrong(report, model, data, classifier);
   report.augmented = augmented_samples(model, data.train, options.seed);
   strata::write_file_atomically(run.file("report.html"), report_html(report));
 }
@@ -427,7 +428,7 @@ enum class Keep {
 /// Trains a compiled model, evaluates it and leaves all of a run in its folder, numbers before weights:
 /// history.csv after every epoch, then the models that are kept; metrics.json, curves.svg and, of the model
 /// that was evaluated, deploy.safetensors and report.html. Goes on where the folder has a backup, which is
-/// there until all is written. Throws Interrupted after SIGINT.
+/// there until all is written. Throws Interrupted after SIGINT, with report.html as far as the run went.
 inline void train(strata::Model model, const Subsets& data, const TrainingOptions& options, RunDirectory& run,
                   const strata::Classifier& classifier, Keep keep = Keep::best_and_last) {
   std::printf("RMSprop with learning rate %g, batches of %lld, %lld epochs\n", options.learning_rate,
@@ -466,10 +467,15 @@ inline void train(strata::Model model, const Subsets& data, const TrainingOption
   callbacks.push_back(backup);
   run.phase("training", trained, [&] {
     const InterruptGuard guard;
-    history = model.fit(data.train, {.epochs = static_cast<int>(options.epochs),
-                                     .validation_data = data.validation,
-                                     .callbacks = callbacks,
-                                     .verbose = verbosity()});
+    try {
+      history = model.fit(data.train, {.epochs = static_cast<int>(options.epochs),
+                                       .validation_data = data.validation,
+                                       .callbacks = callbacks,
+                                       .verbose = verbosity()});
+    } catch (const Interrupted&) {
+      if (history.size()) write_report(model, data, options, run, classifier, history, false, true);
+      throw;
+    }
   });
   if (keep == Keep::best_evaluated)
     strata::load_weights(model, strata::SafetensorsFile(run.file("best.safetensors")),

@@ -164,13 +164,14 @@ TEST_CASE("curves are drawn as they are and smoothed, and what is not finite is 
     for (std::size_t at = 0; (at = text.find(part, at)) != text.npos; at += part.size()) ++found;
     return found;
   };
-  // Each panel has two pale lines, two smoothed ones and two in the legend, and no dot.
-  CHECK(count("<path d=") == 12);
-  CHECK(count(" f\">\n<path d=") == 4);
+  // Each panel has two pale lines, two smoothed ones and as many in the legend, and no dot.
+  CHECK(count("<path d=") == 16);
+  CHECK(count(" f\">\n<path d=") == 8);
   CHECK(count("<circle") == 0);
+  for (const char* name : {">training<", ">validation<"}) CHECK(count(name) == 2);
   CHECK(count(">training, smoothed 0.8<") == 2);
   CHECK(count(">validation, smoothed 0.8<") == 2);
-  CHECK(count("M") == 12 + 2);  // behind the gap both curves of the validation loss begin anew
+  CHECK(count("M") == 16 + 2);  // behind the gap both curves of the validation loss begin anew
 
   strata::Logs bad;
   bad.set("loss", std::nan(""));

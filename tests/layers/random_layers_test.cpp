@@ -210,3 +210,49 @@ TEST_CASE("Dropout with a noise_shape drops what its axes share, sample by sampl
       "[dropout] layer 'drop': expected a noise_shape of 1 or the input's extent along each axis of "
       "[3,2,5], found [1,2]");
 }
+
+TEST_CASE("A random layer with a seed draws the same in every model, and keeps it in files", "[layers]") {
+  const TemporaryDirectory folder;
+  const auto moved = [](std::optional<std::int64_t> seed, const char* name) {
+    return RandomTranslation({.height_factor = 0.5, .width_factor = 0.5, .seed = seed, .name = name});
+  };
+  const auto result = [](const Layer& layer, std::uint64_t model_seed, std::uint64_t step) {
+    Sequential model({Input({.shape = {8, 8, 2}}), layer}, {.seed = model_seed});
+    const Tensor<float> x = places(4, 8);
+    Tensor<float> y(x.shape());
+    Session<float> session(default_device());
+    const std::vector<TensorView<const float>> inputs{x};
+    model.impl()->forward(inputs, y, session.begin({.training = true, .seed = model_seed, .step = step}));
+    return y;
+  };
+  const Tensor<float> drawn = result(moved(7, "a"), 1, 3);
+  CHECK(result(moved(7, "b"), 2, 3) == drawn);
+  CHECK(result(moved(8, "a"), 1, 3) != drawn);
+  CHECK(result(moved(7, "a"), 1, 4) != drawn);
+  CHECK(result(moved({}, "a"), 1, 3) != drawn);
+  CHECK(result(moved({}, "b"), 1, 3) != result(moved({}, "a"), 1, 3));
+
+  const std::vector<Layer> seeded{RandomFlip({.seed = 1}),     RandomRotation({.seed = 2}),
+                                  RandomZoom({.seed = 3}),     RandomTranslation({.seed = 4}),
+                                  RandomContrast({.seed = 5}), RandomBrightness({.seed = -6})};
+  Sequential model({Input({.shape = {4, 4, 3}})});
+  for (const Layer& layer : seeded) model.add(layer);
+  save_model(model, folder / "model.safetensors");
+  const Model loaded = load_model(folder / "model.safetensors");
+  for (std::size_t i = 0; i < seeded.size(); ++i)
+    CHECK(loaded.layers()[i + 1].impl()->config().at("seed") == Json(i == 5 ? -6 : int(i) + 1));
+  CHECK(RandomFlip().impl()->config().at("seed").is_null());
+
+  // Called twice, it draws twice.
+  const auto x = Input({.shape = {8, 8, 2}});
+  const Layer twice = moved(7, "twice");
+  Model both({.inputs = {x}, .outputs = {Concatenate()({twice(x), twice(x)})}});
+  const Tensor<float> in = places(1, 8);
+  Tensor<float> y({1, 8, 8, 4});
+  Session<float> session(default_device());
+  const std::vector<TensorView<const float>> inputs{in};
+  both.impl()->forward(inputs, y, session.begin({.training = true}));
+  bool differs = false;
+  for (std::int64_t i = 0; i < 64; ++i) differs = differs || y.data()[4 * i] != y.data()[4 * i + 2];
+  CHECK(differs);
+}

@@ -240,6 +240,17 @@ TEST_CASE("A backup of another run is refused, and so is a damaged one") {
   refused(network(), {.validation_data = dataset_from_tensors(x, y)}, "another validation_data");
   refused(network(), {.callbacks = {TerminateOnNaN(), TerminateOnNaN()}}, "another callbacks");
   refused(network(), {.callbacks = {EarlyStopping({.monitor = "loss"})}}, "another callbacks");
+  // Data of the same size that is not the same.
+  Tensor<float> moved = x, relabelled = y;
+  for (std::int64_t i = 0; i < 36; ++i) moved.data()[4 * 36 + i] += 1;
+  relabelled.data()[6] += 1;
+  for (const auto& [other_x, other_y] : {std::pair{moved, y}, std::pair{x, relabelled}})
+    CHECK_THROWS_WITH(network().fit(other_x, other_y,
+                                    {.epochs = 2,
+                                     .callbacks = {breaks(Where::nowhere, 0),
+                                                   BackupAndRestore({.backup_dir = folder / "backup"})},
+                                     .verbose = 0}),
+                      Contains(path) && Contains("another data_values"));
   Sequential other = network();
   other.compile({.optimizer = SGD(),
                  .loss = BinaryCrossentropy(),

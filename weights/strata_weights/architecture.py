@@ -38,12 +38,12 @@ LAYERS = {
     "UpSampling2D": ("size", "interpolation"),
     "Add": (), "Subtract": (), "Multiply": (), "Average": (), "Maximum": (), "Minimum": (),
     "Concatenate": ("axis",),
-    "RandomFlip": ("mode",),
-    "RandomRotation": ("factor", *RANDOM),
-    "RandomZoom": ("height_factor", "width_factor", *RANDOM),
-    "RandomTranslation": ("height_factor", "width_factor", *RANDOM),
-    "RandomContrast": ("factor", "value_range"),
-    "RandomBrightness": ("factor", "value_range"),
+    "RandomFlip": ("mode", "seed"),
+    "RandomRotation": ("factor", *RANDOM, "seed"),
+    "RandomZoom": ("height_factor", "width_factor", *RANDOM, "seed"),
+    "RandomTranslation": ("height_factor", "width_factor", *RANDOM, "seed"),
+    "RandomContrast": ("factor", "value_range", "seed"),
+    "RandomBrightness": ("factor", "value_range", "seed"),
 }
 WITH_WEIGHTS = ("Conv2D", "Conv2DTranspose", "DepthwiseConv2D", "SeparableConv2D", "Dense", "BatchNormalization", "Normalization")
 # Values of other options that change nothing (None: any): of random numbers, of weights that are read anyway, of what Strata does always.

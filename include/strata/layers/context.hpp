@@ -187,6 +187,8 @@ class BasicContext {
 
   /// The random numbers of this call in this step, for any thread and device the same.
   RandomStream random() const { return {run_->seed, Purpose::layer, path_, run_->step}; }
+  /// The same by a seed of the layer's own, whatever the model and the layer's place in it.
+  RandomStream random(std::uint64_t seed) const { return {seed, Purpose::layer, call_, run_->step}; }
 
   /// Memory with unspecified values until the result dies.
   Scratch<T> scratch(const Shape& shape) const { return {buffers(), shape}; }
@@ -222,7 +224,7 @@ class BasicContext {
   friend class Session;
 
   Run<T>* run_ = nullptr;
-  std::uint64_t path_ = 0;
+  std::uint64_t path_ = 0, call_ = 0;
   std::string name_;  // the path as a RunObserver is told it
   RunMode mode_;
   Epilogue<T> absorbed_;

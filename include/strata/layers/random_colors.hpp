@@ -35,13 +35,15 @@ struct ContrastRange : Range {
 
 struct RandomContrastOptions {
   ContrastRange factor = 0;
-  Range value_range = {0, 255};  ///< to which results are clipped
+  Range value_range = {0, 255};           ///< to which results are clipped
+  std::optional<std::int64_t> seed = {};  ///< of the draws; none: that of the model, each layer for itself
   std::string name = {};
 
   template <class Fields>
   void fields(Fields& f) {
     f("factor", factor);
     f("value_range", value_range);
+    f("seed", seed);
   }
 };
 
@@ -66,14 +68,16 @@ class RandomContrastImpl final : public RandomAdjustment<RandomContrastImpl<T>, 
 };
 
 struct RandomBrightnessOptions {
-  Range factor = 0;              ///< of the width of value_range
-  Range value_range = {0, 255};  ///< to which results are clipped
+  Range factor = 0;                       ///< of the width of value_range
+  Range value_range = {0, 255};           ///< to which results are clipped
+  std::optional<std::int64_t> seed = {};  ///< of the draws; none: that of the model, each layer for itself
   std::string name = {};
 
   template <class Fields>
   void fields(Fields& f) {
     f("factor", factor);
     f("value_range", value_range);
+    f("seed", seed);
   }
 };
 

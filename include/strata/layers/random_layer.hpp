@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <vector>
 
 #include <strata/layers/layer.hpp>
@@ -7,10 +9,10 @@
 namespace strata { inline namespace STRATA_ABI {
 
 /// What layers have in common that change pictures [batch,h,w,c] at random: in training each picture by
-/// parameters of its own, a function of the model's seed, the layer's path, the step and the picture's place
-/// in the batch; else pictures pass through. `Derived` has `is_identity()`, where its ranges hold nothing
-/// else, and `Parameters parameters(draw, height, width)`, a plain struct: draw(k, range) is draw k (0 or 1)
-/// of the picture.
+/// parameters of its own, a function of the model's seed, the layer's path (or of the layer's seed alone),
+/// the step and the picture's place in the batch; else pictures pass through. `Derived` has `is_identity()`,
+/// where its ranges hold nothing else, and `Parameters parameters(draw, height, width)`, a plain struct:
+/// draw(k, range) is draw k (0 or 1) of the picture.
 template <class Derived, class T, class Options, class Parameters>
 class RandomLayer : public LayerBase<Derived, T, Options> {
  public:
@@ -40,7 +42,8 @@ class RandomLayer : public LayerBase<Derived, T, Options> {
     if (x.size() == 0) return;
     if (passes_through(context.training())) return backend.affine(x.size(), 1, 0, x.data(), y.data());
     const PixelGeometry g{x.shape()[0], x.shape()[1], x.shape()[2], x.shape()[3]};
-    const RandomStream random = context.random();
+    const auto& seed = this->options().seed;
+    const RandomStream random = seed ? context.random(static_cast<std::uint64_t>(*seed)) : context.random();
     std::uint64_t first = 0;
     const auto draw = [&](int k, const Range& range) {
       const double part = random.uniform_double(first + static_cast<std::uint64_t>(k));

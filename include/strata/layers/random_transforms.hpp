@@ -49,11 +49,13 @@ constexpr std::string_view names_of(FlipMode, std::size_t i) {
 
 struct RandomFlipOptions {
   FlipMode mode = FlipMode::horizontal_and_vertical;
+  std::optional<std::int64_t> seed = {};  ///< of the draws; none: that of the model, each layer for itself
   std::string name = {};
 
   template <class Fields>
   void fields(Fields& f) {
     f("mode", mode);
+    f("seed", seed);
   }
 };
 
@@ -81,7 +83,8 @@ struct RandomRotationOptions {
   Range factor = 0;  ///< angles in turns, counter-clockwise
   FillMode fill_mode = FillMode::reflect;
   Interpolation interpolation = Interpolation::bilinear;
-  double fill_value = 0;  ///< of FillMode::constant
+  double fill_value = 0;                  ///< of FillMode::constant
+  std::optional<std::int64_t> seed = {};  ///< of the draws; none: that of the model, each layer for itself
   std::string name = {};
 
   template <class Fields>
@@ -90,6 +93,7 @@ struct RandomRotationOptions {
     f("fill_mode", fill_mode);
     f("interpolation", interpolation);
     f("fill_value", fill_value);
+    f("seed", seed);
   }
 };
 
@@ -119,7 +123,8 @@ struct RandomZoomOptions {
   OptionalRange width_factor = {};  ///< none: that drawn for the height
   FillMode fill_mode = FillMode::reflect;
   Interpolation interpolation = Interpolation::bilinear;
-  double fill_value = 0;  ///< of FillMode::constant
+  double fill_value = 0;                  ///< of FillMode::constant
+  std::optional<std::int64_t> seed = {};  ///< of the draws; none: that of the model, each layer for itself
   std::string name = {};
 
   template <class Fields>
@@ -129,6 +134,7 @@ struct RandomZoomOptions {
     f("fill_mode", fill_mode);
     f("interpolation", interpolation);
     f("fill_value", fill_value);
+    f("seed", seed);
   }
 };
 
@@ -163,7 +169,8 @@ struct RandomTranslationOptions {
   Range height_factor = 0, width_factor = 0;  ///< of the picture's size; down and to the right
   FillMode fill_mode = FillMode::reflect;
   Interpolation interpolation = Interpolation::bilinear;
-  double fill_value = 0;  ///< of FillMode::constant
+  double fill_value = 0;                  ///< of FillMode::constant
+  std::optional<std::int64_t> seed = {};  ///< of the draws; none: that of the model, each layer for itself
   std::string name = {};
 
   template <class Fields>
@@ -173,6 +180,7 @@ struct RandomTranslationOptions {
     f("fill_mode", fill_mode);
     f("interpolation", interpolation);
     f("fill_value", fill_value);
+    f("seed", seed);
   }
 };
 

@@ -197,6 +197,7 @@ STRATA_COLD typename Graph<T>::State& Graph<T>::prepare(std::span<const View> x,
       auto& child = contexts.emplace_back(std::make_unique<Context>());
       child->run_ = context.run_;
       child->path_ = hash_name(concat("/", node.layer->name(), "#", node.call), context.path_);
+      child->call_ = static_cast<std::uint64_t>(node.call);
       child->name_ = concat(context.name_, context.name_.empty() ? "" : "/", node.name());
     }
     s.buffers.resize(count);

@@ -23,7 +23,7 @@ class BackupAndRestoreImpl final : public BasicCallbackImpl<T> {
  public:
   explicit BackupAndRestoreImpl(BackupAndRestoreOptions options);
   /// Resumes where there is a backup. Throws DataError, naming the file, for a damaged one and for one of
-  /// another model or of other options; only `.epochs` may differ.
+  /// another model, of other options or of other data; only `.epochs` may differ.
   void on_train_begin(BasicFitState<T>& state) override;
   void on_train_batch_end(BasicFitState<T>& state, std::int64_t batch, const Logs& logs) override;
   void on_epoch_end(BasicFitState<T>& state, int epoch, Logs& logs) override;
