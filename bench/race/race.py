@@ -292,7 +292,7 @@ def machine(threads):
     flags = [flag for flag in info.get("flags", info.get("Features", "")).split()
              if flag.startswith(("avx", "fma", "amx", "f16c", "asimd", "sve"))]
     return {"cpu": info.get("model name", platform.machine()), "flags": flags, "cpus": len(os.sched_getaffinity(0)),
-            "threads": threads, "system": f"{platform.system()} {platform.release()}", "load": os.getloadavg()[0],
+            "threads": threads, "system": f"{platform.system()} {platform.release().split('-')[0]}", "load": os.getloadavg()[0],
             "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2 ** 30),
             "peaks": {}}
 

@@ -146,6 +146,38 @@ TEST_CASE("predict does not depend on the batch size and may be called by severa
   CHECK_THROWS_AS(model.predict(x, 0), ConfigError);
 }
 
+namespace {
+struct WitnessOptions {
+  std::string name = {};
+  template <class Fields>
+  void fields(Fields&) {}
+};
+/// Passes its input on and remembers where it lay.
+class WitnessImpl final : public LayerBase<WitnessImpl, float, WitnessOptions> {
+ public:
+  static constexpr const char* type = "Witness";
+  static inline const float* seen = nullptr;
+  explicit WitnessImpl(WitnessOptions options) : LayerBase(std::move(options)) {}
+  Shape output_shape(Shapes inputs) const override { return single(inputs); }
+  void forward(Inputs x, Output y, Context&) const override {
+    seen = x[0].data();
+    std::copy_n(x[0].data(), y.size(), y.data());
+  }
+  void backward(Inputs, View, View, InputGradients, Context&) const override {}
+};
+using Witness = LayerHandle<WitnessImpl>;
+}  // namespace
+
+TEST_CASE("predict reads the caller's tensors where they lie") {
+  const Sequential model{Input({.shape = {3}}), Witness()};
+  const Tensor<float> x = values({4, 3});
+  CHECK(model.predict(x) == x);
+  CHECK(WitnessImpl::seen == x.data());
+  const std::vector<Tensor<float>> inputs{x};
+  CHECK(model.predict(inputs, 2)[0] == x);
+  CHECK(WitnessImpl::seen == inputs[0].data() + 6);
+}
+
 TEST_CASE("A functional model may have several inputs and outputs") {
   auto a = Input({.shape = {3}}), b = Input({.shape = {3}});
   const Symbol sum = Add()({a, b}), both = Concatenate()({a, sum});

@@ -218,11 +218,16 @@ class BasicNetwork : public BasicLayer<T> {
   Tensor<T> predict(const Tensor<T>& x, std::int64_t batch_size = 32) const;
   /// One tensor per input in, one per output out.
   std::vector<Tensor<T>> predict(const std::vector<Tensor<T>>& x, std::int64_t batch_size = 32) const;
+
   /// Throws ConfigError for a model that was never made, or was moved from.
   ModelImpl<T>& model() const {
     require<ConfigError>(this->impl_ != nullptr, "[model] this model was never made, or was moved from");
     return static_cast<ModelImpl<T>&>(*this->impl_);
   }
+
+ private:
+  std::vector<Tensor<T>> predict_on_host(const std::vector<TensorView<const T>>& x,
+                                         std::int64_t batch_size) const;
 };
 using Network = BasicNetwork<float>;
 

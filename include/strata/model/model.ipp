@@ -441,18 +441,31 @@ STRATA_COLD void BasicNetwork<T>::summary() const {
 template <class T>
 STRATA_COLD std::vector<Tensor<T>> BasicNetwork<T>::predict(const std::vector<Tensor<T>>& x,
                                                             std::int64_t batch_size) const {
+  std::vector<Tensor<T>> on_host;
+  on_host.reserve(x.size());  // views stay where they are
+  std::vector<TensorView<const T>> inputs;
+  for (const Tensor<T>& input : x) {
+    if (input.device()) on_host.push_back(input.to(nullptr));
+    inputs.push_back(input.device() ? on_host.back().view() : input.view());
+  }
+  return predict_on_host(inputs, batch_size);
+}
+template <class T>
+STRATA_COLD Tensor<T> BasicNetwork<T>::predict(const Tensor<T>& x, std::int64_t batch_size) const {
+  if (x.device()) return predict(x.to(nullptr), batch_size);
+  return std::move(predict_on_host({x.view()}, batch_size).at(0));
+}
+template <class T>
+STRATA_COLD std::vector<Tensor<T>> BasicNetwork<T>::predict_on_host(const std::vector<TensorView<const T>>& x,
+                                                                    std::int64_t batch_size) const {
   require<ConfigError>(batch_size > 0, model().who(), "expected a batch_size of at least 1, found ",
                        batch_size);
-  require<ShapeError>(!x.empty() && x[0].rank() > 0, model().who(), "expected inputs with a batch axis");
+  require<ShapeError>(!x.empty() && x[0].shape().rank() > 0, model().who(),
+                      "expected inputs with a batch axis");
   const Shape shapes[] = {x[0].shape().without_batch()};
   model().build_once(shapes);
-  if (std::any_of(x.begin(), x.end(), [](const Tensor<T>& input) { return input.device() != nullptr; })) {
-    std::vector<Tensor<T>> on_host;
-    for (const Tensor<T>& input : x) on_host.push_back(input.to(nullptr));
-    return predict(on_host, batch_size);
-  }
   const Graph<T>& graph = model().graph();
-  model().require_inputs({x.begin(), x.end()});
+  model().require_inputs(x);
   const std::int64_t count = x[0].shape()[0];
 
   std::vector<Tensor<T>> results;
@@ -489,11 +502,6 @@ STRATA_COLD std::vector<Tensor<T>> BasicNetwork<T>::predict(const std::vector<Te
     detail::rethrow_with_plan(model(), {.batch_size = std::min(count, batch_size)});
   }
   return results;
-}
-
-template <class T>
-STRATA_COLD Tensor<T> BasicNetwork<T>::predict(const Tensor<T>& x, std::int64_t batch_size) const {
-  return std::move(predict(std::vector<Tensor<T>>{x}, batch_size).at(0));
 }
 
 #if !STRATA_HEADER_ONLY
