@@ -319,13 +319,13 @@ void dense_cases(Cases& cases) {
       }
   // Few rows, whose weight is read as it lies: ends of panels, strips and parts.
   for (const std::int64_t rows : {1, 2, 7, 14, 15, 28, 29})
-    for (const auto& [in, out] : {std::pair<std::int64_t, std::int64_t>{1, 33}, {300, 95}, {261, 1030}})
-      cases.add(
-          "dense", concat("[", rows, ",", in, "] to ", out),
-          {cases.random(rows * in), cases.random(in * out), cases.random(out), cases.output(rows * out)},
-          [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
-            backend.dense({rows, in, out}, a[0], {a[1]}, {a[2], Activation::relu}, a[3]);
-          });
+    for (const DenseGeometry& g : {DenseGeometry{rows, 1, 33}, {rows, 300, 95}, {rows, 261, 1030}})
+      cases.add("dense", concat("[", rows, ",", g.in, "] to ", g.out),
+                {cases.random(rows * g.in), cases.random(g.in * g.out), cases.random(g.out),
+                 cases.output(rows * g.out)},
+                [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+                  backend.dense(g, a[0], {a[1]}, {a[2], Activation::relu}, a[3]);
+                });
   cases.add("dense", "[1,5000] to 70", {cases.random(5000), cases.random(5000 * 70), cases.output(70)},
             []<class T>(Backend<T>& backend, const Arguments<T>& a) {
               backend.dense({1, 5000, 70}, a[0], {a[1]}, {}, a[2]);
