@@ -149,7 +149,7 @@ STRATA_INLINE void few_channel_kernel_gradient(const FewChannelEngine& engine, c
     float* const sums = all_sums + task * k * columns;
     float* const inputs = all_sums + tasks * k * columns + worker * scratch;
     float* const part = inputs + inputs_size;  // a row of dy, its last panel filled up with zeros
-    double* const bias_sums = bias.data() + 2 * task * g.out_c;
+    double* const bias_sums = dbias.data ? bias.data() + 2 * task * g.out_c : nullptr;
     std::fill_n(sums, k * columns, 0.f);
     if (!whole) std::fill_n(part, g.out_w * columns, 0.f);
     const std::int64_t last = lines * (task + 1) / tasks;
