@@ -6,7 +6,6 @@
 #include <cstring>
 #include <limits>
 #include <mutex>
-#include <random>
 #include <vector>
 
 #include <strata/cpu/device.hpp>
@@ -15,35 +14,19 @@
 #include <strata/cpu/tile_kernels.hpp>
 #include <strata/tensor/backend.hpp>
 
-#include "../support/skip.hpp"
+#include "support/random_values.hpp"
+#include "support/skip.hpp"
 
 using namespace strata;
+using strata_test::random_values, strata_test::relative_error;
 
 namespace {
-
-std::vector<float> random_values(std::int64_t count, unsigned seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> values(static_cast<std::size_t>(count));
-  for (float& v : values) v = normal(generator);
-  return values;
-}
 
 /// To the nearest number of 8 bits of mantissa, ties to even.
 double rounded(float x) {
   int exponent;
   const double mantissa = std::frexp(static_cast<double>(x), &exponent);
   return std::ldexp(std::nearbyint(mantissa * 256), exponent - 8);
-}
-
-double relative_error(const std::vector<float>& found, const std::vector<double>& expected) {
-  double difference = 0, norm = 1e-30;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    const double d = static_cast<double>(found[i]) - expected[i];
-    difference += d * d;
-    norm += expected[i] * expected[i];
-  }
-  return std::sqrt(difference / norm);
 }
 
 /// The tiles of AMX, for processors without: what Intel's manual says of TDPBF16PS, but for denormals.

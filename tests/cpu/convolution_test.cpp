@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <random>
 #include <utility>
 #include <vector>
 
@@ -14,17 +13,12 @@
 #include <strata/cpu/planner.hpp>
 #include <strata/tensor/backend.hpp>
 
+#include "support/random_values.hpp"
+
 using namespace strata;
+using strata_test::random_values, strata_test::relative_error;
 
 namespace {
-
-std::vector<float> random_values(std::int64_t count, unsigned seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> values(static_cast<std::size_t>(count));
-  for (float& v : values) v = normal(generator);
-  return values;
-}
 
 /// Calls visit(input index, kernel index, output index) for every product of a convolution.
 template <class Visit>
@@ -44,16 +38,6 @@ void for_products(const Conv2DGeometry& g, Visit visit) {
                       static_cast<std::size_t>(((ky * g.kernel_w + kx) * g.group_in() + i) * g.out_c + o),
                       static_cast<std::size_t>(((n * g.out_h + oy) * g.out_w + ox) * g.out_c + o));
           }
-}
-
-double relative_error(const std::vector<float>& found, const std::vector<double>& expected) {
-  double difference = 0, norm = 1e-30;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    const double d = static_cast<double>(found[i]) - expected[i];
-    difference += d * d;
-    norm += expected[i] * expected[i];
-  }
-  return found.size() == expected.size() ? std::sqrt(difference / norm) : 1e30;
 }
 
 struct Case {

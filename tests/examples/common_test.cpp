@@ -113,15 +113,24 @@ TEST_CASE("Wilson's interval") {
   check(1, 20, 0.8388745, 1);
 }
 
+namespace {
+/// Figures that grow from epoch to epoch; at one, unless negative, the validation loss is NaN.
+strata::History history_of(int epochs, int broken = -1) {
+  strata::History history;
+  for (int epoch = 0; epoch < epochs; ++epoch) {
+    strata::Logs logs;
+    for (const char* name : {"loss", "accuracy", "val_loss", "val_accuracy"}) logs.set(name, 0.25 * epoch);
+    if (epoch == broken) logs.set("val_loss", std::nan(""));
+    history.add(epoch, logs);
+  }
+  return history;
+}
+}  // namespace
+
 TEST_CASE("a run directory holds what was measured") {
   const TemporaryDirectory directory;
   RunDirectory run(directory / "runs/first");
-  strata::History history;
-  for (int epoch = 0; epoch < 3; ++epoch) {
-    strata::Logs logs;
-    for (const char* name : {"loss", "accuracy", "val_loss", "val_accuracy"}) logs.set(name, 0.25 * epoch);
-    history.add(epoch, logs);
-  }
+  const strata::History history = history_of(3);
   strata::Logs test;
   test.set("loss", 0.5);
   test.set("accuracy", 0.75);
@@ -150,13 +159,7 @@ TEST_CASE("a run directory holds what was measured") {
 TEST_CASE("curves are drawn as they are and smoothed, and what is not finite is a gap and null") {
   const TemporaryDirectory directory;
   RunDirectory run(directory / "run");
-  strata::History history;
-  for (int epoch = 0; epoch < 9; ++epoch) {
-    strata::Logs logs;
-    for (const char* name : {"loss", "accuracy", "val_loss", "val_accuracy"}) logs.set(name, 0.25 * epoch);
-    if (epoch == 4) logs.set("val_loss", std::nan(""));
-    history.add(epoch, logs);
-  }
+  const strata::History history = history_of(9, 4);
   run.write_curves(history);
   const std::string text = strata::read_file(run.file("curves.svg"));
   const auto count = [&text](std::string_view part) {

@@ -48,7 +48,7 @@ inline PatchMatrix patches_of(const Conv2DGeometry& g, const float* x) {
 STRATA_INLINE void CpuBackend::winograd(const ConvolutionPlan& plan, const Conv2DGeometry& g, const float* x,
                                         const WeightView<float>& kernel, bool flip,
                                         const OutputEpilogue& epilogue, float* y) {
-  const WinogradEngine engine{pool_, workspace_, kernels_};
+  const Engine engine{pool_, workspace_, kernels_};
   const Packing packing = flip ? Packing::winograd_flipped : Packing::winograd;
   const auto weights = packed_weight(kernel, packing_key(packing, plan.tile), [&] {
     return winograd_weights(engine, plan.tile, kernel.data, g.in_c, g.out_c, flip);

@@ -13,22 +13,23 @@ class CpuDevice final : public HostDevice {
   explicit CpuDevice(const DeviceOptions& options)
       : pool_(options.threads),
         kernels_(kernels(options.instruction_set)),
-        limits_{options.accuracy, options.memory_limit, nullptr, options.share_tiles},
-        policy_(options.policy) {
-    if (policy_ == Policy::mixed_bfloat16) limits_.bfloat16 = bfloat16_product(kernels_);
-  }
+        limits_{options.accuracy, options.memory_limit, options.share_tiles},
+        policy_(options.policy) {}
 
   std::string description() const override {
     return concat("cpu (", pool_.threads(), pool_.threads() == 1 ? " thread, " : " threads, ", kernels_.name,
                   policy_ == Policy::float32 ? "" : ", mixed_bfloat16",
-                  policy_ == Policy::float32 || limits_.bfloat16 ? "" : " unavailable: float32", ")");
+                  policy_ == Policy::float32 || bfloat16_product(kernels_) ? "" : " unavailable: float32",
+                  ")");
   }
   bool keeps_samples_apart() const override { return !limits_.share_tiles; }
   ThreadPool* threads() override { return &pool_; }
 
  protected:
   std::unique_ptr<Backend<float>> make_backend_float() override {
-    return std::make_unique<CpuBackend>(pool_, workspace_, kernels_, limits_);
+    auto backend = std::make_unique<CpuBackend>(pool_, workspace_, kernels_, limits_);
+    backend->set_policy(policy_);
+    return backend;
   }
 
  private:

@@ -49,12 +49,12 @@ inline std::int64_t rows_seen(const Conv2DGeometry& g, std::int64_t rows) {
   return (rows - 1) * g.stride_h + (g.kernel_h - 1) * g.dilation_h + 1;
 }
 
-STRATA_INLINE std::int64_t few_channel_scratch(const FewChannelEngine& engine, const Conv2DGeometry& g) {
+STRATA_INLINE std::int64_t few_channel_scratch(const Engine& engine, const Conv2DGeometry& g) {
   return engine.pool.threads() * rows_seen(g, rows_together(g)) * padded_input(g).size();
 }
 
-STRATA_INLINE void few_channel_convolution(const FewChannelEngine& engine, const Conv2DGeometry& g,
-                                           const float* x, const float* panels, float* y,
+STRATA_INLINE void few_channel_convolution(const Engine& engine, const Conv2DGeometry& g, const float* x,
+                                           const float* panels, float* y,
                                            FunctionRef<void(std::int64_t, std::int64_t)> finish) {
   const PaddedRows padded = padded_input(g);
   const FewChannelRow row = row_of(g, engine.kernels);
@@ -75,9 +75,8 @@ STRATA_INLINE void few_channel_convolution(const FewChannelEngine& engine, const
   });
 }
 
-STRATA_INLINE void few_channel_input_gradient(const FewChannelEngine& engine, const Conv2DGeometry& g,
-                                              const float* dy, const float* kernel, float* dx,
-                                              bool accumulate) {
+STRATA_INLINE void few_channel_input_gradient(const Engine& engine, const Conv2DGeometry& g, const float* dy,
+                                              const float* kernel, float* dx, bool accumulate) {
   // Pixels that agree modulo the stride meet the same taps.
   const std::int64_t left = std::max<std::int64_t>(0, divide_up(g.kernel_w - 1 - g.pad_left, g.stride_w));
   const PaddedRows padded{g.out_h, g.out_w, g.out_c, left,
@@ -127,8 +126,8 @@ STRATA_INLINE void few_channel_input_gradient(const FewChannelEngine& engine, co
   });
 }
 
-STRATA_INLINE void few_channel_kernel_gradient(const FewChannelEngine& engine, const Conv2DGeometry& g,
-                                               const float* x, const float* dy, Gradient<float> dkernel,
+STRATA_INLINE void few_channel_kernel_gradient(const Engine& engine, const Conv2DGeometry& g, const float* x,
+                                               const float* dy, Gradient<float> dkernel,
                                                Gradient<float> dbias) {
   // A task owns rows of dy and sums of its own, which are added in order at the end.
   const KernelTable& kernels = engine.kernels;

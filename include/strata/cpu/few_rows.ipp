@@ -28,12 +28,12 @@ struct FewRowsSplit {
   std::int64_t sums(const DenseGeometry& g) const { return parts * strips * g.rows * pitch; }
 };
 
-STRATA_INLINE std::int64_t few_rows_scratch(const FewRowsEngine& engine, const DenseGeometry& g) {
+STRATA_INLINE std::int64_t few_rows_scratch(const Engine& engine, const DenseGeometry& g) {
   const FewRowsSplit split(g, engine.kernels);
   return split.sums(g) + engine.pool.threads() * g.rows * split.part;
 }
 
-STRATA_INLINE void few_rows_product(const FewRowsEngine& engine, const DenseGeometry& g, const float* x,
+STRATA_INLINE void few_rows_product(const Engine& engine, const DenseGeometry& g, const float* x,
                                     const float* kernel, float* y,
                                     FunctionRef<void(std::int64_t, std::int64_t)> finish) {
   const KernelTable& kernels = engine.kernels;

@@ -18,8 +18,8 @@ struct PlanLimits {
   ConvolutionAccuracy accuracy = ConvolutionAccuracy::fast;
   std::int64_t memory =
       0;  ///< most bytes of packed weight and one thread's workspace for a convolution; 0: any
-  const ProductKernels* bfloat16 = nullptr;  ///< products that may be taken instead of those of floats
   bool share_tiles = false;  ///< small images of a batch may share tiles (and then a NaN, or rounding errors)
+  const ProductKernels* bfloat16 = nullptr;  ///< products that may be taken instead of those of floats
 };
 
 /// How a convolution is computed. Chosen from its geometry and the instruction set alone, never from the

@@ -1,38 +1,29 @@
 #pragma once
 
-#include <strata/core/parallel.hpp>
+#include <strata/cpu/engine.hpp>
 #include <strata/cpu/planner.hpp>
-#include <strata/cpu/workspace.hpp>
 #include <strata/tensor/backend.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
-/// What a Winograd convolution works with.
-struct WinogradEngine {
-  ThreadPool& pool;
-  Workspace& workspace;
-  const KernelTable& kernels;
-};
-
 /// Transformed kernels [point][panel of outputs][input][panel], points `winograd_point_stride` apart, of
 /// taps [3,3,in_c,out_c], or, `flip`ped, of the taps that lead from dy back to dx (in_c and out_c then count
 /// the channels of dy and dx).
-Buffer winograd_weights(const WinogradEngine& engine, int tile, const float* taps, std::int64_t in_c,
+Buffer winograd_weights(const Engine& engine, int tile, const float* taps, std::int64_t in_c,
                         std::int64_t out_c, bool flip);
 
 /// Floats of scratch that `winograd_convolution` takes.
-std::int64_t winograd_scratch(const WinogradEngine& engine, const ConvolutionPlan& plan,
-                              const Conv2DGeometry& g);
+std::int64_t winograd_scratch(const Engine& engine, const ConvolutionPlan& plan, const Conv2DGeometry& g);
 
 /// y = f(x * kernel + bias), pooled where the epilogue says so.
-void winograd_convolution(const WinogradEngine& engine, const ConvolutionPlan& plan, const Conv2DGeometry& g,
+void winograd_convolution(const Engine& engine, const ConvolutionPlan& plan, const Conv2DGeometry& g,
                           const float* x, const float* weights, const OutputEpilogue& epilogue, float* y);
 
 /// dkernel (+)= the gradient of the kernel and, unless it is null, dbias (+)= that of the bias: the transform
 /// of dy at the point 1. That needs a tile that has this point.
-void winograd_kernel_gradient(const WinogradEngine& engine, const ConvolutionPlan& plan,
-                              const Conv2DGeometry& g, const float* x, const float* dy,
-                              Gradient<float> dkernel, Gradient<float> dbias);
+void winograd_kernel_gradient(const Engine& engine, const ConvolutionPlan& plan, const Conv2DGeometry& g,
+                              const float* x, const float* dy, Gradient<float> dkernel,
+                              Gradient<float> dbias);
 
 }}}  // namespace strata::STRATA_ABI::cpu
 

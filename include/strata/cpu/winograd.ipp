@@ -27,8 +27,8 @@ inline ImagePlane plane_of(const ConvolutionPlan& plan, std::int64_t images, std
   return {images, h, w, channels, plan.down, plan.across, plan.pitch_h, plan.pitch_w};
 }
 
-STRATA_INLINE Buffer winograd_weights(const WinogradEngine& engine, int tile, const float* taps,
-                                      std::int64_t in_c, std::int64_t out_c, bool flip) {
+STRATA_INLINE Buffer winograd_weights(const Engine& engine, int tile, const float* taps, std::int64_t in_c,
+                                      std::int64_t out_c, bool flip) {
   const std::int64_t panel = engine.kernels.panel(), panels = divide_up(out_c, panel);
   const std::int64_t point_stride = winograd_point_stride(engine.kernels, panels * in_c * panel);
   Buffer buffer((tile + 2) * (tile + 2) * point_stride);
@@ -50,7 +50,7 @@ inline std::pair<std::int64_t, std::int64_t> block_strides(const KernelTable& ke
           winograd_point_stride(kernels, plan.block_rows * plan.slab)};
 }
 
-STRATA_INLINE std::int64_t winograd_scratch(const WinogradEngine& engine, const ConvolutionPlan& plan,
+STRATA_INLINE std::int64_t winograd_scratch(const Engine& engine, const ConvolutionPlan& plan,
                                             const Conv2DGeometry& g) {
   const auto [in_stride, sum_stride] = block_strides(engine.kernels, plan, g);
   const std::int64_t threads = engine.pool.threads();
@@ -58,7 +58,7 @@ STRATA_INLINE std::int64_t winograd_scratch(const WinogradEngine& engine, const 
   return plan.group * plan.points() * ((plan.shared ? 1 : threads) * in_stride + threads * sum_stride);
 }
 
-STRATA_INLINE void winograd_convolution(const WinogradEngine& engine, const ConvolutionPlan& plan,
+STRATA_INLINE void winograd_convolution(const Engine& engine, const ConvolutionPlan& plan,
                                         const Conv2DGeometry& g, const float* x, const float* weights,
                                         const OutputEpilogue& epilogue, float* y) {
   const KernelTable& kernels = engine.kernels;
@@ -134,7 +134,7 @@ STRATA_INLINE void winograd_convolution(const WinogradEngine& engine, const Conv
   });
 }
 
-STRATA_INLINE void winograd_kernel_gradient(const WinogradEngine& engine, const ConvolutionPlan& plan,
+STRATA_INLINE void winograd_kernel_gradient(const Engine& engine, const ConvolutionPlan& plan,
                                             const Conv2DGeometry& g, const float* x, const float* dy,
                                             Gradient<float> dkernel, Gradient<float> dbias) {
   // The same product with other roles: sums over tiles of (B^T X B) .* (G dY G^T), turned back into 3x3 taps

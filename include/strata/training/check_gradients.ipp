@@ -34,9 +34,7 @@ STRATA_COLD GradientCheck check_gradients(const BasicModel<T>& original, const s
   (void)model.test_on_batch(x, y);  // refuses what does not fit
   const DevicePtr& device = model.device();
   Trainer<T>& trainer = model.trainer();
-  DeviceBatch<T> batch{x[0].to(device), y[0].to(device), {}};
-  for (std::size_t i = 1; i < x.size(); ++i) batch.other_x.push_back(x[i].to(device));
-  for (std::size_t k = 1; k < y.size(); ++k) batch.other_y.push_back(y[k].to(device));
+  auto batch = DeviceBatch<T>::on(device, x, y);
   std::vector<Tensor<T>> dx;
   for (const Tensor<T>& input : x) dx.push_back(Tensor<T>::uninitialized(input.shape(), device));
   const auto gradients = trainer.gradients(model.model(), batch, {dx.begin(), dx.end()});

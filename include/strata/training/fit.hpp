@@ -12,9 +12,8 @@
 
 namespace strata { inline namespace STRATA_ABI {
 
-/// What `fit` validates with: a dataset or, as Keras's tuple, tensors in batches of `fit`'s batch_size: `{x,
-/// y}`,
-/// `{x, y, sample_weight}`, lists of tensors [n,...] for models of several inputs or outputs.
+/// What `fit` validates with: a dataset or, as Keras's tuple, tensors in batches of `fit`'s batch_size:
+/// `{x, y}`, `{x, y, sample_weight}`, lists of tensors [n,...] for models of several inputs or outputs.
 template <class T>
 class BasicValidationData : public Dataset {
  public:

@@ -475,10 +475,7 @@ STRATA_COLD Logs on_batch(BasicModel<T>& model,
     model.model().build_once(shapes);
     for (std::size_t k = 0; k < y.size(); ++k) check_target(model, first[0], k, as_float(y[k].get()));
   }
-  const DevicePtr& device = model.device();
-  DeviceBatch<T> batch{x[0].get().to(device), y[0].get().to(device), sample_weight.to(device)};
-  for (std::size_t i = 1; i < x.size(); ++i) batch.other_x.push_back(x[i].get().to(device));
-  for (std::size_t k = 1; k < y.size(); ++k) batch.other_y.push_back(y[k].get().to(device));
+  const auto batch = DeviceBatch<T>::on(model.device(), x, y, sample_weight);
   trainer.reset_metrics();
   (trainer.*step)(model.model(), batch);
   return trainer.logs();

@@ -34,6 +34,23 @@ struct DeviceBatch {
   Tensor<T> given_result = {};
   std::vector<Tensor<T>> other_x = {}, other_y = {};  ///< of the inputs and outputs after the first
 
+  /// A copy of a tensor for each input and output, or references to them.
+  template <class Tensors>
+  static DeviceBatch on(const DevicePtr& device, const Tensors& x, const Tensors& y,
+                        const Tensor<T>& sample_weight = {}) {
+    DeviceBatch out;
+    out.sample_weight = sample_weight.to(device);
+    const auto copy = [&](const Tensors& from, Tensor<T>& first, std::vector<Tensor<T>>& others) {
+      for (std::size_t i = 0; i < from.size(); ++i) {
+        const Tensor<T>& tensor = from[i];
+        (i ? others.emplace_back() : first) = tensor.to(device);
+      }
+    };
+    copy(x, out.x, out.other_x);
+    copy(y, out.y, out.other_y);
+    return out;
+  }
+
   std::int64_t size() const { return given_node < 0 ? x.shape()[0] : given_result.shape()[0]; }
   /// As a run takes them.
   std::vector<TensorView<const T>> inputs() const {
