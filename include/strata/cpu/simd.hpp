@@ -7,8 +7,10 @@
 // Code in the namespace STRATA_CPU_ISA is built once per instruction set and linked together, so it uses no
 // function of the standard library: an inline function that all objects share could come from the wrong one.
 
-#if defined(__x86_64__)
+#if defined(__AVX__)
 #include <immintrin.h>
+#elif defined(__x86_64__)
+#include <xmmintrin.h>  // a tenth of what the compiler takes for all of them
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 #endif

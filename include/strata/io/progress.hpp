@@ -1,6 +1,5 @@
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -32,7 +31,7 @@ class ProgressBar {
   std::int64_t total_, done_ = 0;
   std::string label_;
   bool enabled_, drawn_ = false;
-  std::chrono::steady_clock::time_point start_, last_;
+  double start_, last_;  // of a clock in seconds
 };
 
 /// "0.9s", "12s", "3m05s", "2h10m".
