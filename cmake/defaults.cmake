@@ -11,9 +11,11 @@ endif()
 
 find_program(STRATA_CCACHE ccache)
 if(STRATA_CCACHE AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
-  # The sloppiness is what ccache asks for where a precompiled header is used.
+  # The sloppiness is what ccache asks for where a precompiled header is used; without its folder's name, what one
+  # checkout compiled serves the next.
   set(CMAKE_CXX_COMPILER_LAUNCHER
-      ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${STRATA_CCACHE})
+      ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1
+      ${STRATA_CCACHE})
 endif()
 
 if(STRATA_SANITIZE)

@@ -5,6 +5,7 @@
 
 #include <strata/strata.hpp>
 
+#include "support/paths.hpp"
 #include "support/skip.hpp"
 #include "support/temporary_directory.hpp"
 
@@ -93,7 +94,7 @@ TEST_CASE("The real Tiny Darknet weights give what their committed probe says", 
   const char* data = std::getenv("STRATA_DATA");
   if (!data) STRATA_SKIP("STRATA_DATA is not set: no real Tiny Darknet weights");
   const TemporaryDirectory folder;
-  const std::string source = STRATA_SOURCE_DIR, file = folder / "tiny.safetensors",
+  const std::string source = strata_test::source_folder(), file = folder / "tiny.safetensors",
                     tiny = std::string(data) + "/tiny_darknet/tiny";
   const std::string command = "bash '" + source + "/weights/convert' '" + tiny + ".weights' '" + file +
                               "' --cfg '" + tiny + ".cfg' >/dev/null 2>&1";

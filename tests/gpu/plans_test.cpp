@@ -3,6 +3,8 @@
 #include <strata/cuda/convolution_plan.hpp>
 #include <strata/io/file.hpp>
 
+#include "support/paths.hpp"
+
 using namespace strata;
 using namespace strata::cuda;
 
@@ -37,7 +39,8 @@ std::vector<Layer> layers(std::int64_t size) {
 }  // namespace
 
 TEST_CASE("cuDNN has a plan for every convolution of the book on an H200") {
-  const Descriptor card = device_properties(read_file(STRATA_SOURCE_DIR "/tests/support/cards/h200.json"));
+  const Descriptor card =
+      device_properties(read_file(strata_test::source_folder() + "/tests/support/cards/h200.json"));
   int found = 0;
   for (const bool tf32 : {false, true})
     for (const ConvolutionPass pass : {ConvolutionPass::forward, ConvolutionPass::forward_bias_relu,
@@ -71,7 +74,8 @@ TEST_CASE("cuDNN has a plan for every convolution of the book on an H200") {
 }
 
 TEST_CASE("Of a geometry that contradicts itself cuDNN says what is wrong") {
-  const Descriptor card = device_properties(read_file(STRATA_SOURCE_DIR "/tests/support/cards/h200.json"));
+  const Descriptor card =
+      device_properties(read_file(strata_test::source_folder() + "/tests/support/cards/h200.json"));
   Conv2DGeometry g{.batch = 1,
                    .in_h = 8,
                    .in_w = 8,

@@ -9,6 +9,8 @@
 #include <strata/io/json.hpp>
 #include <strata/io/safetensors.hpp>
 
+#include "support/paths.hpp"
+
 namespace strata_test {
 
 /// A file of golden cases, what Keras answered: `tests/support/golden/<group>.safetensors`, written by
@@ -16,7 +18,7 @@ namespace strata_test {
 class Golden {
  public:
   explicit Golden(const std::string& group)
-      : file_(std::string(STRATA_GOLDEN_DIR) + "/" + group + ".safetensors"),
+      : file_(golden_folder() + group + ".safetensors"),
         cases_(strata::Json::parse(file_.metadata().at("cases"), file_.path())) {}
 
   const strata::Json::Array& cases() const { return cases_.as_array(); }

@@ -4,6 +4,7 @@
 
 #include "support/golden.hpp"
 #include "support/gradient_check.hpp"
+#include "support/paths.hpp"
 #include "support/temporary_directory.hpp"
 
 using namespace strata;
@@ -250,7 +251,7 @@ TEST_CASE("A flipped bit anywhere in the weights is found") {
 }
 
 TEST_CASE("A Keras model whose architecture was converted opens whole and predicts what Keras does") {
-  const std::string folder = std::string(STRATA_GOLDEN_DIR) + "/";
+  const std::string folder = strata_test::golden_folder();
   for (const std::string name : {"branches", "sequence", "efficient"}) {
     INFO(name);
     const SafetensorsFile golden(folder + (name == "efficient" ? name : "keras_models") + ".safetensors");
@@ -289,7 +290,7 @@ TEST_CASE("A Keras model whose architecture was converted opens whole and predic
 }
 
 TEST_CASE("A Keras model comes back as it was compiled, evaluates and trains as Keras does") {
-  const std::string folder = std::string(STRATA_GOLDEN_DIR) + "/";
+  const std::string folder = strata_test::golden_folder();
   const SafetensorsFile golden(folder + "compiled.safetensors");
   for (const std::string name : {"compiled_sgd", "compiled_adamw", "compiled_rmsprop"}) {
     INFO(name);

@@ -448,6 +448,7 @@ class ReferenceBackend final : public Backend<T> {
                       std::span<const OptimizerUpdate<T>> updates) override {
     const Access counted(memory_, {state});
     state->iteration += 1;
+    const Powers powers(spec, state->iteration);
     for (const OptimizerUpdate<T>& u : updates) {
       const Access access(memory_, {u.value, u.gradient, u.slots[0], u.slots[1], u.slots[2], u.squares});
       const double norm = spec.clip_norm > 0 ? std::sqrt(*u.squares) : 0;
@@ -460,7 +461,7 @@ class ReferenceBackend final : public Backend<T> {
           if (u.slots[s]) slots[s] = u.slots[s][i];
         double w = u.value[i];
         w -= state->learning_rate * spec.weight_decay * w;
-        w += step(spec, *state, g, slots);
+        w += step(spec, state->learning_rate, powers, g, slots);
         u.value[i] = T(w);
         for (int s = 0; s < 3; ++s)
           if (u.slots[s]) u.slots[s][i] = T(slots[s]);
@@ -794,9 +795,21 @@ class ReferenceBackend final : public Backend<T> {
     return value;
   }
 
+  /// What step t has in common for all weights: powers of the betas, and Nadam's u(t) and u(t + 1) with the
+  /// product of u(1) to u(t).
+  struct Powers {
+    Powers(const OptimizerSpec& spec, double t)
+        : beta_1(std::pow(spec.beta_1, t)), beta_2(std::pow(spec.beta_2, t)) {
+      const auto u = [&](double of) { return spec.beta_1 * (1 - 0.5 * std::pow(0.96, of)); };
+      now = u(t), next = u(t + 1);
+      for (double of = 1; of <= t; ++of) product *= u(of);
+    }
+    double beta_1, beta_2, now, next, product = 1;
+  };
+
   /// What is added to a weight; updates the slots.
-  static double step(const OptimizerSpec& spec, const OptimizerState& state, double g, double (&slots)[3]) {
-    const double rate = state.learning_rate;
+  static double step(const OptimizerSpec& spec, double rate, const Powers& powers, double g,
+                     double (&slots)[3]) {
     switch (spec.kind) {
       case OptimizerKind::sgd: {
         if (spec.momentum == 0) return -rate * g;
@@ -816,8 +829,7 @@ class ReferenceBackend final : public Backend<T> {
       }
       case OptimizerKind::adam: {
         auto& [first, second, largest] = slots;
-        const double t = state.iteration;
-        const double alpha = rate * std::sqrt(1 - std::pow(spec.beta_2, t)) / (1 - std::pow(spec.beta_1, t));
+        const double alpha = rate * std::sqrt(1 - powers.beta_2) / (1 - powers.beta_1);
         first += (1 - spec.beta_1) * (g - first);
         second += (1 - spec.beta_2) * (g * g - second);
         if (spec.amsgrad) largest = std::max(largest, second);
@@ -827,14 +839,12 @@ class ReferenceBackend final : public Backend<T> {
         slots[0] += g * g;
         return -rate * g / std::sqrt(slots[0] + spec.epsilon);
       case OptimizerKind::nadam: {
-        const double t = state.iteration;
-        const auto u = [&](double of) { return spec.beta_1 * (1 - 0.5 * std::pow(0.96, of)); };
-        double product = 1;
-        for (double of = 1; of <= t; ++of) product *= u(of);
+        const double product = powers.product;
         slots[0] += (1 - spec.beta_1) * (g - slots[0]);
         slots[1] += (1 - spec.beta_2) * (g * g - slots[1]);
-        const double first = u(t + 1) * slots[0] / (1 - product * u(t + 1)) + (1 - u(t)) * g / (1 - product);
-        return -rate * first / (std::sqrt(slots[1] / (1 - std::pow(spec.beta_2, t))) + spec.epsilon);
+        const double first =
+            powers.next * slots[0] / (1 - product * powers.next) + (1 - powers.now) * g / (1 - product);
+        return -rate * first / (std::sqrt(slots[1] / (1 - powers.beta_2)) + spec.epsilon);
       }
     }
     return 0;
