@@ -43,22 +43,17 @@ if(NOT STRATA_BUILD_COMPILED)
   return()
 endif()
 
-# One translation unit per folder of include/strata, made of its .ipp files; those in cmake/compiled/ are built
-# once per instruction set.
+# One translation unit per part of strata/implementation.hpp; those in cmake/compiled/ are built once per instruction
+# set.
 set(sources)
-file(GLOB_RECURSE definitions CONFIGURE_DEPENDS RELATIVE ${include_dir} ${include_dir}/strata/*.ipp)
-foreach(definition IN LISTS definitions)
-  string(REGEX REPLACE "^strata/([^/]+)/.*" "\\1" folder ${definition})
-  if((folder STREQUAL eigen AND NOT TARGET strata_eigen) OR folder STREQUAL cuda)  # cuda: cmake/cuda.cmake
-    continue()
-  endif()
-  list(APPEND folders ${folder})
-  string(APPEND unit_${folder} "#include <${definition}>\n")
-endforeach()
-list(REMOVE_DUPLICATES folders)
-foreach(folder IN LISTS folders)
-  set(unit ${PROJECT_BINARY_DIR}/compiled/${folder}.cpp)
-  file(CONFIGURE OUTPUT ${unit} CONTENT "${unit_${folder}}" @ONLY)
+file(GLOB parts CONFIGURE_DEPENDS RELATIVE ${include_dir} ${include_dir}/strata/implementation/*.hpp)
+if(TARGET strata_eigen)
+  list(APPEND parts strata/eigen/device.ipp)
+endif()
+foreach(part IN LISTS parts)
+  string(REGEX REPLACE "^strata/(implementation/)?([^/.]+).*" "\\2" name ${part})
+  set(unit ${PROJECT_BINARY_DIR}/compiled/${name}.cpp)
+  file(CONFIGURE OUTPUT ${unit} CONTENT "#include <${part}>\n" @ONLY)
   list(APPEND sources ${unit})
 endforeach()
 
@@ -83,8 +78,8 @@ endforeach()
 
 if(STRATA_SANITIZE)
   # These have no loops over data, and with sanitizers an optimizer takes minutes for them.
-  foreach(folder applications layers model training)
-    set_source_files_properties(${PROJECT_BINARY_DIR}/compiled/${folder}.cpp PROPERTIES COMPILE_OPTIONS -O0)
+  foreach(part applications callbacks fit graph layers model registry saving trainer)
+    set_source_files_properties(${PROJECT_BINARY_DIR}/compiled/${part}.cpp PROPERTIES COMPILE_OPTIONS -O0)
   endforeach()
 endif()
 

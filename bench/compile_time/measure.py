@@ -1,6 +1,7 @@
 """Times the compiler on a file with one Eigen product and on a two-layer training program in all the ways it can be built, in turn."""
 
 import argparse
+import glob
 import os
 import statistics
 import subprocess
@@ -20,6 +21,11 @@ def compile_once(command):
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
+def split(header):
+    """Arguments for a file that only includes the header."""
+    return ["-DSTRATA_SPLIT", "-include", header, "-xc++", "/dev/null"]
+
+
 def main():
     parser = argparse.ArgumentParser(prog="bash bench/compile_time/run", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="compilations of each file (default 5)")
@@ -32,7 +38,9 @@ def main():
                   "Strata, compiled": [f"{HERE}/two_layers.cpp", "-DSTRATA_COMPILED"],
                   "Strata, split": [f"{HERE}/two_layers.cpp", "-DSTRATA_SPLIT"],
                   "Strata, header-only": [f"{HERE}/two_layers.cpp"],
-                  "its one heavy file": [f"{HERE}/implementation.cpp", "-DSTRATA_SPLIT"]}
+                  "implementation.hpp": split("strata/implementation.hpp")}
+    for part in sorted(glob.glob("strata/implementation/*.hpp", root_dir="include")):
+        contenders[f"  {os.path.basename(part)}"] = split(part)
     runs = {name: [] for name in contenders}
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(options.rounds):

@@ -213,6 +213,8 @@ def step_structure():
     instances = {}
     for path in sorted(glob.glob("include/strata/*/*.?pp")):
         folder = path.split("/")[2]
+        if folder == "implementation":
+            continue
         with open(path) as file:
             text = file.read()
         wrong = set(re.findall(r"#include <strata/(\w+)/", text)) - {folder, *below.get(folder, "").split()}
@@ -222,12 +224,21 @@ def step_structure():
     for instance, paths in instances.items():
         if len(paths) > 1:
             totals.check(f"structure: {instance}", f"{instance} is instantiated in {' and '.join(paths)}")
-    with open("include/strata/implementation.hpp") as file:
-        listed = re.findall(r"#include <(strata/.*)>", file.read())
+    def includes(*headers):
+        return sorted(include for header in headers for include in
+                      re.findall(r"#include <(strata/.*)>", open(f"include/{header}").read()))
+
+    parts = sorted(glob.glob("strata/implementation/*.hpp", root_dir="include"))
     definitions = [path for path in sorted(glob.glob("strata/*/*.ipp", root_dir="include"))
                    if not path.startswith(("strata/eigen/", "strata/cuda/"))]
-    missing = sorted(set(definitions) ^ set(listed))
-    totals.check("structure: implementation", f"strata/implementation.hpp and folders differ: {missing}" if missing else None)
+    for name, listed, there in (("the parts in implementation.hpp", includes("strata/implementation.hpp"), parts),
+                                ("definitions in strata/implementation/", includes(*parts), definitions)):
+        differ = sorted(set(listed) ^ set(there)) or sorted({path for path in listed if listed.count(path) > 1})
+        totals.check(f"structure: {name}", f"missing, unknown or twice: {', '.join(differ)}" if differ else None)
+    part_of = {definition: part for part in parts for definition in includes(part)}
+    torn = [f"{path} includes {other}" for path in definitions for other in includes(path)
+            if other in part_of and part_of[other] != part_of.get(path)]
+    totals.check("structure: parts", f"of two parts, which both define it then: {', '.join(torn)}" if torn else None)
     embedded = "include/strata/cuda/kernel_sources.hpp"
     totals.check("structure: kernels", command_error(["cmake", "-DOUTPUT=build/kernel_sources.hpp", "-P", "cmake/embed_kernels.cmake"])
                  or command_error(["cmp", embedded, "build/kernel_sources.hpp"]) and

@@ -237,6 +237,28 @@ STRATA_COLD std::string BasicLayerImpl<T>::who() const {
   return concat("[", snake_case(class_name()), "] ", name_.empty() ? "" : "layer '" + name_ + "': ");
 }
 
+namespace detail {
+// Of the options alone, so that layers in float and in double share them.
+template <class Options>
+STRATA_COLD Json options_to_json(Options options) {
+  ConfigWriter writer;
+  options.fields(writer);
+  return writer.take();
+}
+template <class Options>
+STRATA_COLD Options options_from_json(const Json& config, const char* type, bool& trainable) {
+  Options options;
+  options.name = config.get("name", "");
+  ConfigReader reader(config, concat("[", snake_case(type), "] layer '", options.name, "': "));
+  std::string name;
+  reader("name", name);
+  reader("trainable", trainable);
+  options.fields(reader);
+  reader.finish();
+  return options;
+}
+}  // namespace detail
+
 /// What most layers derive from: `Derived` has `static constexpr const char* type = "Dense"` and a
 /// constructor from `Options`, an aggregate with `std::string name` and `fields` (see ConfigWriter).
 template <class Derived, class T, class OptionsType>
@@ -245,11 +267,7 @@ class LayerBase : public BasicLayerImpl<T> {
   using Options = OptionsType;
 
   std::string class_name() const override { return Derived::type; }
-  STRATA_COLD Json config() const override {
-    ConfigWriter writer;
-    Options(options_).fields(writer);
-    return writer.take();
-  }
+  Json config() const override { return detail::options_to_json(options_); }
   STRATA_COLD LayerPtr<T> copy() const override {
     auto out = std::make_shared<Derived>(options_);
     out->set_name(this->name());
@@ -258,17 +276,9 @@ class LayerBase : public BasicLayerImpl<T> {
   }
   /// The layer that `config` describes. Throws DataError for options that do not exist or have a wrong type.
   STRATA_COLD static LayerPtr<T> from_config(const Json& config) {
-    Options options;
-    options.name = config.get("name", "");
-    const std::string who = concat("[", snake_case(Derived::type), "] layer '", options.name, "': ");
-    ConfigReader reader(config, who);
-    std::string name;
     bool trainable = true;
-    reader("name", name);
-    reader("trainable", trainable);
-    options.fields(reader);
-    reader.finish();
-    auto layer = std::make_shared<Derived>(std::move(options));
+    auto layer =
+        std::make_shared<Derived>(detail::options_from_json<Options>(config, Derived::type, trainable));
     layer->set_trainable(trainable);
     return layer;
   }

@@ -24,11 +24,7 @@ BasicLayerFactory<typename Impl::Scalar> register_layer() {
 
 /// Strata's own layers.
 template <class T>
-std::vector<BasicLayerFactory<T>> builtin_layers() {
-#define STRATA_LAYER(...) register_layer<__VA_ARGS__>(),
-  return {STRATA_LAYERS(STRATA_LAYER, T)};
-#undef STRATA_LAYER
-}
+std::vector<BasicLayerFactory<T>> builtin_layers();
 
 /// The layer that `{"class_name": "Dense", "config": {...}}` describes. Throws DataError for a class that
 /// neither Strata nor `custom` has, and for options the class does not have.
@@ -44,3 +40,7 @@ LayerPtr<T> layer_from_config(const Json& json, std::span<const BasicLayerFactor
 }
 
 }}  // namespace strata::STRATA_ABI
+
+#if STRATA_HEADER_ONLY
+#include <strata/layers/registry.ipp>
+#endif

@@ -1,2 +1,0 @@
-// The one heavy file of a program that is split.
-#include <strata/implementation.hpp>

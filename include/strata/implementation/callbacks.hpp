@@ -1,0 +1,5 @@
+#pragma once
+
+#include <strata/training/logging.ipp>
+#include <strata/training/monitoring.ipp>
+#include <strata/training/tensorboard.ipp>

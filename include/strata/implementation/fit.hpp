@@ -1,0 +1,6 @@
+#pragma once
+
+#include <strata/training/fit.ipp>
+#include <strata/training/frozen_prefix.ipp>
+#include <strata/training/history.ipp>
+#include <strata/training/most_wrong.ipp>

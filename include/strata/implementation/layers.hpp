@@ -1,0 +1,4 @@
+#pragma once
+
+#include <strata/layers/config.ipp>
+#include <strata/layers/instances.ipp>

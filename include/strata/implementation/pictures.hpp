@@ -1,0 +1,11 @@
+#pragma once
+
+#include <strata/data/affine_transform.ipp>
+#include <strata/data/augmentation.ipp>
+#include <strata/data/directory.ipp>
+#include <strata/data/image.ipp>
+#include <strata/data/image_data_generator.ipp>
+#include <strata/data/image_grid.ipp>
+#include <strata/data/mnist.ipp>
+#include <strata/data/resize.ipp>
+#include <strata/data/stb.ipp>

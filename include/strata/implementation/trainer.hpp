@@ -1,0 +1,7 @@
+#pragma once
+
+#include <strata/training/losses.ipp>
+#include <strata/training/metrics.ipp>
+#include <strata/training/optimizers.ipp>
+#include <strata/training/schedules.ipp>
+#include <strata/training/trainer.ipp>

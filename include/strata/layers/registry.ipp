@@ -1,0 +1,19 @@
+#pragma once
+
+#include <strata/layers/registry.hpp>
+
+namespace strata { inline namespace STRATA_ABI {
+
+template <class T>
+STRATA_COLD std::vector<BasicLayerFactory<T>> builtin_layers() {
+#define STRATA_LAYER(...) register_layer<__VA_ARGS__>(),
+  return {STRATA_LAYERS(STRATA_LAYER, T)};
+#undef STRATA_LAYER
+}
+
+#if !STRATA_HEADER_ONLY
+template std::vector<BasicLayerFactory<float>> builtin_layers();
+template std::vector<BasicLayerFactory<double>> builtin_layers();
+#endif
+
+}}  // namespace strata::STRATA_ABI
