@@ -77,6 +77,14 @@ STRATA_INLINE void CpuBackend::grouped_conv2d(const Conv2DGeometry& g, const flo
 
 STRATA_INLINE void CpuBackend::grouped_backward_input(const Conv2DGeometry& g, const float* dy,
                                                       const float* kernel, Gradient<float> dx) {
+  if (g.group_in() == 1 && g.group_out() == 1 && g.stride_h == 1 && g.stride_w == 1 && !dx.accumulate) {
+    // dy convolved with the kernel turned round.
+    const std::int64_t taps = g.kernel_h * g.kernel_w;
+    const auto turned = workspace_.lease(taps * g.out_c);
+    for (std::int64_t t = 0; t < taps; ++t)
+      std::copy_n(kernel + (taps - 1 - t) * g.out_c, g.out_c, turned.data() + t * g.out_c);
+    return grouped_conv2d(transposed(g), dy, turned.data(), {}, dx.data);
+  }
   if (g.group_in() == 1) {
     const std::int64_t times = g.group_out(), pitch = g.in_w * g.out_c;
     const auto repeated = workspace_.lease(times > 1 ? g.batch * g.in_h * pitch : 0);

@@ -49,8 +49,8 @@ STRATA_INLINE Conv2DGeometry transposed(const Conv2DGeometry& g) {
   std::swap(t.in_h, t.out_h);
   std::swap(t.in_w, t.out_w);
   std::swap(t.in_c, t.out_c);
-  t.pad_top = g.kernel_h - 1 - g.pad_top;
-  t.pad_left = g.kernel_w - 1 - g.pad_left;
+  t.pad_top = (g.kernel_h - 1) * g.dilation_h - g.pad_top;
+  t.pad_left = (g.kernel_w - 1) * g.dilation_w - g.pad_left;
   return t;
 }
 

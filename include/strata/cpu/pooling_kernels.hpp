@@ -14,19 +14,6 @@ STRATA_ALWAYS_INLINE void for_windows(const PoolRow& row, Visit visit) {
     visit(left > 0 ? left : 0, right < row.in_w ? right : row.in_w, ox * row.channels);
   }
 }
-/// Calls body(c, rest) for the vectors of `channels`; rest > 0 marks the last, incomplete one.
-template <class Body>
-STRATA_ALWAYS_INLINE void for_channels(long channels, Body body) {
-  long c = 0;
-  for (; c + width <= channels; c += width) body(c, 0L);
-  if (c < channels) body(c, channels - c);
-}
-STRATA_ALWAYS_INLINE Vec load_some(const float* p, long rest) {
-  return rest ? load_part(p, rest) : load(p);
-}
-STRATA_ALWAYS_INLINE void store_some(float* p, Vec v, long rest) {
-  rest ? store_part(p, v, rest) : store(p, v);
-}
 
 /// x points to the first image row of the window, y to the output row.
 inline void max_pool(const PoolRow& row, const float* x, float* y) {

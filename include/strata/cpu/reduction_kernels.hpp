@@ -35,17 +35,13 @@ STRATA_ALWAYS_INLINE void sum_columns(long rows, long channels, double* sums, Te
   for (; c < channels; c += width)
     sum_vectors<1>(rows, channels, c, channels - c < width ? channels - c : 0, sums, term);
 }
-STRATA_ALWAYS_INLINE Vec load_all_or(const float* p, long rest) {
-  return rest ? load_part(p, rest) : load(p);
-}
-
 inline void column_sums(long rows, long channels, const float* x, double* sums) {
-  sum_columns(rows, channels, sums, [&](long i, long, long rest) { return load_all_or(x + i, rest); });
+  sum_columns(rows, channels, sums, [&](long i, long, long rest) { return load_some(x + i, rest); });
 }
 /// Sums of (x - mean)^2.
 inline void column_squares(long rows, long channels, const float* x, const float* mean, double* sums) {
   sum_columns(rows, channels, sums, [&](long i, long c, long rest) {
-    const Vec d = load_all_or(x + i, rest) - load_all_or(mean + c, rest);
+    const Vec d = load_some(x + i, rest) - load_some(mean + c, rest);
     return d * d;
   });
 }
@@ -53,7 +49,7 @@ inline void column_squares(long rows, long channels, const float* x, const float
 inline void column_products(long rows, long channels, const float* x, const float* mean, const float* dy,
                             double* sums) {
   sum_columns(rows, channels, sums, [&](long i, long c, long rest) {
-    return (load_all_or(x + i, rest) - load_all_or(mean + c, rest)) * load_all_or(dy + i, rest);
+    return (load_some(x + i, rest) - load_some(mean + c, rest)) * load_some(dy + i, rest);
   });
 }
 

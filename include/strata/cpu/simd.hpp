@@ -72,6 +72,22 @@ STRATA_ALWAYS_INLINE Vec load_part(const float* p, long count) {
 STRATA_ALWAYS_INLINE void store_part(float* p, Vec v, long count) {
   __builtin_memcpy(p, &v, static_cast<unsigned long>(count) * sizeof(float));
 }
+
+/// Calls body(c, rest) for the vectors of `channels`; rest > 0 marks the last, incomplete one.
+template <class Body>
+STRATA_ALWAYS_INLINE void for_channels(long channels, Body body) {
+  long c = 0;
+  for (; c + width <= channels; c += width) body(c, 0L);
+  if (c < channels) body(c, channels - c);
+}
+/// A whole vector, or where `rest` is not 0 so many elements of it.
+STRATA_ALWAYS_INLINE Vec load_some(const float* p, long rest) {
+  return rest ? load_part(p, rest) : load(p);
+}
+STRATA_ALWAYS_INLINE void store_some(float* p, Vec v, long rest) {
+  rest ? store_part(p, v, rest) : store(p, v);
+}
+
 // x - 0 is x for every x, x + 0 is not: the compiler can drop the subtraction.
 STRATA_ALWAYS_INLINE Vec splat(float x) {
   return x - Vec{};

@@ -186,6 +186,9 @@ void convolution_cases(Cases& cases) {
               3);
         }
   }
+  for (const std::int64_t size : {3, 5, 7})
+    for (const std::int64_t stride : {1, 2, 3})
+      all({8, 43, 17}, 17, {.size = size, .strides = stride, .padding = Padding::same, .groups = 17}, 2);
   all({2, 3, 8}, 8, {.size = 5, .padding = Padding::same, .groups = 8}, 2);
   all({5, 5, 8}, 8, {.size = 3, .padding = Padding::same, .groups = 8}, 0);
   all({5, 5, 8}, 8, {.size = 3, .padding = Padding::same, .groups = 2}, 0);
