@@ -63,9 +63,8 @@ def pictures(folder, options):
 
 
 def scaled(pixels, preprocess):
-    if preprocess == "caffe":
-        return keras.applications.vgg16.preprocess_input(pixels.astype("float32"))
-    return pixels.astype("float32") * np.float32(1 / 255)
+    pixels = tf.cast(pixels, "float32")
+    return keras.applications.vgg16.preprocess_input(pixels) if preprocess == "caffe" else pixels * (1 / 255)
 
 
 def head(shape, learning_rate):
@@ -75,8 +74,9 @@ def head(shape, learning_rate):
     return model
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def transfer_parser(description):
+    """The flags that all workflows on a pretrained base have."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True)
     parser.add_argument("--weights", required=True)
     parser.add_argument("--base", choices=["tiny_darknet", "vgg16"], default="tiny_darknet")
@@ -84,10 +84,16 @@ def main():
     parser.add_argument("--input-size", type=int, default=150)
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--batch-size", type=int, default=20)
-    parser.add_argument("--learning-rate", type=float, default=2e-5)
     parser.add_argument("--limit", type=int, default=0, help="only the first N pictures of each class")
-    parser.add_argument("--seeds", type=int, default=3, help="seeds 1 to N, each a training of its own")
+    parser.add_argument("--first-seed", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=3, help="so many from the first on, each a training of its own")
     parser.add_argument("--threads", type=int, default=0)
+    return parser
+
+
+def main():
+    parser = transfer_parser(__doc__)
+    parser.add_argument("--learning-rate", type=float, default=2e-5)
     options = parser.parse_args()
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
 
@@ -101,7 +107,7 @@ def main():
         seconds[f"features_{subset}"] = time.perf_counter() - start
 
     runs = []
-    for seed in range(1, options.seeds + 1):
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
         keras.utils.set_random_seed(seed)
         model = head(features["train"].shape[1:], options.learning_rate)
         start = time.perf_counter()

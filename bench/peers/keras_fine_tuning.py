@@ -8,7 +8,6 @@ DIR holds train/, validation/ and test/ with one folder per class; FILE is what 
 printed for each seed: accuracies and losses after either part, and the seconds of an epoch.
 """
 
-import argparse
 import json
 import statistics
 import time
@@ -17,16 +16,11 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from keras_feature_extraction import SUBSETS, load_base, pictures
+from keras_feature_extraction import SUBSETS, load_base, pictures, scaled, transfer_parser
 
 
 def batches(dataset, options):
-    def scaled(pixels, labels):
-        pixels = tf.cast(pixels, "float32")
-        caffe = options.preprocess == "caffe"
-        return keras.applications.vgg16.preprocess_input(pixels) if caffe else pixels * (1 / 255), labels
-
-    return dataset.batch(options.batch_size).map(scaled).prefetch(2)
+    return dataset.batch(options.batch_size).map(lambda x, y: (scaled(x, options.preprocess), y)).prefetch(2)
 
 
 def network(base, augment):
@@ -71,20 +65,9 @@ def train(model, data, rate, epochs):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--weights", required=True)
-    parser.add_argument("--base", choices=["tiny_darknet", "vgg16"], default="tiny_darknet")
-    parser.add_argument("--preprocess", choices=["rescale", "caffe"], default="rescale")
-    parser.add_argument("--input-size", type=int, default=150)
-    parser.add_argument("--epochs", type=int, default=30)
+    parser = transfer_parser(__doc__)
     parser.add_argument("--fine-tuning-epochs", type=int, default=30)
-    parser.add_argument("--batch-size", type=int, default=20)
     parser.add_argument("--no-augment", action="store_true")
-    parser.add_argument("--limit", type=int, default=0, help="only the first N pictures of each class")
-    parser.add_argument("--first-seed", type=int, default=1)
-    parser.add_argument("--seeds", type=int, default=3, help="each a training of its own")
-    parser.add_argument("--threads", type=int, default=0)
     options = parser.parse_args()
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
 
