@@ -105,12 +105,12 @@ inline void finish(const ProductEpilogue& e, long rows, long columns, long strid
       if (e.scale || e.residual)
         for (long c = 0; c < columns; c += width) {
           const long rest = columns - c < width ? columns - c : 0;
-          const auto read = [&](const float* from) { return rest ? load_part(from, rest) : load(from); };
+          const auto read = [&](const float* from) { return load_some(from, rest); };
           Vec v = read(y + c);
           if (e.scale) v *= read(e.scale + c);
           if (e.bias) v += read(e.bias + c);
           if (e.residual) v += read(e.residual + r * stride + c);
-          rest ? store_part(y + c, function(v), rest) : store(y + c, function(v));
+          store_some(y + c, function(v), rest);
         }
       else if (e.bias)
         map(columns, y, e.bias, y, [&](Vec v, Vec b) { return function(v + b); });
@@ -166,9 +166,9 @@ inline void normalize(long rows, long channels, const float* mean, const float* 
   for (long r = 0; r < rows; ++r, x += channels, y += channels)
     for (long c = 0; c < channels; c += width) {
       const long rest = channels - c < width ? channels - c : 0;
-      const auto read = [&](const float* p) { return rest ? load_part(p + c, rest) : load(p + c); };
+      const auto read = [&](const float* p) { return load_some(p + c, rest); };
       const Vec v = fma(read(x) - read(mean), read(scale), read(offset));
-      rest ? store_part(y + c, v, rest) : store(y + c, v);
+      store_some(y + c, v, rest);
     }
 }
 
@@ -179,9 +179,9 @@ inline void normalize_backward(long rows, long channels, const float* mean, cons
   for (long r = 0; r < rows; ++r, x += channels, dy += channels, dx += channels)
     for (long c = 0; c < channels; c += width) {
       const long rest = channels - c < width ? channels - c : 0;
-      const auto read = [&](const float* p) { return rest ? load_part(p + c, rest) : load(p + c); };
+      const auto read = [&](const float* p) { return load_some(p + c, rest); };
       const Vec v = fma(read(dy) - read(d), read(a), (read(x) - read(mean)) * read(b));
-      rest ? store_part(dx + c, v, rest) : store(dx + c, v);
+      store_some(dx + c, v, rest);
     }
 }
 

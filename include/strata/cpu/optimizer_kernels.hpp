@@ -14,8 +14,8 @@ STRATA_ALWAYS_INLINE void for_weights(const OptimizerCoefficients& c, long count
   const Vec keep = splat(1.f - c.decay);
   for (long i = 0; i < count; i += width) {
     const long rest = count - i < width ? count - i : 0;
-    const auto read = [&](const float* p) { return rest ? load_part(p + i, rest) : load(p + i); };
-    const auto write = [&](float* p, Vec v) { rest ? store_part(p + i, v, rest) : store(p + i, v); };
+    const auto read = [&](const float* p) { return load_some(p + i, rest); };
+    const auto write = [&](float* p, Vec v) { store_some(p + i, v, rest); };
     Vec w = read(value) * keep, g = read(gradient) * c.gradient_scale, s[3] = {};
     if (c.clip_value > 0) g = clamp(g, -c.clip_value, c.clip_value);
     STRATA_UNROLL
