@@ -87,6 +87,12 @@ TEST_CASE("Every layer, and fit with augmentation, on Eigen as on the CPU") {
   strata_test::check_fit(eigen::device(), cpu::device(), 1e-4);
 }
 
+TEST_CASE("Gradients, several outputs and frozen prefixes, on Eigen as on the CPU") {
+  strata_test::check_gradients(eigen::device(), cpu::device(), 1e-4);
+  strata_test::check_several_outputs(eigen::device(), cpu::device(), 1e-4);
+  strata_test::check_frozen_prefix(eigen::device(), cpu::device(), 1e-4);
+}
+
 TEST_CASE("Layer by layer, Eigen computes what the CPU does") {
   const SmallPictures<float> data;
   const DeviceComparison found =

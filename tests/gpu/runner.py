@@ -20,6 +20,7 @@ CPUS = len(os.sched_getaffinity(0))
 STEPS = ("tests", "sanitizer", "workflows", "bench", "peers")
 CONFORMS = "The CUDA device conforms on every card"
 GROUPS = ("convolution", "pooling", "dense", "elementwise", "pixels", "normalization", "losses", "optimizers")
+MODEL_SECTIONS = ("layer by layer", "inference", "training", "fit", "gradients", "several outputs", "frozen prefix", "saving")
 EXAMPLES = ("mnist_convnet", "feature_extraction", "augmented_training", "fine_tuning")
 
 
@@ -138,7 +139,7 @@ def test_jobs(count):
     jobs += [("conformance, the rest", "conformance_test", [f"~{CONFORMS}"])] if count else [("conformance_test", "conformance_test", [])]
     whole = "Models do on a card what they do on the CPU"
     jobs += [(f"models, {section}", "device_test", [whole, "-c", section])
-             for section in ("layer by layer", "training", "fit", "saving")] if count else []
+             for section in MODEL_SECTIONS] if count else []
     jobs += [("device, the rest", "device_test", [f"~{whole}"])] if count else [("device_test", "device_test", [])]
     known = {"conformance_test", "device_test"}
     names = [os.path.basename(path)[:-4] for path in sorted(glob.glob("tests/gpu/*_test.cpp"))]

@@ -1,6 +1,7 @@
 """What tests/gpu/run makes of programs that pass, fail, end early or are missing, without a card: `bash tests/run runner`."""
 
 import os
+import re
 import stat
 import tempfile
 import unittest
@@ -49,6 +50,12 @@ class RunTest(unittest.TestCase):
 
     def test_misses(self):
         self.assertEqual(self.run_program(None, 0)[0]["why"], "was not built")
+
+
+class SectionsTest(unittest.TestCase):
+    def test_names_every_section(self):
+        with open(f"{os.path.dirname(os.path.abspath(__file__))}/../support/device_training.cpp") as file:
+            self.assertEqual(re.findall(r'SECTION\("(.+)"\)', file.read()), list(runner.MODEL_SECTIONS))
 
 
 class ReportTest(unittest.TestCase):

@@ -2,11 +2,14 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <thread>
 
+#include <strata/applications/grad_cam.hpp>
 #include <strata/data/image_data_generator.hpp>
 #include <strata/model/compare_devices.hpp>
 #include <strata/training/fit.hpp>
+#include <strata/training/gradients.hpp>
 #include <strata/training/saving.hpp>
 
 #include "support/golden.hpp"
@@ -260,6 +263,89 @@ void check_fit(const DevicePtr& device, const DevicePtr& other, double tolerance
   check_close("prediction", predictions[0][0], predictions[1][0], 10 * tolerance);
 }
 
+void check_gradients(const DevicePtr& device, const DevicePtr& other, double tolerance) {
+  const Tensor<float> x = random_tensor({5, 12, 10, 4}, 3).cast<float>();
+  const Tensor<float> y = random_tensor({5, 5}, 4, 0, 1).cast<float>();
+  const SmallPictures<float> pictures;
+  Model layers = every_layer(), convnet = small_convnet<float>();
+  Gradients found[2];
+  Tensor<float> heat[2];
+  for (const int i : {0, 1}) {
+    layers.to(i ? other : device);
+    convnet.to(i ? other : device);
+    found[i] = gradients(layers, x, y, {.loss = CategoricalCrossentropy()});
+    heat[i] = grad_cam(convnet, pictures.x, {.class_index = 2, .logits = true});
+  }
+  CHECK(found[0].value == Approx(found[1].value).epsilon(tolerance));
+  check_close("input", found[0].inputs.at(0), found[1].inputs.at(0), tolerance);
+  CHECK(found[0].weights.size() == layers.trainable_weights().size());
+  for (const auto& [name, gradient] : found[0].weights)
+    check_close(name, gradient, found[1].weights.at(name), tolerance);
+  check_close("heat map", heat[0], heat[1], tolerance);
+  CHECK(*std::max_element(heat[1].data(), heat[1].data() + heat[1].size()) == 1);
+}
+
+void check_several_outputs(const DevicePtr& device, const DevicePtr& other, double tolerance) {
+  const Tensor<float> left = random_tensor({24, 6, 5, 3}, 1).cast<float>();
+  const Tensor<float> right = random_tensor({24, 4}, 2, -3, 9).cast<float>();
+  Tensor<float> kinds({24}), weights({24});
+  for (std::int64_t i = 0; i < 24; ++i) kinds(i) = float(i % 3), weights(i) = 0.5F + float(i % 4) / 4;
+  const Tensor<float> prices = random_tensor({24, 2}, 3).cast<float>();
+  History histories[2];
+  std::vector<Tensor<float>> predictions[2];
+  for (const int i : {0, 1}) {
+    const Symbol a = Input({.shape = {6, 5, 3}}), b = Input({.shape = {4}});
+    Normalization scale;
+    scale.adapt(right);
+    const Symbol maps = Conv2D({.filters = 6, .kernel_size = 3, .activation = Activation::gelu})(a);
+    const Symbol both = Concatenate()({GlobalAveragePooling2D()(maps), scale(b)});
+    Model model({.inputs = {a, b},
+                 .outputs = {Dense({.units = 3, .activation = Activation::softmax, .name = "kind"})(both),
+                             Dense({.units = 2, .name = "price"})(both)},
+                 .seed = 5});
+    model.to(i ? other : device);
+    model.compile({.optimizer = Adam({.learning_rate = 1e-2}),
+                   .loss = {SparseCategoricalCrossentropy(), MeanSquaredError()},
+                   .loss_weights = {1, 0.25},
+                   .metrics = {Accuracy(), {}}});
+    histories[i] = model.fit({left, right}, {kinds, prices},
+                             {.batch_size = 5, .epochs = 3, .sample_weight = weights, .verbose = 0});
+    predictions[i] = model.predict(std::vector<Tensor<float>>{left, right});
+  }
+  CHECK(histories[0].names() == histories[1].names());
+  for (const std::string& name : histories[0].names())
+    for (std::size_t epoch = 0; epoch < 3; ++epoch)
+      CHECK(histories[0][name][epoch] == Approx(histories[1][name][epoch]).epsilon(tolerance));
+  for (const std::size_t output : {0, 1})
+    check_close(concat("output ", output), predictions[0].at(output), predictions[1].at(output),
+                10 * tolerance);
+}
+
+void check_frozen_prefix(const DevicePtr& device, const DevicePtr& other, double tolerance) {
+  const SmallPictures<float> data;
+  Tensor<float> predictions[3];
+  std::vector<double> losses[3];
+  for (const int i : {0, 1, 2}) {
+    Sequential model({Input({.shape = {10, 9, 3}}),
+                      Conv2D({.filters = 6, .kernel_size = 3, .activation = Activation::relu}),
+                      BatchNormalization(), MaxPooling2D(), Flatten(), Dropout(0.3), Dense(4)},
+                     {.seed = 5});
+    for (const char* name : {"conv2d", "batch_normalization"}) model.layer(name).set_trainable(false);
+    model.to(i == 2 ? other : device);
+    model.compile({.optimizer = RMSprop({.learning_rate = 1e-2}),
+                   .loss = SparseCategoricalCrossentropy({.from_logits = true})});
+    const History history =
+        model.fit(data.x, data.y, {.batch_size = 5, .epochs = 4, .verbose = 0, .cache_frozen = i != 1});
+    losses[i] = history["loss"];
+    predictions[i] = model.predict(data.x);
+  }
+  CHECK(losses[0] == losses[1]);
+  CHECK(predictions[0] == predictions[1]);
+  for (std::size_t epoch = 0; epoch < losses[0].size(); ++epoch)
+    CHECK(losses[0][epoch] == Approx(losses[2][epoch]).epsilon(tolerance));
+  check_close("prediction", predictions[0], predictions[2], 10 * tolerance);
+}
+
 void check_device(const DevicePtr& device, const DevicePtr& other) {
   SECTION("layer by layer") {
     check_layers(device, other, 1e-5);
@@ -273,6 +359,15 @@ void check_device(const DevicePtr& device, const DevicePtr& other) {
   }
   SECTION("fit") {
     check_fit(device, other, 1e-3);
+  }
+  SECTION("gradients") {
+    check_gradients(device, other, 1e-4);
+  }
+  SECTION("several outputs") {
+    check_several_outputs(device, other, 1e-4);
+  }
+  SECTION("frozen prefix") {
+    check_frozen_prefix(device, other, 1e-4);
   }
   SECTION("saving") {
     check_saving(device, other);

@@ -47,6 +47,15 @@ void check_layers(const strata::DevicePtr& device, const strata::DevicePtr& othe
 /// `fit` on augmented pictures: the same losses for ten steps, then predictions from several threads at once.
 void check_fit(const strata::DevicePtr& device, const strata::DevicePtr& other, double tolerance);
 
+/// Gradients of a loss through every kind of layer, and heat maps.
+void check_gradients(const strata::DevicePtr& device, const strata::DevicePtr& other, double tolerance);
+
+/// Two inputs, two outputs with a loss each, samples of their own weights, and an adapted Normalization.
+void check_several_outputs(const strata::DevicePtr& device, const strata::DevicePtr& other, double tolerance);
+
+/// `fit` of a head on a frozen base: keeping what the base makes changes no bit, and both devices agree.
+void check_frozen_prefix(const strata::DevicePtr& device, const strata::DevicePtr& other, double tolerance);
+
 /// All of these in float, each a section of its own.
 void check_device(const strata::DevicePtr& device, const strata::DevicePtr& other);
 
