@@ -37,14 +37,14 @@ need_commands() {
 
 build_packages=(g++ cmake ninja-build libstb-dev)
 
-# configure PRESET: a preset's folder is build/PRESET, that of release is build.
+# configure PRESET [OPTION...]: a preset's folder is build/PRESET, that of release is build.
 configure() {
-  (cd "$root" && logged build/log/configure.txt cmake --preset "$1") || die "cmake --preset $1 failed"
+  (cd "$root" && logged build/log/configure.txt cmake --preset "$@") || die "cmake --preset $1 failed"
 }
 
-# build TARGET: in the release folder; on a terminal ninja's own progress is seen.
+# build TARGET...: in the release folder; on a terminal ninja's own progress is seen.
 build() {
-  if [ -t 2 ]; then cmake --build "$root/build" -j "$(nproc)" --target "$1" >&2
-  else logged "$root/build/log/build.txt" cmake --build "$root/build" -j "$(nproc)" --target "$1"; fi ||
-    die "$1 was not built"
+  if [ -t 2 ]; then cmake --build "$root/build" -j "$(nproc)" --target "$@" >&2
+  else logged "$root/build/log/build.txt" cmake --build "$root/build" -j "$(nproc)" --target "$@"; fi ||
+    die "$* was not built"
 }

@@ -55,6 +55,17 @@ void batch_norm(benchmark::State& state) {
 }
 BENCHMARK(batch_norm)->Unit(benchmark::kMillisecond)->UseRealTime();
 
+void batch_norm_backward(benchmark::State& state) {
+  const Floats x = random_floats(count, 1), dy = random_floats(count, 2), mean(channels),
+               variance(channels, 1);
+  Floats dx(x.size()), dgamma(channels), dbeta(channels);
+  for (auto _ : state)
+    backend().batch_norm_backward({rows, channels, 1e-3}, x.data(), {mean.data(), variance.data()}, false,
+                                  dy.data(), dx.data(), {dgamma.data(), false}, {dbeta.data(), false});
+  report_bytes(state, 20.0 * count);  // x and dy are read for the sums and for the result
+}
+BENCHMARK(batch_norm_backward)->Unit(benchmark::kMillisecond)->UseRealTime();
+
 constexpr Pool2DGeometry pool{8, 128, 128, 64, 64, 64, 2, 2, 2, 2, 0, 0};
 
 void max_pool(benchmark::State& state) {
@@ -75,6 +86,24 @@ void max_pool_backward(benchmark::State& state) {
   report_bytes(state, 10.0 * count);
 }
 BENCHMARK(max_pool_backward)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+void average_pool(benchmark::State& state) {
+  const Floats x = random_floats(count, 1);
+  Floats y(count / 4);
+  for (auto _ : state) backend().pool2d(pool, PoolKind::average, x.data(), y.data());
+  report_bytes(state, 5.0 * count);
+}
+BENCHMARK(average_pool)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+void average_pool_backward(benchmark::State& state) {
+  const Floats dy = random_floats(count / 4, 1);
+  Floats dx(count);
+  for (auto _ : state)
+    backend().pool2d_backward(pool, PoolKind::average, Activation::linear, nullptr, nullptr, dy.data(),
+                              dx.data());
+  report_bytes(state, 5.0 * count);
+}
+BENCHMARK(average_pool_backward)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 void optimizer(benchmark::State& state, OptimizerSpec spec, int slots) {
   const Floats gradient = random_floats(count, 1);

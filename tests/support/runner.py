@@ -349,10 +349,12 @@ def step_examples():
 
 
 def step_bench():
-    """Every benchmark builds."""
+    """Every benchmark builds, and bench/tune's table names benchmarks and conformance cases that are there."""
     start = time.monotonic()
-    totals.check("bench", command_error(["cmake", "--build", "build", "-j", str(JOBS), "--target", "strata_bench"]))
+    totals.check("bench", command_error(["cmake", "--build", "build", "-j", str(JOBS), "--target", "strata_bench",
+                                         "test_cpu_conformance_test"]))
     line("bench", "built", start)
+    suite("bench", [sys.executable, "-B", "tests/support/unittests.py", "tests/bench/built"])
 
 
 def suite(name, command):

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 #include <map>
+#include <regex>
 #include <thread>
 
 #include <catch2/catch.hpp>
@@ -152,8 +153,8 @@ Operand Cases::output(std::int64_t count) {
 }
 
 template <class T>
-void check_conformance(const DevicePtr& device, const ConformanceGroup& group,
-                       const ConformanceOptions& options) {
+int check_conformance(const DevicePtr& device, const ConformanceGroup& group,
+                      const ConformanceOptions& options) {
   struct Figure {
     int cases = 0;
     double error = 0;
@@ -161,8 +162,12 @@ void check_conformance(const DevicePtr& device, const ConformanceGroup& group,
   };
   std::map<std::string, Figure> figures;
   const DevicePtr reference = reference_device();
+  const std::regex only(options.only);
+  int count = 0;
   unsigned turn = 0;
   const auto check = [&](const Case& c) {
+    if (!std::regex_search(c.primitive + ' ' + c.description, only)) return;
+    ++count;
     INFO(c.primitive << " " << c.description);
     if (sanitized) {
       // Only one of the places, which takes half the time; cases come in pairs and threes, and this does not.
@@ -195,10 +200,11 @@ void check_conformance(const DevicePtr& device, const ConformanceGroup& group,
   for (const auto& [primitive, figure] : figures)
     std::printf("%-24s %4d cases, relative error at most %.1e (%s)\n", primitive.c_str(), figure.cases,
                 figure.error, figure.worst.c_str());
+  return count;
 }
 
-template void check_conformance<float>(const DevicePtr&, const ConformanceGroup&, const ConformanceOptions&);
-template void check_conformance<double>(const DevicePtr&, const ConformanceGroup&, const ConformanceOptions&);
+template int check_conformance<float>(const DevicePtr&, const ConformanceGroup&, const ConformanceOptions&);
+template int check_conformance<double>(const DevicePtr&, const ConformanceGroup&, const ConformanceOptions&);
 
 namespace {
 

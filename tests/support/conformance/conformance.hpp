@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include <strata/tensor/device.hpp>
@@ -12,6 +13,7 @@ struct ConformanceOptions {
   double tolerance = 1e-5;                    ///< relative L2 error against the double reference
   bool large = true;                          ///< geometries of VGG16 too
   std::vector<strata::DevicePtr> variants{};  ///< must give the same bits, e.g. other thread counts
+  std::string only{};  ///< a regular expression that `primitive description` has to match; empty: all
 };
 
 struct ConformanceGroup {
@@ -31,10 +33,10 @@ inline constexpr ConformanceGroup conformance_groups[] = {
 
 /// Runs every case of the group on the device in T, float or double, with Catch's assertions: right values,
 /// nothing written beside the outputs, nothing read beside the inputs, the same bits again. Prints the worst
-/// error per primitive.
+/// error per primitive, and returns the number of cases.
 template <class T = float>
-void check_conformance(const strata::DevicePtr& device, const ConformanceGroup& group,
-                       const ConformanceOptions& options = {});
+int check_conformance(const strata::DevicePtr& device, const ConformanceGroup& group,
+                      const ConformanceOptions& options = {});
 
 /// NaN in the input reaches every output that depends on it, and no other sample.
 void check_nan_propagation(const strata::DevicePtr& device);
