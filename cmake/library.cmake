@@ -78,7 +78,8 @@ endforeach()
 
 if(STRATA_SANITIZE)
   # These have no loops over data, and with sanitizers an optimizer takes minutes for them.
-  foreach(part applications callbacks fit graph layers model registry saving trainer)
+  foreach(part applications callbacks classifier fit gradients graph layers losses model registry registry_double saving
+               trainer)
     set_source_files_properties(${PROJECT_BINARY_DIR}/compiled/${part}.cpp PROPERTIES COMPILE_OPTIONS -O0)
   endforeach()
 endif()

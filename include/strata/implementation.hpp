@@ -10,16 +10,20 @@
 
 #include <strata/implementation/applications.hpp>
 #include <strata/implementation/callbacks.hpp>
+#include <strata/implementation/classifier.hpp>
 #include <strata/implementation/core.hpp>
 #include <strata/implementation/cpu.hpp>
 #include <strata/implementation/data.hpp>
 #include <strata/implementation/fit.hpp>
+#include <strata/implementation/gradients.hpp>
 #include <strata/implementation/graph.hpp>
 #include <strata/implementation/kernels.hpp>
 #include <strata/implementation/layers.hpp>
+#include <strata/implementation/losses.hpp>
 #include <strata/implementation/model.hpp>
 #include <strata/implementation/pictures.hpp>
 #include <strata/implementation/registry.hpp>
+#include <strata/implementation/registry_double.hpp>
 #include <strata/implementation/saving.hpp>
 #include <strata/implementation/trainer.hpp>
 

@@ -1,7 +1,3 @@
 #pragma once
 
-#include <strata/training/losses.ipp>
-#include <strata/training/metrics.ipp>
-#include <strata/training/optimizers.ipp>
-#include <strata/training/schedules.ipp>
 #include <strata/training/trainer.ipp>

@@ -2,6 +2,11 @@
 
 #include <strata/layers/registry.hpp>
 
+#if !STRATA_HEADER_ONLY
+#define STRATA_INSTANCE extern template class
+#include <strata/layers/registry_double.ipp>
+#endif
+
 namespace strata { inline namespace STRATA_ABI {
 
 template <class T>

@@ -1,0 +1,3 @@
+#pragma once
+
+#include <strata/layers/registry_double.ipp>
