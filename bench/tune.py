@@ -20,9 +20,10 @@ CHECK = "tests/cpu/conformance_test"
 CHECK_NAME = "The cases that STRATA_CASES*"
 KEPT = 3  # commits whose programs stay in build/tune
 EPILOG = """The working tree's program and that of the commit run in turn. A row's speed-up is the median over the
-rounds of the commit's time over the working tree's; beside it are the least and the most, from 5 rounds on without one
-of each. ~ marks rows whose rounds do not tell it from 1. Exit status: 0, 1 where the kernel is wrong or something could
-not be built or run, 2 for usage. STRATA_BENCH_THREADS sets the threads (default: every CPU)."""
+rounds of the commit's time over the working tree's; beside it are the least and the most, from 9 rounds on without one
+of each. ~ marks rows whose rounds do not tell it from 1, which fewer than 5 never do. Exit status: 0, 1 where the
+kernel is wrong or something could not be built or run, 2 for usage. STRATA_BENCH_THREADS sets the threads (default:
+every CPU)."""
 
 # program: of bench/; rows: a regular expression for its benchmarks; cases: one for `primitive description` of the
 # conformance cases (tests/support/conformance); tests: further test cases of tests/cpu/conformance_test.
@@ -226,8 +227,9 @@ def time_of(seconds):
 
 
 def spread_of(ratios):
-    """(least, median, most); of 5 and more the least and the most are left out: on a busy machine one round goes wrong."""
-    inner = sorted(ratios)[1:-1] if len(ratios) >= 5 else sorted(ratios)
+    """(least, median, most); of 9 and more without one of each, as a round may go wrong on a busy machine. By chance alone
+    4 of 100 rows lie on one side of 1 then, 6 with 5 rounds."""
+    inner = sorted(ratios)[1:-1] if len(ratios) >= 9 else sorted(ratios)
     return inner[0], statistics.median(ratios), inner[-1]
 
 
@@ -243,7 +245,7 @@ def table(before, after):
         if all(sides):
             least, median, most = spread_of([b[name].seconds / a[name].seconds for b, a in zip(before, after)])
             ratios.append(median)
-            ratio = f"{'~' if least <= 1 <= most else ''}{median:.2f}"
+            ratio = f"{'~' if least <= 1 <= most or len(before) < 5 else ''}{median:.2f}"
             spread = f"{least:.2f} to {most:.2f}"
         shares = [row.share for row in last if row.share]
         share = f"{statistics.median(part for _, part in shares):.0%} of {shares[0][0]}" if shares else ""

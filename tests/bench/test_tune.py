@@ -61,18 +61,21 @@ class TuneTest(unittest.TestCase):
         return {line.split()[0]: line.split()[1:] for line in lines if line.startswith("a")}, [x for x in lines if x[0] != "a"]
 
     def test_medians_of_times_and_of_speed_ups(self):
-        rows, below = self.lines(self.benchmark("before", "a/one=8/6/4", "a/two=2/3/4"),
-                                 self.benchmark("after", "a/one=4/2/1", "a/two=3/3/2"))
-        # 8/4, 6/2, 4/1 and 2/3, 3/3, 4/2: the second does not tell.
-        self.assertEqual(rows, {"a/one": "6.00 ms 2.00 ms 3.00 2.00 to 4.00".split(), "a/two": "3.00 ms 3.00 ms ~1.00 0.67 to 2.00".split()})
-        self.assertEqual(below, ["geometric mean of 2 speed-ups: 1.73"])
+        programs = (self.benchmark("before", "a/one=8/6/4/8/4", "a/two=2/3/4/3/3"),
+                    self.benchmark("after", "a/one=4/2/1/4/2", "a/two=3/3/2/3/3"))
+        # 8/4, 6/2, 4/1, 8/4, 4/2 and 2/3, 3/3, 4/2, 3/3, 3/3: the second does not tell.
+        rows, below = self.lines(*programs, rounds=5)
+        self.assertEqual(rows, {"a/one": "6.00 ms 2.00 ms 2.00 2.00 to 4.00".split(),
+                                "a/two": "3.00 ms 3.00 ms ~1.00 0.67 to 2.00".split()})
+        self.assertEqual(below, ["geometric mean of 2 speed-ups: 1.41"])
+        self.assertEqual(self.lines(*programs, rounds=4)[0]["a/one"][4], "~2.50")
 
     def test_one_round_that_went_wrong_hides_nothing(self):
-        rows, _ = self.lines(self.benchmark("before", "a=1"), self.benchmark("after", "a=2/2/2/0.5/2"), rounds=5)
+        rows, _ = self.lines(self.benchmark("before", "a=1"), self.benchmark("after", "a=2/2/2/0.5/2/2/2/2/2"), rounds=9)
         self.assertEqual(rows["a"][4:], "0.50 0.50 to 0.50".split())
-        rows, _ = self.lines(self.benchmark("early", "a=1"), self.benchmark("late", "a=2/2/0.5/0.5/2"), rounds=5)
+        rows, _ = self.lines(self.benchmark("early", "a=1"), self.benchmark("late", "a=2/2/0.5/0.5/2/2/2/2/2"), rounds=9)
         self.assertEqual(rows["a"][4:], "~0.50 0.50 to 2.00".split())
-        self.assertEqual(tune.spread_of([3, 1, 2, 4]), (1, 2.5, 4))
+        self.assertEqual(tune.spread_of(range(1, 9)), (1, 4.5, 8))
 
     def test_the_programs_change_who_is_first(self):
         log = pathlib.Path(self.folder.name, "log")
@@ -92,7 +95,7 @@ class TuneTest(unittest.TestCase):
         rows, below = self.lines(self.benchmark("before", "a/old=1", "a=4"), self.benchmark("after", "a=2", "a/new=0.03"))
         self.assertEqual(rows["a/old"], ["1.00", "ms", "missing"])
         self.assertEqual(rows["a/new"], ["missing", "30.0", "us"])
-        self.assertEqual(rows["a"][4], "2.00")
+        self.assertEqual(rows["a"][4], "~2.00")
         self.assertEqual(below, [])
 
     def test_shares_and_errors(self):
