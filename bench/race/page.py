@@ -23,7 +23,7 @@ def ratio(rows, name):
     return quartiles_of([theirs / ours for ours, theirs in zip(found["Strata"], found[name])])
 
 
-PEERS = ("PyTorch", "Keras", "ONNX Runtime", "OpenVINO", "ncnn")
+PEERS = ("PyTorch", "Keras", "ONNX Runtime", "OpenVINO", "ncnn", "Pillow")
 
 
 def read(paths):
@@ -68,7 +68,7 @@ def milliseconds(ms):
 
 def speed(case):
     median = quartiles(rows_of(case)["Strata"])[1]
-    return [case["name"].removeprefix("ops: ").removesuffix(f", {case['precision']}").removeprefix("training step of "),
+    return [case["name"].split(": ")[-1].removesuffix(f", {case['precision']}").removeprefix("training step of "),
             milliseconds(median)]
 
 
@@ -118,6 +118,7 @@ def markdown(result):
     spread = statistics.median((high - low) / median for low, median, high in wide)
     worst = max((row["error"] for case in cases if case["precision"] == "float32" for row in case["rows"] if "ms" in row), default=0)
     networks = [case for case in cases if case["task"] == "inference" and not case["name"].startswith("ops")]
+    data = [case for case in cases if case["task"] == "data"]
     sections = [
         ("Networks, float32", "150x150 pixels, from a tensor to a tensor. PyTorch runs eagerly in channels_last, Keras as a `tf.function`,\n"
          "OpenVINO with the latency hint, ncnn one picture after the other (it has no batches), all with packed weights where they offer it by default.",
@@ -128,7 +129,13 @@ def markdown(result):
         ("Training steps, float32", "Batches of 20 pictures of 150x150 pixels: forward, backward and RMSprop.",
          [case for case in cases if case["task"] == "training"], ["", "ms", "images/s"], with_images),
         ("Single layers, float32", "With bias and relu, four pictures (dense: rows are in the name); `by 2` is the stride.",
-         [case for case in cases if case["name"].startswith("ops")], ["", "ms", "GFLOP/s"], with_gflops)]
+         [case for case in cases if case["name"].startswith("ops")], ["", "ms", "GFLOP/s"], with_gflops),
+        ("Pictures from files", f"""{'; '.join(dict.fromkeys(case['pictures'] for case in data))}: decoded and resized to 150x150,
+without augmentation or with all of the book's (turned, moved, sheared, zoomed, flipped), in batches of 20. Strata and Keras's
+`image_dataset_from_directory`, the peer of the second row, have {machine['threads']} threads, Keras's `ImageDataGenerator` and Pillow one, as
+they are used. Decoders of JPEG round in ways of their own: results without augmentation differ by
+{max((row['error'] for case in data for row in case['rows'] if 'ms' in row), default=0):.0e} at most; from the second epoch on Strata has kept what it decoded.""",
+         data, ["", "ms", "pictures/s"], with_images)]
     busy = f"""The machine did other work meanwhile (a load of {machine['load']:.1f} when the race began), so milliseconds may be
 larger than on an idle one. Ratios hold better: """ if machine["load"] >= 1 else "How ratios are made: "
     shown = ("amx", "avx2", "avx512f", "avx512_bf16", "fma", "asimd")

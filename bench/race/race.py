@@ -11,10 +11,14 @@ Every case is a network in a file of lines, read by all contenders, with the sam
     dense UNITS ACTIVATION
     freeze                                              what stands above is not trained
 
+Where the work is pictures from files, a folder of them lies beside the lines `precision uint8` and `work WORK`: decoding and resizing
+as `pillow` or `tensorflow` has it, or an epoch of the book's augmentation, the `first` or a `later` one.
+
 A contender is a program, `bench/race/TASK/NAME FOLDER OUTPUT THREADS`. It does the work once, leaves the result in OUTPUT
-(float32; [n,h,w,c], in training the losses of three steps), prints `ready VERSION`, and for every line on its standard input does
-the work again and prints the milliseconds. One that does not do a case at all prints `unsupported: REASON`. Results are compared
-before anything is timed. Only the contender whose turn it is runs: the others are stopped, so that no idle thread of theirs spins.
+(float32; [n,h,w,c]; in training the losses of three steps; of pictures the first 40, from 0 to 255 and without augmentation, which
+is random), prints `ready VERSION`, and for every line on its standard input does the work again and prints the milliseconds. One that
+does not do a case at all prints `unsupported: REASON`. Results are compared before anything is timed. Only the contender whose turn it
+is runs: the others are stopped, so that no idle thread of theirs spins.
 """
 
 import argparse
@@ -38,11 +42,14 @@ BUILD = "build/bench/race"
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"  # PyPI's has CUDA within
 # By name: the program, and what it needs of PyPI.
 CONTENDERS = {"Strata": ("strata", []), "PyTorch": ("pytorch.py", ["torch"]),
-              "Keras": ("keras_tf.py", ["tensorflow-cpu", "keras"]), "ONNX Runtime": ("onnx_runtime.py", ["onnxruntime", "onnx"]),
-              "OpenVINO": ("open_vino.py", ["openvino", "onnx"]), "ncnn": ("ncnn_.py", ["ncnn"])}
-TOLERANCE = {"float32": 1e-3, "bfloat16": 3e-2}  # relative L2 distance of results
+              "Keras": ("keras_tf.py", ["tensorflow-cpu", "keras", "scipy"]), "ONNX Runtime": ("onnx_runtime.py", ["onnxruntime", "onnx"]),
+              "OpenVINO": ("open_vino.py", ["openvino", "onnx"]), "ncnn": ("ncnn_.py", ["ncnn"]),
+              "Pillow": ("pillow.py", [])}
+SHARED = ["numpy", "pillow"]  # for weights, inputs and pictures
+TOLERANCE = {"float32": 1e-3, "bfloat16": 3e-2, "uint8": 1.5e-2}  # relative L2 distance of results; JPEG decoders round in ways of their own
 EPILOG = """A table goes to standard output, all figures to --out. FILTER is part of a case's name, as --list shows them: vgg16, "batch 1,",
-training, ops, bfloat16. `--page FILE...` makes docs/performance.md, its picture and its figures of such files."""
+training, ops, data, bfloat16. Pictures are those of $STRATA_DATA/cats_vs_dogs, or drawn. `--page FILE...` makes docs/performance.md,
+its picture and its figures of such files."""
 
 # ---- cases ----------------------------------------------------------------------------------------------------
 
@@ -68,6 +75,9 @@ OPS = {"dense 1x8192x256": ("1 8192", "dense 256 relu"), "dense 128x2048x1000": 
        "depthwise 3x3 by 2, 96, 111x111": ("4 111 111 96", "depthwise 3 2 same relu")}
 
 
+PICTURES = 200
+
+
 def cases():
     """{name: (task, lines, images)}"""
     out = {}
@@ -83,6 +93,9 @@ def cases():
         out[f"training step of {name}, batch 20"] = ("training", ["precision float32", "input 20 150 150 3", *lines], 20)
     for name, (shape, line) in OPS.items():
         out[f"ops: {name}"] = ("inference", ["precision float32", f"input {shape}", line], int(shape.split()[0]))
+    for name, work in (("decode and resize as Pillow", "pillow"), ("decode and resize as TensorFlow", "tensorflow"),
+                       ("augmented epoch, first", "first"), ("augmented epoch, later", "later")):
+        out[f"data: {name}"] = ("data", ["precision uint8", f"work {work}"], PICTURES)
     return out
 
 
@@ -260,7 +273,7 @@ def environment(names):
     listed = subprocess.run([python, "-c", script], check=True, capture_output=True, text=True).stdout
     installed = dict(line.split() for line in listed.splitlines())
     missing = {}
-    for name in ["numpy", *names]:
+    for name in [*SHARED, *names]:
         packages = CONTENDERS[name][1] if name in CONTENDERS else [name]
         wanted = [f"{package}=={pins[package]}" for package in packages if installed.get(package, "").split("+")[0] != pins[package]]
         if not wanted:
@@ -272,8 +285,9 @@ def environment(names):
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if line.strip()]
             missing[name] = f"could not be installed: {lines[-1] if lines else 'pip says nothing'}"
-    if "numpy" in missing:
-        sys.exit(f"error: numpy {missing['numpy']}; the race needs it for weights and inputs")
+    for name in SHARED:
+        if name in missing:
+            sys.exit(f"error: {name} {missing[name]}; the race needs it for weights, inputs and pictures")
     return python, missing
 
 
@@ -325,8 +339,9 @@ def main():
     if options.threads < 1:
         parser.error(f"expected --threads of at least 1, found {options.threads}")
 
-    if not os.path.exists(f"{BUILD}/training/strata"):
-        sys.exit(f"error: {BUILD}/training/strata is not built; `bash bench/run --peers` builds it")
+    for task in sorted({"inference", *(case[0] for case in chosen.values())}):
+        if not os.path.exists(f"{BUILD}/{task}/strata"):
+            sys.exit(f"error: {BUILD}/{task}/strata is not built; `bash bench/run --peers` builds it")
     # A race that is ended ends its contenders, which are stopped processes.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit("error: the race was ended"))
@@ -342,7 +357,8 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             with open(f"{folder}/case.txt", "w") as file:
                 file.write("\n".join(lines) + "\n")
-            made = subprocess.run([python, f"{HERE}/network.py", folder], check=True, stdout=subprocess.PIPE, text=True)
+            maker = [f"{HERE}/pictures.py", folder, str(images)] if task == "data" else [f"{HERE}/network.py", folder]
+            made = subprocess.run([python, "-B", *maker], check=True, stdout=subprocess.PIPE, text=True)
             commands = {"Strata": [f"{BUILD}/{task}/strata"]}
             for peer in names:
                 program = f"{HERE}/{task}/{CONTENDERS[peer][0]}"
@@ -352,7 +368,8 @@ def main():
             rows = race(commands, folder, options.threads, 0 if options.quick else options.seconds, TOLERANCE[precision],
                         lambda text, name=name: progress(f"{name}: {text}"))
         progress("")
-        rows += [{"name": peer, "why": why} for peer, why in missing.items()]
+        rows += [{"name": peer, "why": why} for peer, why in missing.items()
+                 if os.path.exists(f"{HERE}/{task}/{CONTENDERS[peer][0]}")]
         result["cases"].append({"name": name, "task": task, "precision": precision, "images": images, **json.loads(made.stdout),
                                 "rows": rows})
         result["machine"]["peaks"] = peaks(options.threads, result["machine"]["peaks"])

@@ -122,6 +122,10 @@ class CasesTest(unittest.TestCase):
         kinds = {"precision": 1, "input": (2, 4), "conv": 5, "depthwise": 4, "pool": 1, "flatten": 0, "dense": 2, "freeze": 0}
         for name, (task, lines, images) in race.cases().items():
             self.assertTrue((ROOT / f"bench/race/{task}/strata.cpp").exists(), name)
+            self.assertIn(lines[0].split()[1], race.TOLERANCE)
+            if task == "data":
+                self.assertIn(lines[1].split()[1], ("pillow", "tensorflow", "first", "later"))
+                continue
             for kind, *words in map(str.split, lines):
                 self.assertIn(len(words), kinds[kind] if kind == "input" else (kinds[kind],), f"{name}: {kind} {words}")
             self.assertEqual(lines[1].split()[1], str(images))
@@ -132,7 +136,7 @@ class CasesTest(unittest.TestCase):
 
     def test_packages_are_pinned(self):
         pins = {line.split("==")[0] for line in (ROOT / "bench/race/requirements.txt").read_text().splitlines() if "==" in line}
-        self.assertEqual(pins, {"numpy"} | {package for _, packages in race.CONTENDERS.values() for package in packages})
+        self.assertEqual(pins, set(race.SHARED) | {package for _, packages in race.CONTENDERS.values() for package in packages})
 
 
 def row(name, *ms):
@@ -169,6 +173,14 @@ class PageTest(unittest.TestCase):
         varied = {"rows": [row("Strata", [200.0], [400.0]), row("PyTorch", [400.0], [1600.0])]}
         self.assertEqual(page.peer_cell(varied, "PyTorch"), "~3.00")
         self.assertIn("a load of 3.0", page.markdown(on(load=3.0)))
+
+    def test_pictures_have_a_section(self):
+        kept = case("data: augmented epoch, later", "data", 200, 0, 0, row("Strata", [100.0]), row("Keras", [800.0]))
+        kept |= {"precision": "uint8", "pictures": "200 drawn pictures, 500x375"}
+        text = page.markdown({**RESULT, "cases": RESULT["cases"] + [kept]})
+        self.assertIn("200 drawn pictures, 500x375: decoded", text)
+        self.assertIn("|  | ms | pictures/s | Keras |\n| --- | --- | --- | --- |\n| augmented epoch, later | 100 | 2,000.0 | 8.00 |", text)
+        self.assertNotIn("Pictures from files", page.markdown(RESULT))
 
     def test_picture(self):
         for limits in ({"flops": 1e10, "bytes": 1e10}, {"flops": 2e11, "bytes": 2e8}):  # the roof bends left and right of the points
