@@ -18,43 +18,51 @@ struct Mish {
   }
 };
 
-/// Calls `use` with the function as a callable of a vector, so that loops are built once per function.
+/// Calls `use` with a function that costs less than a pass over memory, as a callable of a vector; else
+/// false.
 template <class Use>
-STRATA_ALWAYS_INLINE void with_function(Function f, float slope, Use use) {
+STRATA_ALWAYS_INLINE bool with_cheap_function(Function f, float slope, Use use) {
   switch (f) {
     case Function::linear:
-      return use([](Vec x) { return x; });
+      return use([](Vec x) { return x; }), true;
     case Function::relu:
-      return use([](Vec x) { return relu(x); });
+      return use([](Vec x) { return relu(x); }), true;
     case Function::leaky_relu:
-      return use([slope](Vec x) { return x < 0.f ? x * slope : x; });
-    case Function::elu:
-      return use([](Vec x) { return x < 0.f ? expm1(x) : x; });
-    case Function::sigmoid:
-      return use([](Vec x) { return sigmoid(x); });
-    case Function::tanh:
-      return use([](Vec x) { return tanh(x); });
+      return use([slope](Vec x) { return x < 0.f ? x * slope : x; }), true;
     case Function::relu6:
-      return use([](Vec x) { return clamp(x, 0.f, 6.f); });
-    case Function::silu:
-      return use([](Vec x) { return x * sigmoid(x); });
-    case Function::gelu:
-      return use([](Vec x) { return x * normal_cdf(x); });
-    case Function::selu:
-      return use([](Vec x) { return x < 0.f ? selu_slope * expm1(x) : selu_scale * x; });
-    case Function::softplus:
-      return use([](Vec x) { return relu(x) + log1p(exp(-abs(x))); });
-    case Function::softsign:
-      return use([](Vec x) { return x / (1.f + abs(x)); });
-    case Function::hard_sigmoid:
-      return use([](Vec x) { return clamp(x + 3.f, 0.f, 6.f) / 6.f; });
-    case Function::mish:
-      return use([](Vec x) { return x * Mish(x).tanh; });
+      return use([](Vec x) { return clamp(x, 0.f, 6.f); }), true;
+    default:
+      return false;
   }
 }
 
 inline void activate(Function f, float slope, long count, const float* x, float* y) {
-  with_function(f, slope, [&](auto function) { map(count, x, y, function); });
+  const auto apply = [&](auto function) { map(count, x, y, function); };
+  if (with_cheap_function(f, slope, apply)) return;
+  switch (f) {
+    case Function::elu:
+      return apply([](Vec x) { return x < 0.f ? expm1(x) : x; });
+    case Function::sigmoid:
+      return apply([](Vec x) { return sigmoid(x); });
+    case Function::tanh:
+      return apply([](Vec x) { return tanh(x); });
+    case Function::silu:
+      return apply([](Vec x) { return x * sigmoid(x); });
+    case Function::gelu:
+      return apply([](Vec x) { return x * normal_cdf(x); });
+    case Function::selu:
+      return apply([](Vec x) { return x < 0.f ? selu_slope * expm1(x) : selu_scale * x; });
+    case Function::softplus:
+      return apply([](Vec x) { return relu(x) + log1p(exp(-abs(x))); });
+    case Function::softsign:
+      return apply([](Vec x) { return x / (1.f + abs(x)); });
+    case Function::hard_sigmoid:
+      return apply([](Vec x) { return clamp(x + 3.f, 0.f, 6.f) / 6.f; });
+    case Function::mish:
+      return apply([](Vec x) { return x * Mish(x).tanh; });
+    default:
+      return;  // a cheap one
+  }
 }
 
 /// dx = dy * f'(x). The derivative is taken from y = f(x) or, where it does not follow from that, from x.
@@ -99,8 +107,9 @@ inline void activate_backward(Function f, float slope, long count, const float* 
 
 /// y = f(scale * y + bias + residual) for [rows,columns] whose rows are `stride` apart; null: left out.
 inline void finish(const ProductEpilogue& e, long rows, long columns, long stride, float* y) {
-  if (!e.scale && !e.bias && !e.residual && e.f == Function::linear) return;
-  with_function(e.f, e.slope, [&](auto function) {
+  const bool linear = !e.scale && !e.bias && !e.residual;
+  if (linear && e.f == Function::linear) return;
+  const bool done = with_cheap_function(e.f, e.slope, [&](auto function) {
     for (long r = 0; r < rows; ++r, y += stride) {
       if (e.scale || e.residual)
         for (long c = 0; c < columns; c += width) {
@@ -118,6 +127,17 @@ inline void finish(const ProductEpilogue& e, long rows, long columns, long strid
         map(columns, y, y, function);
     }
   });
+  if (done) return;
+  // The others cost more than another pass over what lies in the nearest cache.
+  const long block = stride == columns && columns < 2048 ? 2048 / columns : 1;  // rows
+  ProductEpilogue rest = e;
+  rest.f = Function::linear;
+  for (long r = 0; r < rows; r += block, y += block * stride) {
+    const long count = rows - r < block ? rows - r : block;
+    if (e.residual) rest.residual = e.residual + r * stride;
+    if (!linear) finish(rest, count, columns, stride, y);
+    activate(e.f, e.slope, count * columns, y, y);
+  }
 }
 
 /// Sum or maximum of the elements of a vector, in a fixed order.
