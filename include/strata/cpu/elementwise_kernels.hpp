@@ -36,8 +36,8 @@ STRATA_ALWAYS_INLINE bool with_cheap_function(Function f, float slope, Use use) 
   }
 }
 
-inline void activate(Function f, float slope, long count, const float* x, float* y) {
-  const auto apply = [&](auto function) { map(count, x, y, function); };
+inline void activate(Function f, float slope, long count, const float* from, float* to) {
+  const auto apply = [&](auto function) { map(count, from, to, function); };
   if (with_cheap_function(f, slope, apply)) return;
   switch (f) {
     case Function::elu:
