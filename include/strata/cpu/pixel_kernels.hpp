@@ -5,20 +5,81 @@
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu { namespace STRATA_CPU_ISA {
 
-inline void scale_bytes(long pixels, long channels, const float* scale, const float* mean, bool reverse,
-                        const std::uint8_t* x, float* y) {
-  for (long p = 0; p < pixels; ++p, x += channels, y += channels)
-    for (long c = 0; c < channels; ++c)
-      y[c] = scale[c] * static_cast<float>(x[reverse ? channels - 1 - c : c]) - mean[c];
+/// Four values from x on.
+typedef float Quad __attribute__((vector_size(16)));
+STRATA_ALWAYS_INLINE Quad load_quad(const float* x) {
+  Quad v;
+  __builtin_memcpy(&v, x, sizeof v);
+  return v;
+}
+/// Written as a shuffle, because g++ converts bytes to floats one by one.
+STRATA_ALWAYS_INLINE Quad load_quad(const std::uint8_t* x) {
+  typedef std::uint8_t Bytes __attribute__((vector_size(16)));
+  typedef int Ints __attribute__((vector_size(16)));
+  int four;
+  __builtin_memcpy(&four, x, sizeof four);
+  const Bytes bytes = reinterpret_cast<Bytes>(Ints{four});
+  const Bytes wide =
+      __builtin_shufflevector(bytes, Bytes{}, 0, 16, 16, 16, 1, 16, 16, 16, 2, 16, 16, 16, 3, 16, 16, 16);
+  return __builtin_convertvector(reinterpret_cast<Ints>(wide), Quad);
 }
 
+STRATA_ALWAYS_INLINE Vec load_values(const float* x) {
+  return load(x);
+}
+STRATA_ALWAYS_INLINE Vec load_values(const std::uint8_t* x) {
+#if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512VL__) && defined(__AVX512BW__)
+  return _mm512_maskz_cvtepi32_ps(
+      0xffff, _mm512_maskz_cvtepu8_epi32(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(x))));
+#elif defined(__AVX2__) && defined(__FMA__)
+  return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(x))));
+#else
+  return load_quad(x);
+#endif
+}
+
+/// y may be x. Channels recur in the lanes after so many vectors as there are of them.
+template <long Channels, class X>
+STRATA_ALWAYS_INLINE void scale_values(long pixels, const float* scale, const float* mean, bool reverse,
+                                       const X* x, float* y) {
+  if (!reverse) {
+    Vec scales[Channels], means[Channels];
+    for (long i = 0; i < Channels * width; ++i) {
+      scales[i / width][i % width] = scale[i % Channels];
+      means[i / width][i % width] = mean[i % Channels];
+    }
+    for (; pixels >= width; pixels -= width)
+      for (long v = 0; v < Channels; ++v, x += width, y += width)
+        store(y, scales[v] * load_values(x) - means[v]);
+  }
+  for (; pixels > 0; --pixels, x += Channels, y += Channels) {
+    float pixel[Channels];
+    for (long c = 0; c < Channels; ++c) pixel[c] = static_cast<float>(x[reverse ? Channels - 1 - c : c]);
+    for (long c = 0; c < Channels; ++c) y[c] = scale[c] * pixel[c] - mean[c];
+  }
+}
+
+template <class X>
+STRATA_ALWAYS_INLINE void scale_any(long pixels, long channels, const float* scale, const float* mean,
+                                    bool reverse, const X* x, float* y) {
+  switch (channels) {
+    case 1:
+      return scale_values<1>(pixels, scale, mean, reverse, x, y);
+    case 2:
+      return scale_values<2>(pixels, scale, mean, reverse, x, y);
+    case 3:
+      return scale_values<3>(pixels, scale, mean, reverse, x, y);
+    default:
+      return scale_values<4>(pixels, scale, mean, reverse, x, y);
+  }
+}
+inline void scale_bytes(long pixels, long channels, const float* scale, const float* mean, bool reverse,
+                        const std::uint8_t* x, float* y) {
+  scale_any(pixels, channels, scale, mean, reverse, x, y);
+}
 inline void scale_pixels(long pixels, long channels, const float* scale, const float* mean, bool reverse,
                          float* x) {
-  for (long p = 0; p < pixels; ++p, x += channels) {
-    float pixel[4];
-    for (long c = 0; c < channels; ++c) pixel[c] = x[reverse ? channels - 1 - c : c];
-    for (long c = 0; c < channels; ++c) x[c] = scale[c] * pixel[c] - mean[c];
-  }
+  scale_any(pixels, channels, scale, mean, reverse, x, x);
 }
 
 inline constexpr long strip = 64;  // pixels whose neighbours are found together
@@ -103,19 +164,26 @@ inline void neighbours_of(long count, const double* x, long size, const PixelSam
   }
 }
 
-/// Pixels of a strip from their four neighbours. a + part (b - a) leaves equal values as they are.
+/// Pixels of a strip from their four neighbours in a picture of `size` values. a + part (b - a) leaves equal
+/// values as they are.
 template <long Channels, class X>
-STRATA_ALWAYS_INLINE void blend(long count, long any_channels, long pitch, const Neighbours& rows,
+STRATA_ALWAYS_INLINE void blend(long count, long any_channels, long pitch, long size, const Neighbours& rows,
                                 const Neighbours& columns, float cval, const X* x, float* y) {
   const long channels = Channels ? Channels : any_channels;
-  const auto mixed = [&](long i, float a, float b, float c, float d) {
-    const float above = a + columns.part[i] * (b - a), below = c + columns.part[i] * (d - c);
+  const auto mixed = [&](long i, auto a, auto b, auto c, auto d) {
+    const auto above = a + columns.part[i] * (b - a), below = c + columns.part[i] * (d - c);
     return above + rows.part[i] * (below - above);
   };
   for (long i = 0; i < count; ++i, y += channels) {
     const long top = rows.low[i] * pitch, bottom = rows.high[i] * pitch;
     const long left = columns.low[i] * channels, right = columns.high[i] * channels;
-    if ((rows.low[i] | rows.high[i] | columns.low[i] | columns.high[i]) >= 0) {
+    const bool inside = (rows.low[i] | rows.high[i] | columns.low[i] | columns.high[i]) >= 0;
+    if (Channels == 3 && inside && i + 1 < count && bottom + right + 4 <= size) {
+      // One value more than there are channels: it belongs to the next pixel, which comes next.
+      const Quad pixel = mixed(i, load_quad(x + top + left), load_quad(x + top + right),
+                               load_quad(x + bottom + left), load_quad(x + bottom + right));
+      __builtin_memcpy(y, &pixel, sizeof pixel);
+    } else if (inside) {
       for (long c = 0; c < channels; ++c)
         y[c] = mixed(i, static_cast<float>(x[top + left + c]), static_cast<float>(x[top + right + c]),
                      static_cast<float>(x[bottom + left + c]), static_cast<float>(x[bottom + right + c]));
@@ -155,17 +223,17 @@ inline void warp_row(const WarpRow& row, const X* x, float* y) {
     }
     neighbours_of(count, at_row, row.height, row.sampling, rows);
     neighbours_of(count, at_column, row.width, row.sampling, columns);
-    const long pitch = row.width * row.channels;
+    const long pitch = row.width * row.channels, size = row.height * pitch;
     const float cval = row.sampling.cval;
     switch (row.channels) {
       case 1:
-        blend<1>(count, 1, pitch, rows, columns, cval, x, y);
+        blend<1>(count, 1, pitch, size, rows, columns, cval, x, y);
         break;
       case 3:
-        blend<3>(count, 3, pitch, rows, columns, cval, x, y);
+        blend<3>(count, 3, pitch, size, rows, columns, cval, x, y);
         break;
       default:
-        blend<0>(count, row.channels, pitch, rows, columns, cval, x, y);
+        blend<0>(count, row.channels, pitch, size, rows, columns, cval, x, y);
     }
   }
 }
