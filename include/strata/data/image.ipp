@@ -309,7 +309,8 @@ STRATA_INLINE Tensor<std::uint8_t> decode_image(std::span<const std::uint8_t> by
   const auto decoded =
       format == detail::ImageFormat::gif
           ? detail::decode_gif(std::string(text), name, height, width, decoder)
-          : detail::stb_decode(text, name, pixels, luma && format == detail::ImageFormat::jpeg ? 1 : 0,
+          // Of a JPEG four channels: stb converts colours in vectors only to those, to the same values.
+          : detail::stb_decode(text, name, pixels, format != detail::ImageFormat::jpeg ? 0 : (luma ? 1 : 4),
                                channels);
 
   const std::int64_t wanted = channels_of(mode);
