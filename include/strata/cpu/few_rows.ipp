@@ -50,6 +50,9 @@ STRATA_INLINE void few_rows_product(const Engine& engine, const DenseGeometry& g
     float* const left = packed + worker * g.rows * split.part;
     const std::int64_t first = task / split.strips * split.part, count = std::min(split.part, g.in - first);
     const std::int64_t first_column = task % split.strips * split.strip;
+    if (g.rows == 1)
+      return kernels.multiply_row(count, x + first, kernel + first * g.out + first_column, g.out,
+                                  std::min(split.strip, g.out - first_column), sums, false);
     for (std::int64_t r = 0; r < g.rows; ++r) {
       const float* from = x + r * g.in + first;
       const std::int64_t block = r / height * height, rows = std::min(height, g.rows - block);
@@ -77,7 +80,7 @@ STRATA_INLINE void few_rows_product(const Engine& engine, const DenseGeometry& g
       for (std::int64_t part = 0; part < split.parts; ++part) {
         float* const to = y + r * g.out + first;
         const float* from = sums_of(part * split.strips + strip) + r * split.pitch;
-        const float* last = from + whole + (rest ? panel - rest : 0);
+        const float* last = from + whole + (rest && g.rows > 1 ? panel - rest : 0);
         if (part == 0) {
           std::copy_n(from, whole, to);
           std::copy_n(last, rest, to + whole);

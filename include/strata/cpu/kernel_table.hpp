@@ -158,6 +158,8 @@ struct KernelTable {
   /// In bfloat16, on tiles and in vectors: what is built, not what the processor has (see
   /// `bfloat16_product`).
   ProductKernels bfloat16_tiles, bfloat16_vectors;
+  void (*multiply_row)(long k, const float* a, const float* b, long b_stride, long columns, float* c,
+                       bool accumulate);
   void (*multiply_transposed)(long k, const float* a, long a_stride, const float* b, long b_stride, float* c,
                               long c_stride, bool accumulate);
 

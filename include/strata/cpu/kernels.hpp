@@ -78,6 +78,7 @@ constexpr KernelTable table = {
     .product = vector_products<Floats>(""),
     .bfloat16_tiles = bfloat16_tiles(),
     .bfloat16_vectors = bfloat16_vectors(),
+    .multiply_row = multiply_row,
     .multiply_transposed = multiply_transposed,
     .few_channel_forward = few_channel_forward,
     .few_channel_gradient = few_channel_gradient,

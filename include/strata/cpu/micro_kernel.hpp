@@ -49,6 +49,31 @@ void multiply_rows(long k, const float* a, const float* b, long b_stride, float*
   }
 }
 
+template <int Rows>
+STRATA_ALWAYS_INLINE void add_scaled_rows(const float* a, const float* b, long b_stride, long columns,
+                                          float* c, bool accumulate) {
+  Vec scales[Rows];
+  STRATA_UNROLL
+  for (int i = 0; i < Rows; ++i) scales[i] = splat(a[i]);
+  for (long j = 0; j < columns; j += width) {
+    const long rest = columns - j < width ? columns - j : 0;
+    Vec sum = scales[0] * load_some(b + j, rest);
+    STRATA_UNROLL
+    for (int i = 1; i < Rows; ++i) sum = fma(scales[i], load_some(b + i * b_stride + j, rest), sum);
+    store_some(c + j, accumulate ? load_some(c + j, rest) + sum : sum, rest);
+  }
+}
+
+/// c [columns] (+)= a [k] b [k,columns]. In multiply_rows a single row would wait for one sum after the
+/// other.
+inline void multiply_row(long k, const float* a, const float* b, long b_stride, long columns, float* c,
+                         bool accumulate) {
+  for (; k >= 8; k -= 8, a += 8, b += 8 * b_stride, accumulate = true)
+    add_scaled_rows<8>(a, b, b_stride, columns, c, accumulate);
+  for (; k > 0; --k, ++a, b += b_stride, accumulate = true)
+    add_scaled_rows<1>(a, b, b_stride, columns, c, accumulate);
+}
+
 inline constexpr int transposed_rows = max_rows < 8 ? 4 : 8;
 
 /// c [transposed_rows,panel] (+)= a^T b for a [k,transposed_rows] and b [k,panel]: both operands of a weight
