@@ -167,6 +167,7 @@ sys.exit(4)""")
             self.assertEqual(end.exception.code, 2)
             self.assertRegex(said.getvalue(), what)
 
+    @unittest.skipUnless((ROOT / ".git").exists(), "the files are no checkout")
     def test_changed_files_are_those_of_the_library(self):
         head = tune.git("rev-parse", "HEAD")
         self.assertFalse([name for name in tune.changed_files(head) if not name.startswith(("include/", "cmake/"))])
