@@ -84,7 +84,7 @@ inline void scale_pixels(long pixels, long channels, const float* scale, const f
 
 inline constexpr long strip = 64;  // pixels whose neighbours are found together
 
-/// Where pixels lie along one axis: `part` of the way from `low` to `high`; -1 is outside the picture.
+/// Where pixels lie along one axis: `part` of the way from `low` to `high`, which is no less; -1 is outside.
 struct Neighbours {
   int low[strip], high[strip];
   float part[strip];
