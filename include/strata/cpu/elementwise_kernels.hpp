@@ -109,6 +109,26 @@ inline void activate_backward(Function f, float slope, long count, const float* 
 inline void finish(const ProductEpilogue& e, long rows, long columns, long stride, float* y) {
   const bool linear = !e.scale && !e.bias && !e.residual;
   if (linear && e.f == Function::linear) return;
+  if (rows > 1 && stride == columns && columns < 4 * width) {
+    // Many short rows are a few long ones, of repeated scales and biases, without a part of a vector in each.
+    constexpr long longest = 32 * width;
+    const long most = longest / columns, repeats = rows < most ? rows : most;
+    float scale[longest], bias[longest];
+    ProductEpilogue row = e;
+    const auto repeat = [&](const float*& from, float* to) {
+      if (!from) return;
+      for (long i = 0; i < repeats * columns; ++i) to[i] = i < columns ? from[i] : to[i - columns];
+      from = to;
+    };
+    repeat(row.scale, scale);
+    repeat(row.bias, bias);
+    for (long r = 0; r < rows; r += repeats, y += repeats * columns) {
+      if (e.residual) row.residual = e.residual + r * columns;
+      const long count = (rows - r < repeats ? rows - r : repeats) * columns;
+      finish(row, 1, count, count, y);
+    }
+    return;
+  }
   const bool done = with_cheap_function(e.f, e.slope, [&](auto function) {
     for (long r = 0; r < rows; ++r, y += stride) {
       if (e.scale || e.residual)

@@ -63,14 +63,33 @@ STRATA_ALWAYS_INLINE Vec load(const float* p) {
 STRATA_ALWAYS_INLINE void store(float* p, Vec v) {
   *reinterpret_cast<UnalignedVec*>(p) = v;
 }
-/// The first `count` < width elements, zeros behind them.
+#if defined(__AVX2__) && defined(__FMA__)
+STRATA_ALWAYS_INLINE __m256i first_lanes(long count) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)),
+                            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+#endif
+/// The first `count` elements, from 1 to width - 1, zeros behind them. A memcpy of any length would be a
+/// call.
 STRATA_ALWAYS_INLINE Vec load_part(const float* p, long count) {
-  Vec v{};
-  __builtin_memcpy(&v, p, static_cast<unsigned long>(count) * sizeof(float));
-  return v;
+#if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512VL__) && defined(__AVX512BW__)
+  return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1U << count) - 1), p);
+#elif defined(__AVX2__) && defined(__FMA__)
+  return _mm256_maskload_ps(p, first_lanes(count));
+#else
+  return Vec{p[0], count > 1 ? p[1] : 0, count > 2 ? p[2] : 0, 0};
+#endif
 }
 STRATA_ALWAYS_INLINE void store_part(float* p, Vec v, long count) {
-  __builtin_memcpy(p, &v, static_cast<unsigned long>(count) * sizeof(float));
+#if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512VL__) && defined(__AVX512BW__)
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1U << count) - 1), v);
+#elif defined(__AVX2__) && defined(__FMA__)
+  _mm256_maskstore_ps(p, first_lanes(count), v);
+#else
+  p[0] = v[0];
+  if (count > 1) p[1] = v[1];
+  if (count > 2) p[2] = v[2];
+#endif
 }
 
 /// Calls body(c, rest) for the vectors of `channels`; rest > 0 marks the last, incomplete one.
