@@ -35,7 +35,7 @@ need_commands() {
   done
 }
 
-build_packages=(g++ cmake ninja-build libstb-dev)
+build_packages=(g++ cmake ninja-build libjpeg62-turbo-dev libstb-dev)
 
 # configure PRESET [OPTION...]: a preset's folder is build/PRESET, that of release is build.
 configure() {

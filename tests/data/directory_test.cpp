@@ -99,9 +99,12 @@ TEST_CASE("both loaders decode, resize and scale as they say", "[data][directory
     CHECK(std::vector<float>(batch.scaling.mean, batch.scaling.mean + 3) == std::vector<float>{2, 3, 4});
     CHECK(batch.scaling.reverse_channels);
     for (std::int64_t i = 0; i < batch.size(); ++i) {
-      const auto picture = read_image(bytes.files()[static_cast<std::size_t>(draw % 3 * 3 + i)]);
+      const std::string& file = bytes.files()[static_cast<std::size_t>(draw % 3 * 3 + i)];
+      const auto picture = read_image(file),
+                 picture_f = read_image(file, ColorMode::rgb, ImageDecoder::tensorflow);
       const auto expected = resize_pillow(picture, 15, 12, PillowFilter::bicubic);
-      const auto expected_f = resize_tf(picture, 15, 12, TfInterpolation::bilinear, false, AspectRatio::crop);
+      const auto expected_f =
+          resize_tf(picture_f, 15, 12, TfInterpolation::bilinear, false, AspectRatio::crop);
       CHECK(std::equal(expected.data(), expected.data() + expected.size(),
                        batch.pixels.data() + i * expected.size()));
       CHECK(std::equal(expected_f.data(), expected_f.data() + expected_f.size(),

@@ -27,7 +27,8 @@ enum class ImageDecoder { pillow, tensorflow };
 /// TensorFlow has it, cut down to whole numbers and a JPEG's own; transparent pixels of a GIF have their
 /// colour, in TensorFlow black; 16-bit channels keep their high byte. Throws DataError naming `name` for
 /// anything else, for damaged or truncated data, and for more than 89,478,485 pixels (Pillow's limit against
-/// decompression bombs).
+/// decompression bombs). A JPEG's pixels are exactly theirs where strata::compiled has libjpeg-turbo; stb,
+/// which decodes elsewhere, rounds some otherwise.
 Tensor<std::uint8_t> decode_image(std::span<const std::uint8_t> bytes, std::string_view name = "image",
                                   ColorMode mode = ColorMode::rgb,
                                   ImageDecoder decoder = ImageDecoder::pillow);

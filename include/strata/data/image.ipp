@@ -4,8 +4,11 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <strata/data/image.hpp>
+#include <strata/data/libjpeg.ipp>
 #include <strata/data/stb.ipp>
 #include <strata/io/file.hpp>
 
@@ -305,6 +308,24 @@ STRATA_INLINE Tensor<std::uint8_t> decode_image(std::span<const std::uint8_t> by
       32 * (static_cast<std::size_t>(width) + 16) * (static_cast<std::size_t>(height) + 16);
   const detail::ImageFormat format = detail::image_format(text);
   const bool luma = decoder == ImageDecoder::tensorflow && mode == ColorMode::grayscale;
+  const auto convert = [&](const std::uint8_t* from) {
+    const std::int64_t wanted = channels_of(mode);
+    Tensor<std::uint8_t> out = Tensor<std::uint8_t>::uninitialized({height, width, wanted});
+    detail::convert_channels(from, channels, out.data(), static_cast<int>(wanted), pixels, decoder);
+    return out;
+  };
+#ifdef STRATA_LIBJPEG
+  if (format == detail::ImageFormat::jpeg) {
+    Tensor<std::uint8_t> out = Tensor<std::uint8_t>::uninitialized({height, width, 3});
+    std::vector<std::uint8_t> row(4 * static_cast<std::size_t>(width));
+    detail::JpegDecoding to{text, height,     width,     decoder == ImageDecoder::tensorflow,
+                            luma, out.data(), row.data()};
+    require<DataError>(detail::decode_jpeg(to), "[image] '", name, "' is damaged or truncated (", to.error,
+                       ")");
+    channels = to.channels;
+    return mode == ColorMode::rgb && channels == 3 ? std::move(out) : convert(out.data());
+  }
+#endif
   if (format == detail::ImageFormat::gif) channels = 4;
   const auto decoded =
       format == detail::ImageFormat::gif
@@ -312,11 +333,7 @@ STRATA_INLINE Tensor<std::uint8_t> decode_image(std::span<const std::uint8_t> by
           // Of a JPEG four channels: stb converts colours in vectors only to those, to the same values.
           : detail::stb_decode(text, name, pixels, format != detail::ImageFormat::jpeg ? 0 : (luma ? 1 : 4),
                                channels);
-
-  const std::int64_t wanted = channels_of(mode);
-  Tensor<std::uint8_t> out = Tensor<std::uint8_t>::uninitialized({height, width, wanted});
-  detail::convert_channels(decoded.get(), channels, out.data(), static_cast<int>(wanted), pixels, decoder);
-  return out;
+  return convert(decoded.get());
 }
 
 STRATA_INLINE Tensor<std::uint8_t> read_image(const std::string& path, ColorMode mode, ImageDecoder decoder) {

@@ -683,6 +683,42 @@ def png(pixels):
     return io.BytesIO(out.getvalue())
 
 
+def jpeg(group):
+    """Files that Pillow wrote, as Pillow and as tf.io.decode_image read them."""
+
+    def add(name, pixels, **options):
+        file = io.BytesIO()
+        Image.fromarray(pixels, **({"mode": "CMYK"} if pixels.shape[2:] == (4,) else {})).save(file, "JPEG", **options)
+        tensors = {"file": np.frombuffer(file.getvalue(), "uint8")}
+        for mode, channels in (("RGB", 3), ("L", 1)):
+            height, width = pixels.shape[:2]
+            y = np.asarray(Image.open(file).convert(mode))
+            tensors[f"pillow{channels}"] = y.reshape(height, width, channels)
+            if pixels.shape[2:] != (4,) or channels == 3:
+                tensors[f"tensorflow{channels}"] = tf.io.decode_image(file.getvalue(), channels).numpy()
+        group.add({"name": name}, tensors)
+
+    def picture(height, width):
+        y, x = np.mgrid[0:height, 0:width]
+        waves = [np.sin(x / (3 + c) + c) * np.cos(y / (4.5 + c)) for c in range(4)]
+        return (127.5 + 120 * np.stack(waves, -1)).astype("uint8")
+
+    for size in ([1, 1], [16, 16], [23, 37], [41, 18]):
+        for progressive in (False, True):
+            kind = f"{text(size)}{'_progressive' if progressive else ''}"
+            for subsampling in ("4:4:4", "4:2:2", "4:2:0"):
+                add(f"{kind}_{subsampling}", picture(*size)[:, :, :3], subsampling=subsampling, progressive=progressive)
+            add(f"{kind}_grey", picture(*size)[:, :, 0], progressive=progressive)
+            add(f"{kind}_cmyk", picture(*size), progressive=progressive)
+    colors = picture(31, 29)[:, :, :3]
+    add("restarts", colors, restart_marker_blocks=2)
+    add("rgb", colors, keep_rgb=True)
+    add("coarse", colors, quality=10)
+    orientation = Image.Exif()
+    orientation[0x0112] = 6
+    add("turned", colors, exif=orientation)
+
+
 def resize_pillow(group):
     """keras.utils.load_img, as ImageDataGenerator uses it."""
     add_pictures(group)
@@ -1308,7 +1344,7 @@ def vgg16(group):
 GROUPS = {
     function.__name__: function
     for function in (
-        conv2d, grouped_conv2d, conv2d_transpose, pooling, layers, normalization, schedules, optimizers, losses, metrics, resize_pillow, resize_tensorflow,
+        conv2d, grouped_conv2d, conv2d_transpose, pooling, layers, normalization, schedules, optimizers, losses, metrics, jpeg, resize_pillow, resize_tensorflow,
         warps, generator, stages, training, several_outputs, mixed_bfloat16, gradients, class_weight, vgg16
     )
 }
