@@ -4,6 +4,7 @@
 #include <strata/data/resize.hpp>
 
 #include "support/golden.hpp"
+#include "support/guarded_copy.hpp"
 
 using namespace strata;
 using namespace strata_test;
@@ -27,9 +28,12 @@ TEST_CASE("resize_pillow gives the pixels of Keras's load_img", "[data][golden]"
     INFO(Golden::name(golden_case));
     const Json& resize = golden_case.at("resize");
     const auto size = resize.get<Shape>("size");
-    const auto actual = resize_pillow(picture(golden, resize), size[0], size[1],
-                                      filters.at(resize.get<std::string>("interpolation")),
-                                      resize.get<bool>("keep_aspect_ratio"));
+    const auto pixels = picture(golden, resize);
+    const GuardedCopy guarded(pixels.data(), pixels.bytes());
+    const TensorView view(static_cast<const std::uint8_t*>(guarded.data()), pixels.shape());
+    const auto actual =
+        resize_pillow(view, size[0], size[1], filters.at(resize.get<std::string>("interpolation")),
+                      resize.get<bool>("keep_aspect_ratio"));
     CHECK(actual == golden.read<std::uint8_t>(golden_case, "y"));
   }
 }

@@ -2,38 +2,40 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <numbers>
 #include <vector>
 
+#include <strata/data/pillow_sum.ipp>
 #include <strata/data/resize.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
 namespace detail {
 
-/// For each output position along one axis the input positions that it reads, `first` to `first + count`, and
-/// their weights.
+/// Which inputs an output position along an axis reads: `first` to `first + count`.
+struct ResizeTaps {
+  std::int64_t first = 0, count = 1;
+};
+
+/// The inputs of every output position along one axis, and their weights, of which each has room for `span`.
 template <class W>
 class ResizeAxis {
  public:
-  struct Taps {
-    std::int64_t first = 0, count = 1;
-  };
-
   ResizeAxis(std::int64_t out, std::int64_t max_taps)
       : span(max_taps),
         taps_(static_cast<std::size_t>(out)),
-        weights_(static_cast<std::size_t>(out * max_taps), W{1}) {}
+        weights_(static_cast<std::size_t>(out * max_taps)) {}
   std::int64_t size() const { return static_cast<std::int64_t>(taps_.size()); }
-  const Taps& operator[](std::int64_t i) const { return taps_.data()[i]; }
-  Taps& operator[](std::int64_t i) { return taps_.data()[i]; }
+  const ResizeTaps& operator[](std::int64_t i) const { return taps_.data()[i]; }
+  ResizeTaps& operator[](std::int64_t i) { return taps_.data()[i]; }
   const W* weights(std::int64_t i) const { return weights_.data() + i * span; }
   W* weights(std::int64_t i) { return weights_.data() + i * span; }
 
-  const std::int64_t span;  ///< weights per position
+  const std::int64_t span;
 
  private:
-  std::vector<Taps> taps_;
+  std::vector<ResizeTaps> taps_;
   std::vector<W> weights_;
 };
 
@@ -42,45 +44,29 @@ struct CropBox {
   std::int64_t top, left, height, width;
 };
 
-inline constexpr int pillow_bits = 22;  // fractional bits of a weight: 32 - 8 for a pixel - 2 for overshoot
-
-/// Where a sum of weighted values begins, and how it ends.
-template <class W>
-inline constexpr W sum_start = 0;
-template <>
-inline constexpr std::int32_t sum_start<std::int32_t> = 1 << (pillow_bits - 1);  // rounds
-inline void finish_sum(float sum, float& out) {
-  out = sum;
-}
-inline void finish_sum(std::int32_t sum, std::uint8_t& out) {
-  out = static_cast<std::uint8_t>(std::clamp(sum >> pillow_bits, 0, 255));
-}
-
 /// One row of pixels along `axis`; C channels known to the compiler, or 0.
-template <int C, class In, class W, class Out>
-void resize_row(const In* in, std::int64_t channels, const ResizeAxis<W>& axis, Out* out) {
+template <int C>
+void resize_row(const float* in, std::int64_t channels, const ResizeAxis<float>& axis, float* out) {
   if constexpr (C > 0) {
     for (std::int64_t x = 0; x < axis.size(); ++x, out += C) {
-      const In* pixel = in + axis[x].first * C;
-      const W* weight = axis.weights(x);
-      W sum[std::size_t{C}];
-      std::fill_n(sum, C, sum_start<W>);
+      const float* pixel = in + axis[x].first * C;
+      const float* weight = axis.weights(x);
+      float sum[std::size_t{C}] = {};
       for (std::int64_t k = axis[x].count; k > 0; --k, pixel += C, ++weight)
-        for (int c = 0; c < C; ++c) sum[c] += static_cast<W>(pixel[c]) * *weight;
-      for (int c = 0; c < C; ++c) finish_sum(sum[c], out[c]);
+        for (int c = 0; c < C; ++c) sum[c] += pixel[c] * *weight;
+      for (int c = 0; c < C; ++c) out[c] = sum[c];
     }
   } else {
     for (std::int64_t x = 0; x < axis.size(); ++x, out += channels)
       for (std::int64_t c = 0; c < channels; ++c) {
-        W sum = sum_start<W>;
+        float sum = 0;
         for (std::int64_t k = 0; k < axis[x].count; ++k)
-          sum += static_cast<W>(in[(axis[x].first + k) * channels + c]) * axis.weights(x)[k];
-        finish_sum(sum, out[c]);
+          sum += in[(axis[x].first + k) * channels + c] * axis.weights(x)[k];
+        out[c] = sum;
       }
   }
 }
-template <class In, class W, class Out>
-void resize_row(const In* in, std::int64_t channels, const ResizeAxis<W>& axis, Out* out) {
+inline void resize_row(const float* in, std::int64_t channels, const ResizeAxis<float>& axis, float* out) {
   if (channels == 3) return resize_row<3>(in, channels, axis, out);
   if (channels == 1) return resize_row<1>(in, channels, axis, out);
   if (channels == 4) return resize_row<4>(in, channels, axis, out);
@@ -88,22 +74,20 @@ void resize_row(const In* in, std::int64_t channels, const ResizeAxis<W>& axis, 
 }
 
 /// The weighted sum of `taps` lines of `line` values each, one below the other.
-template <class In, class W, class Out>
-void resize_lines(const In* in, std::int64_t line, std::int64_t taps, const W* weights, Out* out) {
+template <class In>
+void resize_lines(const In* in, std::int64_t line, std::int64_t taps, const float* weights, float* out) {
   constexpr int block = 32;  // a fixed count stays in registers
   for (std::int64_t i = 0; i < line; i += block) {
-    W sum[block];
-    std::fill_n(sum, block, sum_start<W>);
+    float sum[block] = {};
     const std::int64_t width = std::min<std::int64_t>(block, line - i);
     for (std::int64_t k = 0; k < taps; ++k) {
       const In* from = in + k * line + i;
-      const W weight = weights[k];
       if (width == block)
-        for (int j = 0; j < block; ++j) sum[j] += static_cast<W>(from[j]) * weight;
+        for (int j = 0; j < block; ++j) sum[j] += static_cast<float>(from[j]) * weights[k];
       else
-        for (int j = 0; j < width; ++j) sum[j] += static_cast<W>(from[j]) * weight;
+        for (int j = 0; j < width; ++j) sum[j] += static_cast<float>(from[j]) * weights[k];
     }
-    for (int j = 0; j < width; ++j) finish_sum(sum[j], out[i + j]);
+    std::copy_n(sum, width, out + i);
   }
 }
 
@@ -161,7 +145,8 @@ inline double pillow_weight(PillowFilter filter, double x) {
   }
 }
 
-using PillowAxis = ResizeAxis<std::int32_t>;
+// Taps in pairs; of an odd one the second weighs nothing.
+using PillowAxis = ResizeAxis<PillowPair>;
 
 /// The part of `in` pixels that starts at `begin` and has `extent`; the filter reaches beyond it.
 inline PillowAxis pillow_axis(PillowFilter filter, std::int64_t in, std::int64_t begin, std::int64_t extent,
@@ -169,8 +154,8 @@ inline PillowAxis pillow_axis(PillowFilter filter, std::int64_t in, std::int64_t
   const double scale = static_cast<double>(extent) / static_cast<double>(out),
                filter_scale = std::max(scale, 1.0);
   const double support = pillow_support(filter) * filter_scale, inverse = 1.0 / filter_scale;
-  PillowAxis axis(out, static_cast<std::int64_t>(std::ceil(support)) * 2 + 1);
-  std::vector<double> buffer(static_cast<std::size_t>(axis.span));
+  PillowAxis axis(out, static_cast<std::int64_t>(std::ceil(support)) + 1);
+  std::vector<double> buffer(static_cast<std::size_t>(2 * axis.span));
   double* const weights = buffer.data();
   for (std::int64_t i = 0; i < out; ++i) {
     const double center = static_cast<double>(begin) + (static_cast<double>(i) + 0.5) * scale;
@@ -181,7 +166,8 @@ inline PillowAxis pillow_axis(PillowFilter filter, std::int64_t in, std::int64_t
       sum += weights[k - first] = pillow_weight(filter, (static_cast<double>(k) - center + 0.5) * inverse);
     for (std::int64_t k = 0; k < last - first; ++k) {
       const double weight = sum != 0 ? weights[k] / sum : weights[k];
-      axis.weights(i)[k] = static_cast<std::int32_t>((weight < 0 ? -0.5 : 0.5) + weight * (1 << pillow_bits));
+      axis.weights(i)[k / 2].set(
+          k % 2, static_cast<std::int32_t>((weight < 0 ? -0.5 : 0.5) + weight * (1 << pillow_bits)));
     }
     axis[i].first = first;
     axis[i].count = last - first;
@@ -189,25 +175,66 @@ inline PillowAxis pillow_axis(PillowFilter filter, std::int64_t in, std::int64_t
   return axis;
 }
 
+inline constexpr std::int64_t pillow_excess = 4;  // bytes behind the rows of pillow_row that it touches
+
+inline void pillow_row(const std::uint8_t* in, std::int64_t channels, const PillowAxis& columns,
+                       std::uint8_t* out) {
+  for (std::int64_t x = 0; x < columns.size(); ++x, out += channels) {
+    const std::uint8_t* pixel = in + columns[x].first * channels;
+    const PillowPair* weights = columns.weights(x);
+    PillowSum sum;
+    for (std::int64_t k = columns[x].count; k > 0; k -= 2, pixel += 2 * channels)
+      sum.add(in_turn(in_turn(pillow_load_four(pixel), pillow_load_four(pixel + channels))), *weights++);
+    const PillowInts four = sum.value();
+    const PillowBytes bytes = pillow_bytes(four, four, four, four);
+    std::memcpy(out, &bytes, 4);
+  }
+}
 /// Rows [first, last) of `in`, narrowed or widened.
 inline Tensor<std::uint8_t> pillow_horizontal(TensorView<const std::uint8_t> in, const PillowAxis& columns,
                                               std::int64_t first, std::int64_t last) {
   const std::int64_t channels = in.shape()[2], line = in.shape()[1] * channels,
                      row = columns.size() * channels;
   Tensor<std::uint8_t> out = Tensor<std::uint8_t>::uninitialized({last - first, columns.size(), channels});
-  for (std::int64_t y = first; y < last; ++y)
-    resize_row(in.data() + y * line, channels, columns, out.data() + (y - first) * row);
+  const std::uint8_t* from = in.data() + first * line;
+  std::uint8_t* to = out.data();
+  for (std::int64_t y = first; y < last - 1; ++y, from += line, to += row)
+    pillow_row(from, channels, columns, to);
+  // Behind the last row there is nothing to read or write.
+  std::vector<std::uint8_t> last_line(static_cast<std::size_t>(line + pillow_excess)),
+      last_row(static_cast<std::size_t>(row + pillow_excess));
+  std::copy_n(from, line, last_line.data());
+  pillow_row(last_line.data(), channels, columns, last_row.data());
+  std::copy_n(last_row.data(), row, to);
   return out;
 }
 
 /// `rows` counts from the picture's row `first`, where `in` begins.
 inline Tensor<std::uint8_t> pillow_vertical(TensorView<const std::uint8_t> in, const PillowAxis& rows,
                                             std::int64_t first) {
-  const std::int64_t line = in.shape()[1] * in.shape()[2];
+  const std::int64_t line = in.shape()[1] * in.shape()[2], width = std::min<std::int64_t>(16, line);
   Tensor<std::uint8_t> out = Tensor<std::uint8_t>::uninitialized({rows.size(), in.shape()[1], in.shape()[2]});
+  const auto load = [&](const std::uint8_t* from) {
+    return width == 16 ? pillow_load(from) : pillow_load(from, static_cast<std::size_t>(width));
+  };
   for (std::int64_t y = 0; y < rows.size(); ++y)
-    resize_lines(in.data() + (rows[y].first - first) * line, line, rows[y].count, rows.weights(y),
-                 out.data() + y * line);
+    for (std::int64_t i = 0; i < line; i += 16) {
+      const std::int64_t at = std::min(i, line - width);  // the last vector overlaps the one before
+      const std::uint8_t* from = in.data() + (rows[y].first - first) * line + at;
+      const PillowPair* weights = rows.weights(y);
+      PillowSum sums[4];
+      for (std::int64_t k = rows[y].count; k > 0; k -= 2, from += 2 * line, ++weights) {
+        const PillowBytes a = load(from), b = k > 1 ? load(from + line) : a;
+        const PillowBytes low = in_turn(a, b), high = upper_in_turn(a, b);
+        sums[0].add(in_turn(low), *weights);
+        sums[1].add(upper_in_turn(low), *weights);
+        sums[2].add(in_turn(high), *weights);
+        sums[3].add(upper_in_turn(high), *weights);
+      }
+      const PillowBytes bytes =
+          pillow_bytes(sums[0].value(), sums[1].value(), sums[2].value(), sums[3].value());
+      std::memcpy(out.data() + y * line + at, &bytes, static_cast<std::size_t>(width));
+    }
   return out;
 }
 

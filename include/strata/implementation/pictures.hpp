@@ -8,5 +8,6 @@
 #include <strata/data/image_grid.ipp>
 #include <strata/data/libjpeg.ipp>
 #include <strata/data/mnist.ipp>
+#include <strata/data/pillow_sum.ipp>
 #include <strata/data/resize.ipp>
 #include <strata/data/stb.ipp>

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 #include <limits>
+#include <list>
 #include <map>
 #include <regex>
 #include <thread>
@@ -14,6 +15,7 @@
 #include <strata/ops/geometry.hpp>
 #include <strata/tensor/tensor.hpp>
 
+#include "support/guarded_copy.hpp"
 #include "support/reference/reference.hpp"
 
 namespace strata_test {
@@ -55,9 +57,13 @@ Tensor<std::uint8_t> bytes_of(const std::vector<Struct>& structs, const DevicePt
   return out.to(device);
 }
 
-/// Runs the case; `shift` moves the operands off their alignment by so many elements.
+enum class Behind { margin, guard };
+
+/// Runs the case; `shift` moves the operands off their alignment by so many elements. A margin behind them
+/// shows what is written there, a guard stops the program where it is read.
 template <class T>
-Outcome<T> run(const Case& c, const DevicePtr& device, std::int64_t shift = 0) {
+Outcome<T> run(const Case& c, const DevicePtr& device, std::int64_t shift = 0,
+               Behind behind = Behind::margin) {
   std::vector<std::vector<T>> before;
   std::vector<Tensor<T>> memory;
   std::vector<Tensor<std::uint8_t>> bytes;
@@ -74,6 +80,12 @@ Outcome<T> run(const Case& c, const DevicePtr& device, std::int64_t shift = 0) {
     pointers.push_back(c.operands[i].null    ? nullptr
                        : c.operands[i].bytes ? static_cast<void*>(bytes[i].data() + margin + shift)
                                              : static_cast<void*>(memory[i].data() + margin + shift));
+  std::list<GuardedCopy> guarded;
+  if (behind == Behind::guard)
+    for (std::size_t i = 0; i < c.operands.size(); ++i) {
+      const std::size_t size = c.operands[i].values.size() * (c.operands[i].bytes ? 1 : sizeof(T));
+      if (pointers[i]) pointers[i] = guarded.emplace_back(pointers[i], size).data();
+    }
   Outcome<T> out;
   Tensor<double> sums({16}, device);
   const Tensor<std::uint8_t> warps = bytes_of(c.warps, device), adjustments = bytes_of(c.adjustments, device);
@@ -88,8 +100,10 @@ Outcome<T> run(const Case& c, const DevicePtr& device, std::int64_t shift = 0) {
   sums = sums.to(nullptr);
   out.results.assign(sums.data(), sums.data() + sums.size());
   for (std::size_t i = 0; i < c.operands.size(); ++i) {
-    const Tensor<T> after = memory[i].to(nullptr);
+    Tensor<T> after = memory[i].to(nullptr);
     const auto begin = static_cast<std::size_t>(margin + shift), end = begin + c.operands[i].values.size();
+    if (behind == Behind::guard && c.operands[i].output)
+      std::copy_n(static_cast<const T*>(pointers[i]), end - begin, after.data() + begin);
     for (std::size_t e = 0; e < before[i].size(); ++e) {
       const bool may_change = c.operands[i].output && e >= begin && e < end;
       if (!may_change && std::memcmp(&after.data()[e], &before[i][e], sizeof(T)) != 0)
@@ -181,7 +195,8 @@ int check_conformance(const DevicePtr& device, const ConformanceGroup& group,
                        error(c, options.tolerance, shifted, expected));
       CHECK(worst <= options.tolerance);
       CHECK((aligned.margins_intact && shifted.margins_intact));
-      CHECK(same_bits(run<T>(c, device), aligned));
+      const Behind behind = device->host_accessible() ? Behind::guard : Behind::margin;
+      CHECK(same_bits(run<T>(c, device, 0, behind), aligned));
       for (const DevicePtr& variant : options.variants) {
         INFO("on " << variant->description());
         CHECK(same_bits(run<T>(c, variant), aligned));
