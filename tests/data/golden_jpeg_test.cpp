@@ -41,3 +41,19 @@ TEST_CASE("JPEGs have the pixels of Pillow and of tf.io.decode_image", "[data][i
     }
   }
 }
+
+#ifdef STRATA_TEST_LIBJPEG
+TEST_CASE("A JPEG of hundreds of scans is refused", "[data][image]") {
+  const auto file = Golden("jpeg").read<std::uint8_t>("16x16_progressive_grey/file");
+  const std::string whole(file.data(), file.data() + file.size());
+  const std::size_t at = whole.find("\xFF\xDA"), end = whole.find("\xFF\xC4", at);  // the first scan's
+  const auto decode = [&](int scans) {
+    std::string bytes = whole.substr(0, at);
+    for (int i = 0; i < scans; ++i) bytes += whole.substr(at, end - at);
+    bytes += whole.substr(end);
+    return decode_image({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, "long.jpg");
+  };
+  CHECK_NOTHROW(decode(100));
+  CHECK_THROWS_WITH(decode(600), Catch::Contains("'long.jpg' is damaged") && Catch::Contains("500 scans"));
+}
+#endif

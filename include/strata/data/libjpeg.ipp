@@ -53,8 +53,9 @@ inline boolean jpeg_ended(j_decompress_ptr info) {
 /// A scan of few bytes costs a pass over all pixels; encoders write ten.
 inline void jpeg_scanned(j_common_ptr info) {
   if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number <= 500) return;
-  info->err->msg_code = JERR_BAD_PROGRESSION;
-  jpeg_failed(info);
+  auto& decoding = *static_cast<JpegDecoding*>(info->client_data);
+  std::snprintf(decoding.error, sizeof decoding.error, "more than 500 scans");
+  longjmp(decoding.failed, 1);
 }
 
 /// Fills the pixels as Pillow does, or says false and why. Holds nothing that a jump would have to destroy.
