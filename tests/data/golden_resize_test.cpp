@@ -16,7 +16,34 @@ Tensor<std::uint8_t> picture(const Golden& golden, const Json& resize) {
   return golden.read<std::uint8_t>("pictures/" + resize.get<std::string>("picture"));
 }
 
+/// [h,w,c] as [w,h,c].
+Tensor<std::uint8_t> on_its_side(const Tensor<std::uint8_t>& in) {
+  const Shape& shape = in.shape();
+  Tensor<std::uint8_t> out({shape[1], shape[0], shape[2]});
+  for (std::int64_t y = 0; y < shape[0]; ++y)
+    for (std::int64_t x = 0; x < shape[1]; ++x)
+      for (std::int64_t c = 0; c < shape[2]; ++c) out(x, y, c) = in(y, x, c);
+  return out;
+}
+
 }  // namespace
+
+TEST_CASE("resize_pillow stays within pictures that are narrower than a vector", "[data]") {
+  for (const std::int64_t channels : {1, 3, 4})
+    for (const std::int64_t height : {1, 2, 3, 6, 64})
+      for (const std::int64_t width : {1, 2, 3, 5})
+        for (const std::int64_t to : {1, 2, 4, 7}) {
+          INFO("[" << height << "," << width << "," << channels << "] to a width of " << to);
+          Tensor<std::uint8_t> pixels({height, width, channels});
+          for (std::int64_t i = 0; i < pixels.size(); ++i)
+            pixels.data()[i] = static_cast<std::uint8_t>(i * 89 % 256);
+          const GuardedCopy guarded(pixels.data(), pixels.bytes());
+          const TensorView view(static_cast<const std::uint8_t*>(guarded.data()), pixels.shape());
+          for (const PillowFilter filter : {PillowFilter::bilinear, PillowFilter::lanczos})
+            CHECK(resize_pillow(view, height, to, filter) ==
+                  on_its_side(resize_pillow(on_its_side(pixels), to, height, filter)));
+        }
+}
 
 TEST_CASE("resize_pillow gives the pixels of Keras's load_img", "[data][golden]") {
   const std::map<std::string, PillowFilter> filters{

@@ -196,16 +196,21 @@ inline Tensor<std::uint8_t> pillow_horizontal(TensorView<const std::uint8_t> in,
   const std::int64_t channels = in.shape()[2], line = in.shape()[1] * channels,
                      row = columns.size() * channels;
   Tensor<std::uint8_t> out = Tensor<std::uint8_t>::uninitialized({last - first, columns.size(), channels});
-  const std::uint8_t* from = in.data() + first * line;
-  std::uint8_t* to = out.data();
-  for (std::int64_t y = first; y < last - 1; ++y, from += line, to += row)
-    pillow_row(from, channels, columns, to);
-  // Behind the last row there is nothing to read or write.
-  std::vector<std::uint8_t> last_line(static_cast<std::size_t>(line + pillow_excess)),
-      last_row(static_cast<std::size_t>(row + pillow_excess));
-  std::copy_n(from, line, last_line.data());
-  pillow_row(last_line.data(), channels, columns, last_row.data());
-  std::copy_n(last_row.data(), row, to);
+  // Of rows at the end pillow_row would read and write what lies behind them: copies have room.
+  const std::int64_t least = std::min(line, row), apart = (pillow_excess + least - 1) / least;
+  std::vector<std::uint8_t> line_copy(static_cast<std::size_t>(line + pillow_excess)),
+      row_copy(static_cast<std::size_t>(row + pillow_excess));
+  for (std::int64_t y = first; y < last; ++y) {
+    const std::uint8_t* from = in.data() + y * line;
+    std::uint8_t* const to = out.data() + (y - first) * row;
+    if (y + apart < last) {
+      pillow_row(from, channels, columns, to);
+    } else {
+      std::copy_n(from, line, line_copy.data());
+      pillow_row(line_copy.data(), channels, columns, row_copy.data());
+      std::copy_n(row_copy.data(), row, to);
+    }
+  }
   return out;
 }
 
