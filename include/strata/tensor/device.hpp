@@ -61,8 +61,9 @@ class Device {
   virtual ThreadPool* threads() { return nullptr; }
 
  protected:
-  virtual std::unique_ptr<Backend<float>> make_backend_float();
-  virtual std::unique_ptr<Backend<double>> make_backend_double();
+  // Inline, so that no file need have this class's type information for all.
+  inline virtual std::unique_ptr<Backend<float>> make_backend_float();
+  inline virtual std::unique_ptr<Backend<double>> make_backend_double();
 };
 
 using DevicePtr = std::shared_ptr<Device>;

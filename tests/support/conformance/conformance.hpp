@@ -12,6 +12,7 @@ namespace strata_test {
 struct ConformanceOptions {
   double tolerance = 1e-5;                    ///< relative L2 error against the double reference
   bool large = true;                          ///< geometries of VGG16 too
+  bool any_alignment = true;                  ///< has the same bits wherever operands lie
   std::vector<strata::DevicePtr> variants{};  ///< must give the same bits, e.g. other thread counts
   std::string only{};  ///< a regular expression that `primitive description` has to match; empty: all
 };
