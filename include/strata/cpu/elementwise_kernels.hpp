@@ -132,15 +132,14 @@ inline void finish(const ProductEpilogue& e, long rows, long columns, long strid
   const bool done = with_cheap_function(e.f, e.slope, [&](auto function) {
     for (long r = 0; r < rows; ++r, y += stride) {
       if (e.scale || e.residual)
-        for (long c = 0; c < columns; c += width) {
-          const long rest = columns - c < width ? columns - c : 0;
+        for_channels(columns, [&](long c, long rest) {
           const auto read = [&](const float* from) { return load_some(from, rest); };
           Vec v = read(y + c);
           if (e.scale) v *= read(e.scale + c);
           if (e.bias) v += read(e.bias + c);
           if (e.residual) v += read(e.residual + r * stride + c);
           store_some(y + c, function(v), rest);
-        }
+        });
       else if (e.bias)
         map(columns, y, e.bias, y, [&](Vec v, Vec b) { return function(v + b); });
       else
@@ -204,12 +203,11 @@ inline void add(long count, const float* x, float* y) {
 inline void normalize(long rows, long channels, const float* mean, const float* scale, const float* offset,
                       const float* x, float* y) {
   for (long r = 0; r < rows; ++r, x += channels, y += channels)
-    for (long c = 0; c < channels; c += width) {
-      const long rest = channels - c < width ? channels - c : 0;
+    for_channels(channels, [&](long c, long rest) {
       const auto read = [&](const float* p) { return load_some(p + c, rest); };
       const Vec v = fma(read(x) - read(mean), read(scale), read(offset));
       store_some(y + c, v, rest);
-    }
+    });
 }
 
 /// dx = a (dy - d) + b (x - mean). The mean d of dy goes first: it must cancel exactly where all dy are
@@ -217,12 +215,11 @@ inline void normalize(long rows, long channels, const float* mean, const float* 
 inline void normalize_backward(long rows, long channels, const float* mean, const float* a, const float* b,
                                const float* d, const float* dy, const float* x, float* dx) {
   for (long r = 0; r < rows; ++r, x += channels, dy += channels, dx += channels)
-    for (long c = 0; c < channels; c += width) {
-      const long rest = channels - c < width ? channels - c : 0;
+    for_channels(channels, [&](long c, long rest) {
       const auto read = [&](const float* p) { return load_some(p + c, rest); };
       const Vec v = fma(read(dy) - read(d), read(a), (read(x) - read(mean)) * read(b));
       store_some(dx + c, v, rest);
-    }
+    });
 }
 
 /// One multiplication of Philox: high and low words of factor * x, lane by lane.

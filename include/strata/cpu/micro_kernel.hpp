@@ -55,13 +55,12 @@ STRATA_ALWAYS_INLINE void add_scaled_rows(const float* a, const float* b, long b
   Vec scales[Rows];
   STRATA_UNROLL
   for (int i = 0; i < Rows; ++i) scales[i] = splat(a[i]);
-  for (long j = 0; j < columns; j += width) {
-    const long rest = columns - j < width ? columns - j : 0;
+  for_channels(columns, [&](long j, long rest) {
     Vec sum = scales[0] * load_some(b + j, rest);
     STRATA_UNROLL
     for (int i = 1; i < Rows; ++i) sum = fma(scales[i], load_some(b + i * b_stride + j, rest), sum);
     store_some(c + j, accumulate ? load_some(c + j, rest) + sum : sum, rest);
-  }
+  });
 }
 
 /// c [columns] (+)= a [k] b [k,columns]. In multiply_rows a single row would wait for one sum after the

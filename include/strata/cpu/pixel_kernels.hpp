@@ -28,10 +28,10 @@ STRATA_ALWAYS_INLINE Vec load_values(const float* x) {
   return load(x);
 }
 STRATA_ALWAYS_INLINE Vec load_values(const std::uint8_t* x) {
-#if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512VL__) && defined(__AVX512BW__)
+#if STRATA_CPU_AVX512
   return _mm512_maskz_cvtepi32_ps(
       0xffff, _mm512_maskz_cvtepu8_epi32(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(x))));
-#elif defined(__AVX2__) && defined(__FMA__)
+#elif STRATA_CPU_AVX2
   return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(x))));
 #else
   return load_quad(x);

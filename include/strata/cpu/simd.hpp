@@ -19,9 +19,11 @@
 
 #if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512VL__) && defined(__AVX512BW__)
 #define STRATA_CPU_ISA avx512
+#define STRATA_CPU_AVX512 1
 #define STRATA_CPU_BFLOAT16 1
 #elif defined(__AVX2__) && defined(__FMA__)
 #define STRATA_CPU_ISA avx2
+#define STRATA_CPU_AVX2 1
 #else
 #define STRATA_CPU_ISA baseline
 #endif
@@ -37,10 +39,10 @@
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu { namespace STRATA_CPU_ISA {
 
-#if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512VL__) && defined(__AVX512BW__)
+#if STRATA_CPU_AVX512
 inline constexpr int width = 16;     // floats in a vector
 inline constexpr int max_rows = 14;  // rows of the register block: 14 x 2 sums, 2 of B, of 32 registers
-#elif defined(__AVX2__) && defined(__FMA__)
+#elif STRATA_CPU_AVX2
 inline constexpr int width = 8;
 inline constexpr int max_rows = 6;  // 6 x 2 sums, 2 of B, 1 of A, of 16 registers
 #elif defined(__aarch64__)
@@ -63,7 +65,7 @@ STRATA_ALWAYS_INLINE Vec load(const float* p) {
 STRATA_ALWAYS_INLINE void store(float* p, Vec v) {
   *reinterpret_cast<UnalignedVec*>(p) = v;
 }
-#if defined(__AVX2__) && defined(__FMA__)
+#if STRATA_CPU_AVX2
 STRATA_ALWAYS_INLINE __m256i first_lanes(long count) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)),
                             _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -72,18 +74,18 @@ STRATA_ALWAYS_INLINE __m256i first_lanes(long count) {
 /// The first `count` elements, from 1 to width - 1, zeros behind them. A memcpy of any length would be a
 /// call.
 STRATA_ALWAYS_INLINE Vec load_part(const float* p, long count) {
-#if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512VL__) && defined(__AVX512BW__)
+#if STRATA_CPU_AVX512
   return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1U << count) - 1), p);
-#elif defined(__AVX2__) && defined(__FMA__)
+#elif STRATA_CPU_AVX2
   return _mm256_maskload_ps(p, first_lanes(count));
 #else
   return Vec{p[0], count > 1 ? p[1] : 0, count > 2 ? p[2] : 0, 0};
 #endif
 }
 STRATA_ALWAYS_INLINE void store_part(float* p, Vec v, long count) {
-#if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512VL__) && defined(__AVX512BW__)
+#if STRATA_CPU_AVX512
   _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1U << count) - 1), v);
-#elif defined(__AVX2__) && defined(__FMA__)
+#elif STRATA_CPU_AVX2
   _mm256_maskstore_ps(p, first_lanes(count), v);
 #else
   p[0] = v[0];
@@ -115,9 +117,9 @@ STRATA_ALWAYS_INLINE Vec splat(float x) {
 /// a * b + c, rounded once where the instruction set can. Written out because ISO mode (-std=c++20) forbids
 /// g++ to fuse `a * b + c` by itself.
 STRATA_ALWAYS_INLINE Vec fma(Vec a, Vec b, Vec c) {
-#if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512VL__) && defined(__AVX512BW__)
+#if STRATA_CPU_AVX512
   return _mm512_fmadd_ps(a, b, c);
-#elif defined(__AVX2__) && defined(__FMA__)
+#elif STRATA_CPU_AVX2
   return _mm256_fmadd_ps(a, b, c);
 #elif defined(__aarch64__)
   return vfmaq_f32(c, a, b);
@@ -126,9 +128,9 @@ STRATA_ALWAYS_INLINE Vec fma(Vec a, Vec b, Vec c) {
 #endif
 }
 STRATA_ALWAYS_INLINE Vec sqrt(Vec x) {
-#if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512VL__) && defined(__AVX512BW__)
+#if STRATA_CPU_AVX512
   return _mm512_maskz_sqrt_ps(0xffff, x);
-#elif defined(__AVX2__) && defined(__FMA__)
+#elif STRATA_CPU_AVX2
   return _mm256_sqrt_ps(x);
 #elif defined(__x86_64__)
   return _mm_sqrt_ps(x);
