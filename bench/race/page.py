@@ -23,7 +23,7 @@ def ratio(rows, name):
     return quartiles_of([theirs / ours for ours, theirs in zip(found["Strata"], found[name])])
 
 
-PEERS = ("PyTorch", "Keras", "ONNX Runtime", "OpenVINO", "ncnn", "Pillow")
+PEERS = ("PyTorch", "Keras", "ONNX Runtime", "OpenVINO", "ncnn", "oneDNN", "Eigen", "OpenBLAS", "Pillow")
 
 
 def read(paths):
@@ -100,6 +100,10 @@ def memory(cases, peers):
     return "\n".join(lines)
 
 
+def taking_part(cases, peers):
+    return [peer for peer in peers if any("ms" in rows_of(case).get(peer, {}) for case in cases)]
+
+
 def left_out(cases):
     """Whoever did not take part, and why: a reason once, however many cases it kept somebody from."""
     out = {}
@@ -119,16 +123,23 @@ def markdown(result):
     worst = max((row["error"] for case in cases if case["precision"] == "float32" for row in case["rows"] if "ms" in row), default=0)
     networks = [case for case in cases if case["task"] == "inference" and not case["name"].startswith("ops")]
     data = [case for case in cases if case["task"] == "data"]
+    bf16_one_dnn = ", oneDNN's primitives" if "oneDNN" in present else ""
+    one_dnn = "\noneDNN has a primitive for each layer, with its activation, and tensors in nhwc." if "oneDNN" in present else ""
+    products = [name for name in ("Eigen", "OpenBLAS") if name in present]
+    laid_out = f"""
+{' and '.join(products)} multiply matrices: patches under kernels larger than 1x1, and strides, are laid out as rows first
+(im2col), a picture at a time; bias and relu follow.""" if products else ""
+    debian = f", {' and '.join(products)} from Debian" if products else ""
     sections = [
         ("Networks, float32", "150x150 pixels, from a tensor to a tensor. PyTorch runs eagerly in channels_last, Keras as a `tf.function`,\n"
-         "OpenVINO with the latency hint, ncnn one picture after the other (it has no batches), all with packed weights where they offer it by default.",
+         "OpenVINO with the latency hint, ncnn one picture after the other (it has no batches), all with packed weights where they offer it by default." + one_dnn,
          [case for case in networks if case["precision"] == "float32"], ["", "ms", "images/s"], with_images),
         ("Networks, bfloat16", "Each library's own: Strata's `mixed_bfloat16`, Keras's policy of that name, PyTorch's network in bfloat16,\n"
-         "OpenVINO's hint, ncnn's storage.",
+         f"OpenVINO's hint, ncnn's storage{bf16_one_dnn}.",
          [case for case in networks if case["precision"] == "bfloat16"], ["", "ms", "images/s"], with_images),
         ("Training steps, float32", "Batches of 20 pictures of 150x150 pixels: forward, backward and RMSprop.",
          [case for case in cases if case["task"] == "training"], ["", "ms", "images/s"], with_images),
-        ("Single layers, float32", "With bias and relu, four pictures (dense: rows are in the name); `by 2` is the stride.",
+        ("Single layers, float32", "With bias and relu, four pictures (dense: rows are in the name); `by 2` is the stride." + laid_out,
          [case for case in cases if case["name"].startswith("ops")], ["", "ms", "GFLOP/s"], with_gflops),
         ("Pictures from files", f"""{'; '.join(dict.fromkeys(case['pictures'] for case in data))}: decoded and resized to 150x150,
 without augmentation or with all of the book's (turned, moved, sheared, zoomed, flipped), in batches of 20. Strata and Keras's
@@ -145,7 +156,7 @@ larger than on an idle one. Ratios hold better: """ if machine["load"] >= 1 else
 Written by `bash bench/run --peers --page` from what `bash bench/run --peers` measured on {result['date']}: {machine['cpu']},
 {machine['cpus']} CPUs, {machine['threads']} threads for everybody, {machine['memory_gb']} GB, {machine['system']}; \
 {flags}.
-{', '.join(f'{name} {version}' for name, version in present.items())}.
+{', '.join(f'{name} {present[name]}' for name in ('Strata', *peers) if name in present)}.
 
 {busy}contenders take turns of some tenths of a second, all others are stopped meanwhile, a turn
 counts with its fastest run, and times and ratios are medians over turns. The middle half of a contender's turns typically
@@ -157,8 +168,7 @@ varied: the middle half of the turns spans more than a quarter of what is shown.
 layer suffer most where the machine does other work. Rows were measured minutes apart: compare within a row, not between rows."""]
     for title, text, chosen, head, cell in sections:
         if chosen:
-            taking_part = [peer for peer in peers if any("ms" in rows_of(case).get(peer, {}) for case in chosen)]
-            parts.append(f"## {title}\n\n{text}\n\n{table(chosen, taking_part, head, cell)}")
+            parts.append(f"## {title}\n\n{text}\n\n{table(chosen, taking_part(chosen, peers), head, cell)}")
     if on_roofline(result):
         flops, transfer = (machine["peaks"][key] / 1e9 for key in ("flops", "bytes"))
         parts.append(f"""## The roofline
@@ -171,13 +181,13 @@ library for the same work, and the machine's limits as Strata's own kernels show
     large = [case for case in cases if "batch 20" in case["name"]]
     if large:
         parts.append("## Peak memory\n\nOf the whole process, libraries and Python included; Strata's is a program of its own.\n\n" +
-                     memory(large, peers))
+                     memory(large, taking_part(large, peers)))
     if left_out(result["cases"]):
         parts.append("## Left out\n\n" + "\n".join(left_out(result["cases"])))
-    parts.append("""## Elsewhere
+    parts.append(f"""## Elsewhere
 
 `bash bench/run --peers` repeats all of this on your machine, `bash bench/run --peers FILTER` a part (`--list`, `--quick`,
-`--threads 1`); the libraries come from PyPI into an environment of their own. `bench/race/race.py` says how a contender
+`--threads 1`); the libraries come from PyPI into an environment of their own{debian}. `bench/race/race.py` says how a contender
 of yours can take part: a program of some twenty lines.""")
     return "\n\n".join(parts) + "\n"
 

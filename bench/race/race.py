@@ -14,11 +14,12 @@ Every case is a network in a file of lines, read by all contenders, with the sam
 Where the work is pictures from files, a folder of them lies beside the lines `precision uint8` and `work WORK`: decoding and resizing
 as `pillow` or `tensorflow` has it, or an epoch of the book's augmentation, the `first` or a `later` one.
 
-A contender is a program, `bench/race/TASK/NAME FOLDER OUTPUT THREADS`. It does the work once, leaves the result in OUTPUT
-(float32; [n,h,w,c]; in training the losses of three steps; of pictures the first 40, from 0 to 255 and without augmentation, which
-is random), prints `ready VERSION`, and for every line on its standard input does the work again and prints the milliseconds. One that
-does not do a case at all prints `unsupported: REASON`. Results are compared before anything is timed. Only the contender whose turn it
-is runs: the others are stopped, so that no idle thread of theirs spins.
+A contender is a program, `bench/race/TASK/NAME FOLDER OUTPUT THREADS`, in Python (network.py) or in C++ (case.hpp), compiled where
+CMake finds its library. It does the work once, leaves the result in OUTPUT (float32; [n,h,w,c]; in training the losses of three steps;
+of pictures the first 40, from 0 to 255 and without augmentation, which is random), prints `ready VERSION`, and for every line on its
+standard input does the work again and prints the milliseconds. One that does not do a case at all prints `unsupported: REASON`. Results
+are compared before anything is timed. Only the contender whose turn it is runs: the others are stopped, so that no idle thread of
+theirs spins.
 """
 
 import argparse
@@ -40,10 +41,11 @@ import page
 HERE = "bench/race"
 BUILD = "build/bench/race"
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"  # PyPI's has CUDA within
-# By name: the program, and what it needs of PyPI.
+# By name: the program, in C++ where it does not say otherwise, and what it needs of PyPI.
 CONTENDERS = {"Strata": ("strata", []), "PyTorch": ("pytorch.py", ["torch"]),
               "Keras": ("keras_tf.py", ["tensorflow-cpu", "keras", "scipy"]), "ONNX Runtime": ("onnx_runtime.py", ["onnxruntime", "onnx"]),
               "OpenVINO": ("open_vino.py", ["openvino", "onnx"]), "ncnn": ("ncnn_.py", ["ncnn"]),
+              "oneDNN": ("onednn", ["onednn-cpu-gomp", "onednn-devel-cpu-gomp"]), "Eigen": ("eigen", []), "OpenBLAS": ("openblas", []),
               "Pillow": ("pillow.py", [])}
 SHARED = ["numpy", "pillow"]  # for weights, inputs and pictures
 TOLERANCE = {"float32": 1e-3, "bfloat16": 3e-2, "uint8": 1.5e-2}  # relative L2 distance of results; JPEG decoders round in ways of their own
@@ -291,6 +293,32 @@ def environment(names):
     return python, missing
 
 
+def source(task, name):
+    program = CONTENDERS[name][0]
+    return f"{HERE}/{task}/{program}" + ("" if program.endswith(".py") else ".cpp")
+
+
+def takes_part(task, name):
+    return os.path.exists(source(task, name))
+
+
+def build(names, python, missing):
+    """`missing` after contenders in C++ were compiled: with those that cannot be, without one that CMake finds elsewhere than PyPI."""
+    names = [name for name in names if not CONTENDERS[name][0].endswith(".py")]
+    config = os.path.join(os.path.dirname(os.path.dirname(python)), "lib/cmake/dnnl")
+    commands = [["cmake", "--preset", "release", *([f"-Ddnnl_DIR={config}"] if os.path.exists(config) else [])]] if names else []
+    commands += [["cmake", "--build", "build", "--target", f"bench_race_inference_{CONTENDERS[name][0]}"] for name in names]
+    done = [subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for command in commands]
+    left = {name: why for name, why in missing.items() if name not in names}
+    for name, one in zip(names, done[1:]):
+        failed = done[0] if done[0].returncode else one
+        if failed.returncode:
+            lines = [line.strip() for line in failed.stdout.splitlines() if "error" in line.lower()]
+            why = "was not found by CMake" if "unknown target" in failed.stdout else f"could not be built: {lines[0] if lines else 'no error'}"
+            left[name] = missing.get(name, why)
+    return left
+
+
 def peaks(threads, known):
     """The limits that the machine shows now, or `known` ones where those are higher: other programs can only take from them."""
     done = subprocess.run([f"{BUILD}/inference/strata", "--peaks"], capture_output=True, text=True,
@@ -332,20 +360,23 @@ def main():
         parser.error(f"no case matches '{options.filter}'; --list names them")
     if options.list:
         return print("\n".join(chosen))
-    names = [name for name in CONTENDERS if name == "Strata" or name in (options.only or name).split(",")]
+    tasks = sorted({case[0] for case in chosen.values()})
+    names = [name for name in CONTENDERS if name == "Strata" or
+             name in (options.only or name).split(",") and any(takes_part(task, name) for task in tasks)]
     unknown = set(filter(None, options.only.split(","))) - set(CONTENDERS)
     if unknown:
         parser.error(f"expected of --only some of {','.join(CONTENDERS)}, found {','.join(sorted(unknown))}")
     if options.threads < 1:
         parser.error(f"expected --threads of at least 1, found {options.threads}")
 
-    for task in sorted({"inference", *(case[0] for case in chosen.values())}):
+    for task in sorted({"inference", *tasks}):
         if not os.path.exists(f"{BUILD}/{task}/strata"):
             sys.exit(f"error: {BUILD}/{task}/strata is not built; `bash bench/run --peers` builds it")
     # A race that is ended ends its contenders, which are stopped processes.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit("error: the race was ended"))
-    python, missing = environment([name for name in names if name != "Strata"])
+    python, missing = environment(names[1:])
+    missing = build(names[1:], python, missing)
     os.makedirs(os.path.dirname(options.out) or ".", exist_ok=True)
     result = {"date": time.strftime("%Y-%m-%d", time.gmtime()), "machine": machine(options.threads), "cases": []}
 
@@ -359,17 +390,14 @@ def main():
                 file.write("\n".join(lines) + "\n")
             maker = [f"{HERE}/pictures.py", folder, str(images)] if task == "data" else [f"{HERE}/network.py", folder]
             made = subprocess.run([python, "-B", *maker], check=True, stdout=subprocess.PIPE, text=True)
-            commands = {"Strata": [f"{BUILD}/{task}/strata"]}
-            for peer in names:
-                program = f"{HERE}/{task}/{CONTENDERS[peer][0]}"
-                if peer not in missing and os.path.exists(program):
-                    commands[peer] = [python, "-B", program]
+            there = [peer for peer in names if takes_part(task, peer)]
+            commands = {peer: [f"{BUILD}/{task}/{CONTENDERS[peer][0]}"] if source(task, peer).endswith(".cpp") else
+                        [python, "-B", source(task, peer)] for peer in there if peer not in missing}
             precision = lines[0].split()[1]
             rows = race(commands, folder, options.threads, 0 if options.quick else options.seconds, TOLERANCE[precision],
                         lambda text, name=name: progress(f"{name}: {text}"))
         progress("")
-        rows += [{"name": peer, "why": why} for peer, why in missing.items()
-                 if os.path.exists(f"{HERE}/{task}/{CONTENDERS[peer][0]}")]
+        rows += [{"name": peer, "why": missing[peer]} for peer in there if peer in missing]
         result["cases"].append({"name": name, "task": task, "precision": precision, "images": images, **json.loads(made.stdout),
                                 "rows": rows})
         result["machine"]["peaks"] = peaks(options.threads, result["machine"]["peaks"])

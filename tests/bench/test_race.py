@@ -131,8 +131,11 @@ class CasesTest(unittest.TestCase):
             self.assertEqual(lines[1].split()[1], str(images))
 
     def test_every_program_is_somebodys(self):
-        programs = {path.name for path in (ROOT / "bench/race").glob("*/*.py")}
-        self.assertEqual(programs, {program for program, _ in race.CONTENDERS.values()} - {"strata"})
+        programs = {path.name for pattern in ("*/*.py", "*/*.cpp") for path in (ROOT / "bench/race").glob(pattern)}
+        self.assertEqual(programs, {pathlib.Path(race.source("inference", name)).name for name in race.CONTENDERS})
+        cmake = (ROOT / "bench/CMakeLists.txt").read_text()
+        for name in programs - {"strata.cpp"}:
+            self.assertEqual(f"strata_contender({name[:-4]} " in cmake, name.endswith(".cpp"), name)
 
     def test_packages_are_pinned(self):
         pins = {line.split("==")[0] for line in (ROOT / "bench/race/requirements.txt").read_text().splitlines() if "==" in line}
@@ -151,8 +154,10 @@ MACHINE = {"cpu": "A CPU", "cpus": 2, "threads": 2, "memory_gb": 8, "system": "L
            "peaks": {"flops": 2e11, "bytes": 2e10}}
 RESULT = {"date": "2026-11-26", "machine": MACHINE, "cases": [
     case("VGG16 base, batch 20, float32", "inference", 20, 2e10, 1e8, row("Strata", [200.0, 900.0], [400.0]),
-         row("PyTorch", [440.0], [720.0]), {"name": "Keras", "why": "it died"}),
-    case("ops: 1x1, 8 to 8, 9x9", "inference", 4, 1e6, 1e6, row("Strata", [0.01]), row("PyTorch", [0.005])),
+         row("PyTorch", [440.0], [720.0]), {"name": "Keras", "why": "it died"}, {"name": "Eigen", "why": "has no networks"}),
+    case("ops: 1x1, 8 to 8, 9x9", "inference", 4, 1e6, 1e6, row("Strata", [0.01]), row("PyTorch", [0.005]), row("Eigen", [0.02])),
+    case("ops: depthwise, 8, 9x9", "inference", 4, 1e6, 1e6, row("Strata", [0.01]), row("PyTorch", [0.01]),
+         {"name": "Eigen", "why": "has no depthwise"}),
     case("training step of nothing, batch 20", "training", 20, 1, 1, {"name": "Strata", "why": "was not built"})]}
 
 
@@ -164,9 +169,13 @@ class PageTest(unittest.TestCase):
     def test_page(self):
         text = page.markdown(RESULT)
         self.assertIn("| VGG16 base, batch 20 | 300 | 66.7 | 2.00 |", text)  # of 2.2 and 1.8
-        self.assertIn("| 1x1, 8 to 8, 9x9 | 0.01 | 100 | 0.50 |", text)
-        self.assertIn("| VGG16 base, batch 20, float32 | 1,234 | 1,234 |", text)
+        self.assertIn("| 1x1, 8 to 8, 9x9 | 0.01 | 100 | 0.50 | 2.00 |\n| depthwise, 8, 9x9 | 0.01 | 100 | 1.00 |  |", text)
+        self.assertIn("| VGG16 base, batch 20, float32 | 1,234 | 1,234 |\n", text)
+        self.assertIn("\nStrata 1.2, PyTorch 1.2, Eigen 1.2.\n", text)
         self.assertIn("- Keras: it died (VGG16 base, batch 20, float32)", text)
+        self.assertIn("- Eigen: has no depthwise (ops: depthwise, 8, 9x9)", text)
+        self.assertIn("Eigen multiply matrices", text)
+        self.assertIn("of their own, Eigen from Debian.", text)
         self.assertIn("- Strata: was not built (training step of nothing, batch 20)", text)
         self.assertNotIn("Training steps", text)
         self.assertNotIn("other work meanwhile", text)
@@ -188,7 +197,7 @@ class PageTest(unittest.TestCase):
             self.assertTrue(page.LEFT <= float(path[1]) < float(path[2]) <= page.WIDTH - page.RIGHT, path[0])
         picture = xml.etree.ElementTree.fromstring(page.roofline(RESULT))
         shapes = [element.get("class") for element in picture if element.tag.endswith("circle")]
-        self.assertEqual((shapes.count("ours"), shapes.count("theirs")), (3, 3))  # one of each in the legend
+        self.assertEqual((shapes.count("ours"), shapes.count("theirs")), (4, 4))  # one of each in the legend
         for element in picture:
             for axis, limit in (("cx", page.WIDTH), ("cy", page.HEIGHT)):
                 self.assertTrue(0 <= float(element.get(axis, 0)) <= limit)
@@ -236,6 +245,47 @@ class EnvironmentTest(unittest.TestCase):
         self.assertRegex(calls[0], f"--extra-index-url {race.TORCH_INDEX} torch==[0-9.]+ numpy==")
         self.assertRegex(calls[1], "--retries 1 ncnn==[0-9.]+ numpy==")
         self.assertIn("installing ncnn==", said.getvalue())
+
+
+CMAKE = """#!/bin/sh
+echo "$*" >> "$0.calls"
+case "$*" in
+  *preset*broken*) echo "CMake Error: it rained"; exit 1;;
+  *onednn) echo "ninja: error: unknown target 'bench_race_inference_onednn'"; exit 1;;
+  *eigen) echo "In file included from eigen.cpp:"; echo "eigen.cpp:1: error: no such thing"; echo "error: and more" >&2; exit 1;;
+esac
+"""
+
+
+class BuildTest(unittest.TestCase):
+    def build(self, names, missing, home="home"):
+        """(what is missing then, the calls of cmake)"""
+        with tempfile.TemporaryDirectory() as folder, \
+                unittest.mock.patch.dict(os.environ, PATH=f"{folder}:{os.environ['PATH']}"):
+            pathlib.Path(folder, home, "lib/cmake/dnnl").mkdir(parents=True)
+            cmake = pathlib.Path(folder, "cmake")
+            cmake.write_text(CMAKE)
+            cmake.chmod(0o700)
+            found = race.build(names, f"{folder}/{home}/bin/python", missing)
+            calls = pathlib.Path(f"{cmake}.calls")
+            return found, calls.read_text().replace(folder, "F").splitlines() if calls.exists() else []
+
+    def test_what_cannot_be_built_is_named(self):
+        found, calls = self.build(["PyTorch", "oneDNN", "Eigen", "OpenBLAS"], {"PyTorch": "no network"})
+        self.assertEqual(found, {"PyTorch": "no network", "oneDNN": "was not found by CMake",
+                                 "Eigen": "could not be built: eigen.cpp:1: error: no such thing"})
+        self.assertEqual(calls, ["--preset release -Ddnnl_DIR=F/home/lib/cmake/dnnl",
+                                 *(f"--build build --target bench_race_inference_{name}" for name in ("onednn", "eigen", "openblas"))])
+
+    def test_what_pypi_does_not_have_may_be_found_all_the_same(self):
+        self.assertEqual(self.build(["oneDNN", "OpenBLAS"], {"oneDNN": "no network", "OpenBLAS": "no network"})[0], {"oneDNN": "no network"})
+
+    def test_a_failing_configuration_leaves_all_out(self):
+        found, _ = self.build(["PyTorch", "OpenBLAS"], {}, home="broken")
+        self.assertEqual(found, {"OpenBLAS": "could not be built: CMake Error: it rained"})
+
+    def test_nothing_is_built_for_contenders_in_python(self):
+        self.assertEqual(self.build(["PyTorch"], {"PyTorch": "no network"}), ({"PyTorch": "no network"}, []))
 
 
 class CommandTest(unittest.TestCase):

@@ -1,7 +1,11 @@
 // As `fit` reads pictures: loaders decode and resize ahead, the device warps and scales.
-#include "../network.hpp"
-
 #include <sched.h>
+
+#include <benchmark/benchmark.h>
+
+#include <strata/strata.hpp>
+
+#include "../case.hpp"
 
 using namespace strata;
 using namespace strata_bench;
@@ -80,7 +84,7 @@ void race(const std::string& folder, const std::string& output, int threads) {
     }
   };
   if (work == "later") epoch();
-  serve([&] {
+  serve(STRATA_VERSION, [&] {
     if (work == "first") data = augmented(pictures);  // with nothing kept
     epoch();
   });

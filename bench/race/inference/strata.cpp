@@ -1,3 +1,4 @@
+#include "../../ops/measure.hpp"
 #include "../network.hpp"
 
 using namespace strata_bench;
@@ -8,9 +9,9 @@ int main(int argc, char** argv) {
     return 0;
   }
   return contend(argc, argv, [](const std::string& folder, const std::string& output, int threads) {
-    const Case race = load_case(folder, threads);
-    const std::int64_t batch = race.input.shape()[0];
-    write_floats(output, race.model.predict(race.input, batch).values());
-    serve([&] { benchmark::DoNotOptimize(race.model.predict(race.input, batch)); });
+    const NetworkCase network = load_network(folder, threads);
+    const std::int64_t batch = network.input.shape()[0];
+    write_floats(output, network.model.predict(network.input, batch).values());
+    serve(STRATA_VERSION, [&] { benchmark::DoNotOptimize(network.model.predict(network.input, batch)); });
   });
 }
