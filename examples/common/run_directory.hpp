@@ -57,7 +57,7 @@ class RunDirectory {
     strata::make_directories(path_);
     for (const char* name :
          {"config.json", "history.csv", "metrics.json", "curves.svg", "report.html", "model.safetensors",
-          "best.safetensors", "deploy.safetensors", "backup/backup.safetensors", "backup"})
+          "best.safetensors", "deploy.safetensors", "profile.csv", "backup/backup.safetensors", "backup"})
       if (holds_run && overwrite) std::remove(file(name).c_str());
   }
 

@@ -25,6 +25,7 @@
 #include <strata/training/logging.hpp>
 #include <strata/training/monitoring.hpp>
 #include <strata/training/most_wrong.hpp>
+#include <strata/training/phase_logger.hpp>
 #include <strata/training/saving.hpp>
 #include <strata/training/tensorboard.hpp>
 
@@ -39,10 +40,10 @@ namespace examples {
 struct TrainingOptions {
   std::string data, weights, base = "vgg16", preprocess = "rescale", device = "cpu", policy = "float32",
                              on_error = "raise", run_dir, tensorboard;
-  std::int64_t input_size = 150, epochs = 30, batch_size = 20, threads = 0, limit = 0;
+  std::int64_t input_size = 150, epochs = 30, batch_size = 20, threads = 0, workers = 1, limit = 0;
   double learning_rate = 2e-5;
   std::uint64_t seed = 0;
-  bool tf32 = true, overwrite = false, resume = false;
+  bool tf32 = true, profile = false, overwrite = false, resume = false;
 
   std::vector<Flag> flags() {
     return {
@@ -69,6 +70,7 @@ struct TrainingOptions {
          0},
         {"--seed", "N", "of everything random", &seed},
         {"--threads", "N", "of the CPU; 0: all", &threads, 0, 1024},
+        {"--workers", "N", "threads that load batches to train on, beside those; 0: none", &workers, 0, 1024},
         {.name = "--device",
          .help = "what computes: Strata's own kernels on the CPU, an NVIDIA card, or Eigen",
          .variable = &device,
@@ -88,9 +90,13 @@ struct TrainingOptions {
         {"--run-dir", "DIR", "where the results go, a folder for each run", &run_dir},
         {"--tensorboard", "DIR", "where logs for TensorBoard go, a folder for each run; without it none",
          &tensorboard},
+        {.name = "--profile",
+         .help = "tells at the end what the time of the training went to, and writes profile.csv",
+         .variable = &profile},
         {.name = "--overwrite", .help = "replaces a run that lies there", .variable = &overwrite},
         {.name = "--resume",
-         .help = "goes on with the run that lies there, with its flags; --epochs and --threads may differ",
+         .help = "goes on with the run that lies there, with its flags; --epochs, --threads and --workers\n"
+                 "                               may differ",
          .variable = &resume}};
   }
 
@@ -133,7 +139,7 @@ inline bool parse(Flags& flags, const TrainingOptions& options, int argc, char**
   strata::Json kept = strata::Json::object();
   for (const auto& [name, value] : config.as_object())
     if (name != "run_dir" && name != "overwrite" && name != "resume") kept[name] = value;
-  flags.restore(kept, run.file("config.json"), {"--epochs", "--threads"});
+  flags.restore(kept, run.file("config.json"), {"--epochs", "--threads", "--workers"});
   return true;
 }
 
@@ -458,6 +464,8 @@ inline void train(strata::Model model, const Subsets& data, const TrainingOption
   }
   if (!options.tensorboard.empty())
     callbacks.push_back(strata::TensorBoard({.log_dir = options.tensorboard, .histogram_freq = 1}));
+  const strata::PhaseLogger profile({.filename = options.profile ? run.file("profile.csv") : ""});
+  if (options.profile) callbacks.push_back(profile);
   callbacks.push_back(strata::LambdaCallback(
       {.on_train_batch_end = [&](strata::FitState& state, std::int64_t, const strata::Logs&) {
         if (!InterruptGuard::came()) return;
@@ -471,12 +479,14 @@ inline void train(strata::Model model, const Subsets& data, const TrainingOption
       history = model.fit(data.train, {.epochs = static_cast<int>(options.epochs),
                                        .validation_data = data.validation,
                                        .callbacks = callbacks,
-                                       .verbose = verbosity()});
+                                       .verbose = verbosity(),
+                                       .workers = static_cast<int>(options.workers)});
     } catch (const Interrupted&) {
       if (history.size()) write_report(model, data, options, run, classifier, history, false, true);
       throw;
     }
   });
+  if (options.profile) std::printf("\n%s\n", profile.impl().times().to_string().c_str());
   if (keep == Keep::best_evaluated)
     strata::load_weights(model, strata::SafetensorsFile(run.file("best.safetensors")),
                          {.prefix = "weights/"});

@@ -31,6 +31,7 @@
 #include <strata/training/logging.hpp>
 #include <strata/training/monitoring.hpp>
 #include <strata/training/most_wrong.hpp>
+#include <strata/training/phase_logger.hpp>
 #include <strata/training/saving.hpp>
 #include <strata/training/tensorboard.hpp>
 

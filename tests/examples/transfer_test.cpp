@@ -91,11 +91,16 @@ TEST_CASE("fine_tuning trains the top of what augmented_training saved, and only
 
 TEST_CASE("augmented_training leaves the pictures as they are where it is told to") {
   const TemporaryDirectory directory;
-  call(augmented_training,
-       tiny_darknet(directory, "plain",
-                    {"--augment=no", "--epochs", "1", "--tensorboard", directory / "logs"}));
+  call(augmented_training, tiny_darknet(directory, "plain",
+                                        {"--augment=no", "--epochs", "1", "--tensorboard", directory / "logs",
+                                         "--profile", "--workers", "2"}));
   for (const char* part : {"logs/train", "logs/validation"})
     CHECK_FALSE(list_directory(directory / part).empty());
+  const CsvTable profile = CsvTable::parse(read_file(directory / "plain/profile.csv"));
+  REQUIRE(profile.rows() == 1);
+  for (const char* phase : {"decode", "forward", "backward", "validation"})
+    CHECK(profile.numbers(phase)[0] > 0);
+  CHECK(profile.numbers("augment")[0] == 0);
   CHECK_FALSE(has_layer(load_model(directory / "plain/model.safetensors"), "RandomFlip"));
   CHECK_FALSE(Json::parse(read_file(directory / "plain/config.json")).get<bool>("augment"));
 }

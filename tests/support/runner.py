@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 JOBS = len(os.sched_getaffinity(0))
 EIGEN = "/usr/include/eigen3"
-THREADED = re.compile(r"parallel|pool|loader|prefetch|dataset|generator|threads")
+THREADED = re.compile(r"parallel|pool|loader|prefetch|dataset|generator|threads|profile|phase")
 # What these do with memory, the programs on the parts they are made of do under AddressSanitizer as well.
 WHOLE = re.compile(r"^(applications|eigen|examples|conformance|gpu)/|gradient_check")
 NO_CUDA = "the CUDA toolkit 12.8 with cuDNN 9.8 was not found (--cuda brings them)"

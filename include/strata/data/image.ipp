@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <strata/core/profile.hpp>
 #include <strata/data/image.hpp>
 #include <strata/data/libjpeg.ipp>
 #include <strata/data/stb.ipp>
@@ -288,6 +289,7 @@ inline StbPixels decode_gif(std::string bytes, std::string_view name, std::int64
 
 STRATA_INLINE Tensor<std::uint8_t> decode_image(std::span<const std::uint8_t> bytes, std::string_view name,
                                                 ColorMode mode, ImageDecoder decoder) {
+  const PhaseTimer timer(Phase::decode);
   namespace stb = detail::stb;
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   detail::require_image_format(text, name);
@@ -337,6 +339,7 @@ STRATA_INLINE Tensor<std::uint8_t> decode_image(std::span<const std::uint8_t> by
 }
 
 STRATA_INLINE Tensor<std::uint8_t> read_image(const std::string& path, ColorMode mode, ImageDecoder decoder) {
+  const PhaseTimer timer(Phase::decode);
   const std::string bytes = read_file(path);
   return decode_image({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, path, mode,
                       decoder);

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <strata/core/profile.hpp>
 #include <strata/data/prefetch.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
@@ -40,6 +41,7 @@ struct PrefetchQueue::State {
   }
 
   void work() {
+    const ProfileScope scope(profile, Phase::ahead);
     std::unique_lock lock(mutex);
     for (;;) {
       space.wait(lock, [&] {
@@ -50,6 +52,7 @@ struct PrefetchQueue::State {
       lock.unlock();
       Slot loaded{.ready = true, .batch = {}, .error = nullptr};
       try {
+        const PhaseTimer timer(Phase::load);
         loaded.batch = dataset.batch(first + number);
         loaded.batch.pixels.move_to(memory);
         for (Tensor<float> Batch::*each : {&Batch::x, &Batch::y, &Batch::sample_weight})
@@ -67,6 +70,7 @@ struct PrefetchQueue::State {
 
   const Dataset dataset;
   const std::shared_ptr<HostMemory> memory;
+  Profile* const profile = detail::profiled_thread.profile;  // of whoever made the queue
   const std::int64_t first, count;
   std::mutex mutex;
   std::condition_variable space, arrived;
@@ -99,7 +103,10 @@ STRATA_COLD STRATA_INLINE PrefetchQueue& PrefetchQueue::operator=(PrefetchQueue&
 STRATA_COLD STRATA_INLINE std::optional<Batch> PrefetchQueue::next() {
   State& s = *state_;
   if (s.taken == s.count) return std::nullopt;
-  if (s.workers.empty()) return s.dataset.batch(s.first + s.taken++);
+  if (s.workers.empty()) {
+    const ProfileScope scope(s.profile, Phase::load);
+    return s.dataset.batch(s.first + s.taken++);
+  }
   State::Slot out;
   {
     std::unique_lock lock(s.mutex);

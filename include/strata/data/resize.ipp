@@ -7,6 +7,7 @@
 #include <numbers>
 #include <vector>
 
+#include <strata/core/profile.hpp>
 #include <strata/data/pillow_sum.ipp>
 #include <strata/data/resize.hpp>
 
@@ -534,6 +535,7 @@ Tensor<float> tf_resize(TensorView<const T> pixels, std::int64_t height, std::in
 STRATA_INLINE Tensor<std::uint8_t> resize_pillow(TensorView<const std::uint8_t> pixels, std::int64_t height,
                                                  std::int64_t width, PillowFilter filter,
                                                  bool keep_aspect_ratio) {
+  const PhaseTimer timer(Phase::resize);
   detail::require_resizable(pixels.shape(), height, width);
   const std::int64_t in_height = pixels.shape()[0], in_width = pixels.shape()[1],
                      channels = pixels.shape()[2];
@@ -568,12 +570,14 @@ STRATA_INLINE Tensor<std::uint8_t> resize_pillow(TensorView<const std::uint8_t> 
 STRATA_INLINE Tensor<float> resize_tf(TensorView<const std::uint8_t> pixels, std::int64_t height,
                                       std::int64_t width, TfInterpolation interpolation, bool antialias,
                                       AspectRatio aspect_ratio) {
+  const PhaseTimer timer(Phase::resize);
   return detail::tf_resize(pixels, height, width, interpolation, antialias, aspect_ratio);
 }
 
 STRATA_INLINE Tensor<float> resize_tf(TensorView<const float> pixels, std::int64_t height, std::int64_t width,
                                       TfInterpolation interpolation, bool antialias,
                                       AspectRatio aspect_ratio) {
+  const PhaseTimer timer(Phase::resize);
   return detail::tf_resize(pixels, height, width, interpolation, antialias, aspect_ratio);
 }
 

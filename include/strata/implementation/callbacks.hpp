@@ -2,4 +2,5 @@
 
 #include <strata/training/logging.ipp>
 #include <strata/training/monitoring.ipp>
+#include <strata/training/phase_logger.ipp>
 #include <strata/training/tensorboard.ipp>

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <strata/training/batch_loader.ipp>
 #include <strata/training/fit.ipp>
 #include <strata/training/frozen_prefix.ipp>
 #include <strata/training/history.ipp>

@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include <strata/core/profile.hpp>
 #include <strata/layers/layer.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
@@ -41,6 +42,7 @@ class RandomLayer : public LayerBase<Derived, T, Options> {
     Backend<T>& backend = context.backend();
     if (x.size() == 0) return;
     if (passes_through(context.training())) return backend.affine(x.size(), 1, 0, x.data(), y.data());
+    const PhaseTimer timer(Phase::augment, backend);
     const PixelGeometry g{x.shape()[0], x.shape()[1], x.shape()[2], x.shape()[3]};
     const auto& seed = this->options().seed;
     const RandomStream random = seed ? context.random(static_cast<std::uint64_t>(*seed)) : context.random();

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include <strata/core/profile.hpp>
 #include <strata/io/json.hpp>
 #include <strata/training/history.hpp>
 #include <strata/training/model.hpp>
@@ -26,6 +27,7 @@ struct BasicFitState {
   History history = {};   ///< of the epochs before
   Dataset data = {};
   const BasicFitOptions<T>* options = nullptr;
+  std::shared_ptr<Profile> profile = {};  ///< gets the times; a callback may set it when training begins
 };
 using FitState = BasicFitState<float>;
 

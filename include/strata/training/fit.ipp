@@ -2,128 +2,16 @@
 
 #include <cmath>
 #include <cstdio>
+#include <span>
+#include <type_traits>
 
+#include <strata/core/profile.hpp>
 #include <strata/data/prefetch.hpp>
 #include <strata/io/progress.hpp>
 #include <strata/training/fit.hpp>
 #include <strata/training/frozen_prefix.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
-
-namespace detail {
-/// A tensor of that shape, in the memory that is there where it suffices.
-template <class T>
-STRATA_COLD void resize(Tensor<T>& tensor, const Shape& shape, const DevicePtr& device) {
-  if (tensor.capacity() >= shape.size() && !tensor.empty())
-    tensor.reinterpret(shape);
-  else
-    tensor = Tensor<T>::uninitialized(shape, device);
-}
-}  // namespace detail
-
-template <class T>
-template <class U, class V>
-STRATA_COLD void BatchLoader<T>::move(Tensor<U>&& from, Tensor<V>& to) {
-  if constexpr (!std::is_same_v<U, V>) {
-    move(from.template cast<V>(), to);
-  } else if (device()->host_accessible() || from.empty()) {
-    to = std::move(from);
-  } else {
-    detail::resize(to, from.shape(), device());
-    backend().upload(to.data(), from.data(), from.bytes());
-  }
-}
-
-template <class T>
-STRATA_COLD void BatchLoader<T>::move(std::vector<Tensor<float>>& from, std::vector<Tensor<T>>& to) {
-  to.resize(from.size());
-  for (std::size_t i = 0; i < from.size(); ++i) move(std::move(from[i]), to[i]);
-}
-
-/// Batches with pixels or warps: the one door of pixels to every network.
-namespace detail {
-/// Keras's standardize: each of `batch` pictures less its mean and, with `divide`, over its deviation + 1e-6.
-template <class T>
-STRATA_COLD void standardize(std::int64_t batch, std::span<T> pictures, bool divide) {
-  const std::size_t size = pictures.size() / static_cast<std::size_t>(batch);
-  for (std::size_t begin = 0; begin < pictures.size(); begin += size) {
-    const std::span<T> picture = pictures.subspan(begin, size);
-    double mean = 0, variance = 0;
-    for (const T value : picture) mean += static_cast<double>(value);
-    mean /= static_cast<double>(size);
-    for (const T value : picture)
-      variance += (static_cast<double>(value) - mean) * (static_cast<double>(value) - mean);
-    const double deviation = divide ? std::sqrt(variance / static_cast<double>(size)) + 1e-6 : 1;
-    for (T& value : picture) value = static_cast<T>((static_cast<double>(value) - mean) / deviation);
-  }
-}
-}  // namespace detail
-
-template <class T>
-STRATA_COLD void BatchLoader<T>::load_pictures(Batch& batch) {
-  const bool bytes = !batch.pixels.empty();
-  const Shape shape = bytes ? batch.pixels.shape() : batch.x.shape();
-  require<ShapeError>(shape.rank() == 4, "[batch] expected pictures [n,height,width,channels], found ",
-                      shape);
-  require<ShapeError>(!bytes || shape[3] <= 4, "[batch] expected pixels of at most 4 channels, found ",
-                      shape);
-  require<ShapeError>(batch.warps.empty() || static_cast<std::int64_t>(batch.warps.size()) == shape[0],
-                      "[batch] expected a warp for each of the ", shape[0], " pictures, found ",
-                      batch.warps.size());
-  const PixelWarp* warps = batch.warps.empty() ? nullptr : batch.warps.data();
-  if (warps && !device()->host_accessible()) {
-    detail::resize(warps_, {static_cast<std::int64_t>(batch.warps.size() * sizeof(PixelWarp))}, device());
-    backend().upload(warps_.data(), warps, warps_.bytes());
-    warps = reinterpret_cast<const PixelWarp*>(warps_.data());
-  }
-  const PixelGeometry g{shape[0], shape[1], shape[2], shape[3]};
-  if (bytes)
-    move(std::move(batch.pixels), pixels_);
-  else
-    move(std::move(batch.x), pictures_);
-  detail::resize(batch_.x, shape, device());
-  if (bytes)
-    backend().load_pixels(g, batch.scaling, batch.sampling, warps, pixels_.data(), batch_.x.data());
-  else
-    backend().warp(g, batch.sampling, warps, pictures_.data(), batch_.x.data());
-  if (bytes && batch.standardization) {
-    // On the host, as the option is rare; with the sums in double, where numpy sums in pairs.
-    Tensor<T> loaded = batch_.session->download(batch_.x);
-    detail::standardize(g.batch, loaded.values(), batch.standardization.divide);
-    backend().upload(batch_.x.data(), loaded.data(), loaded.bytes());
-  }
-}
-
-template <class T>
-STRATA_COLD const DeviceBatch<T>& BatchLoader<T>::load(Batch batch) {
-  if (batch.pixels.empty() && batch.warps.empty())
-    move(std::move(batch.x), batch_.x);
-  else
-    load_pictures(batch);
-  move(batch.other_x, batch_.other_x);
-  move_targets(batch);
-  batch_.given_node = -1;
-  return batch_;
-}
-
-template <class T>
-STRATA_COLD const DeviceBatch<T>& BatchLoader<T>::load(Batch batch, int node, Tensor<T> result) {
-  move_targets(batch);
-  move(std::move(result), batch_.given_result);
-  batch_.given_node = node;
-  return batch_;
-}
-
-template <class T>
-STRATA_COLD void BatchLoader<T>::move_targets(Batch& batch) {
-  move(std::move(batch.y), batch_.y);
-  move(batch.other_y, batch_.other_y);
-  move(std::move(batch.sample_weight), batch_.sample_weight);
-}
-
-STRATA_COLD STRATA_INLINE Tensor<float> network_input(const Batch& batch, const DevicePtr& device) {
-  return BatchLoader<float>(std::make_shared<Session<float>>(device)).load(batch).x.to(nullptr);
-}
 
 namespace detail {
 
@@ -184,7 +72,9 @@ STRATA_COLD const DeviceBatch<T>& next_batch(const BasicModel<T>& model, Prefetc
                                              std::int64_t draw, BatchLoader<T>& loader,
                                              FrozenPrefix<T>* prefix,
                                              std::span<const float> class_weights = {}) {
+  PhaseTimer timer(Phase::idle, loader);
   Batch batch = queue.next().value();
+  timer.next(Phase::transfer);
   check_target(model, batch.size(), 0, batch.y);
   for (std::size_t k = 0; k < batch.other_y.size(); ++k)
     check_target(model, batch.size(), k + 1, batch.other_y[k]);
@@ -200,6 +90,15 @@ inline std::string text_of(const Logs& logs) {
     out += (out.empty() ? "" : " - ") + name + ": " + text;
   }
   return out;
+}
+
+/// Calls one hook of every callback.
+template <class T, class... Arguments>
+STRATA_COLD void call_each(BasicFitState<T>& state,
+                           void (BasicCallbackImpl<T>::*hook)(BasicFitState<T>&, Arguments...),
+                           std::type_identity_t<Arguments>... arguments) {
+  const PhaseTimer timer(Phase::callbacks);
+  for (const auto& callback : state.options->callbacks) (callback.impl().*hook)(state, arguments...);
 }
 
 template <class T>
@@ -253,6 +152,7 @@ STRATA_COLD ModelPlan BasicModel<T>::plan(const PlanOptions& options) const {
 
 template <class T>
 STRATA_COLD History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> options) {
+  using Hooks = BasicCallbackImpl<T>;
   Trainer<T>& trainer = this->trainer();
   const std::string who = this->model().who();
   require<ConfigError>(options.epochs >= 0 && options.initial_epoch >= 0, who,
@@ -272,7 +172,8 @@ STRATA_COLD History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> o
       state.figures.push_back({"val_" + figure.name, figure.mode});
   bool warned = false;
   // They may put the run where an earlier one ended.
-  for (auto& callback : options.callbacks) callback.impl().on_train_begin(state);
+  detail::call_each(state, &Hooks::on_train_begin);
+  const ProfileScope profiled(state.profile.get());
   const std::int64_t epochs = std::max(0, options.epochs - state.epoch);
   const auto session = this->model().session();
   // Batch i of epoch e is draw e * steps + i, whatever came before: a later epoch can be run alone.
@@ -290,7 +191,7 @@ STRATA_COLD History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> o
   for (; state.epoch < options.epochs && !state.stop_training; ++state.epoch, state.step = 0) {
     const int epoch = state.epoch;
     if (state.step == 0) {
-      for (auto& callback : options.callbacks) callback.impl().on_epoch_begin(state, epoch);
+      detail::call_each(state, &Hooks::on_epoch_begin, epoch);
       trainer.reset_metrics();
     }
     const DeviceBatch<T>* batch = nullptr;
@@ -307,16 +208,17 @@ STRATA_COLD History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> o
     };
     ProgressBar progress(steps, concat("Epoch ", epoch + 1, "/", options.epochs, " "), options.verbose == 1);
     for (; step < steps && !state.stop_training; ++step) {
-      for (auto& callback : options.callbacks) callback.impl().on_train_batch_begin(state, step);
+      detail::call_each(state, &Hooks::on_train_batch_begin, step);
       batch = &detail::next_batch<T>(*this, queue, epoch * steps + step, loader, &prefix, class_weights);
       trainer.train_step(this->model(), *batch);
       if (!trainer.first_non_finite().empty() && !warned) current_logs();
       const Logs logs(current_logs);
-      for (auto& callback : options.callbacks) callback.impl().on_train_batch_end(state, step, logs);
+      detail::call_each(state, &Hooks::on_train_batch_end, step, logs);
       progress.update(step + 1, [&] { return detail::text_of(logs); });
     }
     Logs logs = current_logs();
     if (options.validation_data) {
+      const PhaseTimer timer(Phase::validation, session->backend());
       const Logs validation = detail::evaluate<T>(*this, options.validation_data,
                                                   {.steps = options.validation_steps,
                                                    .verbose = 0,
@@ -325,13 +227,13 @@ STRATA_COLD History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> o
                                                   "", session, &*validation_prefix);
       for (const auto& [name, value] : validation) logs.set("val_" + name, value);
     }
-    for (auto& callback : options.callbacks) callback.impl().on_epoch_end(state, epoch, logs);
+    detail::call_each(state, &Hooks::on_epoch_end, epoch, logs);
     progress.finish(detail::text_of(logs));
     if (options.verbose == 2)
       std::fprintf(stderr, "Epoch %d/%d - %s\n", epoch + 1, options.epochs, detail::text_of(logs).c_str());
     state.history.add(epoch, logs);
   }
-  for (auto& callback : options.callbacks) callback.impl().on_train_end(state);
+  detail::call_each(state, &Hooks::on_train_end);
   return std::move(state.history);
 }
 
@@ -558,8 +460,6 @@ template class BasicSequential<float>;
 template class BasicSequential<double>;
 template class BasicValidationData<float>;
 template class BasicValidationData<double>;
-template class BatchLoader<float>;
-template class BatchLoader<double>;
 #endif
 
 }}  // namespace strata::STRATA_ABI

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include <strata/core/profile.hpp>
 #include <strata/training/fit.hpp>
 #include <strata/training/frozen_prefix.hpp>
 
@@ -84,6 +85,7 @@ STRATA_COLD bool FrozenPrefix<T>::fetch(std::span<const std::int64_t> numbers, T
 
 template <class T>
 STRATA_COLD Tensor<T> FrozenPrefix<T>::compute(TensorView<const T> x) {
+  const PhaseTimer timer(training_ ? Phase::forward : Phase::validation, session_->backend());
   const ModelImpl<T>& model = model_.model();
   BasicContext<T>& context = session_->begin({.training = training_,
                                               .gradients = training_ ? &model_.trainer() : nullptr,

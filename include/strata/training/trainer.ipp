@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include <strata/core/profile.hpp>
 #include <strata/training/trainer.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
@@ -400,14 +401,17 @@ STRATA_COLD StepResult<T> Trainer<T>::differentiate(Session<T>& session, const M
                                             .step = static_cast<std::uint64_t>(iterations()),
                                             .given = batch.given()});
   const std::vector<Scratch<T>> y = predictions(session, model, batch);
+  PhaseTimer timer(Phase::forward, backend);
   graph.forward(batch.inputs(), detail::views_of(y), context);
 
+  timer.next(Phase::loss);
   std::vector<Scratch<T>> dy = predictions(session, model, batch);
   evaluate_loss(session, model, batch, y, dy);
   const StepResult<T> result(*this, steps_);
   // Where it costs nothing: asked before the update spreads it to all weights.
   if (device_->host_accessible() && !std::isfinite(result.loss())) find_non_finite(model, batch);
   if (trained_.empty() && !input_gradient) return result;
+  timer.next(Phase::backward);
   std::vector<Tensor<T>> gradients;
   for (Scratch<T>& each : dy) gradients.push_back(each.take());
   graph.backward_from_outputs(gradients, dx, context);
@@ -489,6 +493,7 @@ STRATA_COLD std::vector<std::pair<ParameterPtr<T>, Tensor<T>>> Trainer<T>::gradi
 // The one place where all gradients are complete.
 template <class T>
 STRATA_COLD void Trainer<T>::update(Backend<T>& backend) {
+  const PhaseTimer timer(Phase::update, backend);
   const Optimizer& optimizer = optimizer_;
   const bool by_norm = optimizer.spec().clip_norm > 0, global = optimizer.clipping().global_norm > 0;
   if (by_norm) backend.zero(squares(), trained_.size() * sizeof(double));
