@@ -26,6 +26,14 @@ void multiply_rows(long k, const float* a, const float* b, long b_stride, float*
   Vec sum[Rows][2];
   STRATA_UNROLL
   for (int i = 0; i < Rows; ++i) sum[i][0] = sum[i][1] = Vec{};
+  // Rows of c that lie apart are in no cache, and the stores at the end would wait for them.
+  if (c_stride > 2 * width) {
+    STRATA_UNROLL
+    for (int i = 0; i < Rows; ++i) {
+      __builtin_prefetch(c + i * c_stride, 1);
+      __builtin_prefetch(c + i * c_stride + width, 1);
+    }
+  }
   for (long left = k; left > 0; left -= width, a += Rows * width) {
     const int steps = left < width ? static_cast<int>(left) : width;
     for (long line = 0; line < next_lines; ++line, next += next_step) __builtin_prefetch(next, 0, 2);
