@@ -109,7 +109,7 @@ void grad_cam_example(int argc, char** argv) {
       {"--epochs", "N", "how long the small network learns", &options.epochs, 1, 1000}};
   for (examples::Flag& flag : options.flags())
     for (const char* name :
-         {"--seed", "--threads", "--device", "--tf32", "--policy", "--run-dir", "--overwrite"})
+         {"--seed", "--threads", "--device", "--tf32", "--policy", "--autotune", "--run-dir", "--overwrite"})
       if (flag.name == name) list.push_back(flag);
   examples::Flags flags(
       "grad_cam",

@@ -53,7 +53,7 @@ void predict(int argc, char** argv) {
        "                               without its WordNet number in front; without it 'class 7'",
        &labels_file}};
   for (examples::Flag& flag : options.flags())
-    for (const char* name : {"--threads", "--device", "--tf32", "--policy"})
+    for (const char* name : {"--threads", "--device", "--tf32", "--policy", "--autotune"})
       if (flag.name == name) list.push_back(flag);
   examples::Flags flags(
       "predict",

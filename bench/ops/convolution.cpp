@@ -117,7 +117,8 @@ void forward(benchmark::State& state, Layer layer, std::int64_t batch) {
         return exact(g, x, w, pixel / (g.out_h * g.out_w), pixel / g.out_w % g.out_h, pixel % g.out_w,
                      at % g.out_c);
       });
-  state.SetLabel(label_of(g, cpu::plan_convolution(g, layer.max_pool, cpu::kernels(), {})));
+  state.SetLabel(label_of(
+      g, cpu::plan_convolution({cpu::ConvolutionPass::forward, g, layer.max_pool}, cpu::kernels(), {})));
 }
 
 void backward_input(benchmark::State& state, Layer layer, std::int64_t batch) {
@@ -132,7 +133,8 @@ void backward_input(benchmark::State& state, Layer layer, std::int64_t batch) {
   run();
   for (auto _ : state) run();
   report(state, g);
-  state.SetLabel(label_of(g, cpu::plan_input_gradient(g, cpu::kernels(), {})));
+  state.SetLabel(
+      label_of(g, cpu::plan_convolution({cpu::ConvolutionPass::input_gradient, g}, cpu::kernels(), {})));
 }
 
 void backward_kernel(benchmark::State& state, Layer layer, std::int64_t batch) {
@@ -144,7 +146,8 @@ void backward_kernel(benchmark::State& state, Layer layer, std::int64_t batch) {
   run();
   for (auto _ : state) run();
   report(state, g);
-  state.SetLabel(label_of(g, cpu::plan_kernel_gradient(g, cpu::kernels(), {})));
+  state.SetLabel(
+      label_of(g, cpu::plan_convolution({cpu::ConvolutionPass::kernel_gradient, g}, cpu::kernels(), {})));
 }
 
 const bool registered = [] {

@@ -39,7 +39,7 @@ namespace examples {
 
 struct TrainingOptions {
   std::string data, weights, base = "vgg16", preprocess = "rescale", device = "cpu", policy = "float32",
-                             on_error = "raise", run_dir, tensorboard;
+                             autotune, on_error = "raise", run_dir, tensorboard;
   std::int64_t input_size = 150, epochs = 30, batch_size = 20, threads = 0, workers = 1, limit = 0;
   double learning_rate = 2e-5;
   std::uint64_t seed = 0;
@@ -82,6 +82,8 @@ struct TrainingOptions {
          .help = "the CPU may round what it multiplies to bfloat16, about twice as fast outside 3x3",
          .variable = &policy,
          .choices = {"float32", "mixed_bfloat16"}},
+        {"--autotune", "FILE",
+         "the CPU measures the ways of computing each convolution, and keeps the fastest there", &autotune},
         {.name = "--on-error",
          .help = "a damaged picture ends the run, or is left out and counted",
          .variable = &on_error,
@@ -112,6 +114,8 @@ struct TrainingOptions {
     const int count = static_cast<int>(threads);
     if (policy != "float32" && device != "cpu")
       throw UsageError("--policy " + policy + " is for --device cpu, found --device " + device);
+    if (!autotune.empty() && device != "cpu")
+      throw UsageError("--autotune is for --device cpu, found --device " + device);
     if (device == "cuda") {
 #if STRATA_EXAMPLES_CUDA
       return strata::cuda::device({.tf32 = tf32});
@@ -120,7 +124,8 @@ struct TrainingOptions {
           "--device cuda needs the CUDA toolkit 12.8 with cuDNN 9.8 when the examples are built");
 #endif
     }
-    if (device == "cpu") return strata::cpu::device({.threads = count, .policy = strata::policy(policy)});
+    if (device == "cpu")
+      return strata::cpu::device({.threads = count, .policy = strata::policy(policy), .autotune = autotune});
 #if STRATA_EXAMPLES_EIGEN
     return strata::eigen::device({.threads = count});
 #else

@@ -181,8 +181,8 @@ TEST_CASE("A weight serves convolutions of different tiles, in either direction"
   std::vector<int> tiles, back_tiles;
   for (const std::int64_t size : {4, 5, 6, 8, 9, 10, 12, 15, 16, 18, 24, 30}) {
     const Conv2DGeometry g = geometry_of({2, size, size, 16, 32, 3, 3, 1, 1, 1, 1});
-    tiles.push_back(cpu::plan_convolution(g, false, cpu::kernels(), {}).tile);
-    back_tiles.push_back(cpu::plan_convolution(cpu::transposed(g), false, cpu::kernels(), {}).tile);
+    tiles.push_back(cpu::plan_convolution({.geometry = g}, cpu::kernels(), {}).tile);
+    back_tiles.push_back(cpu::plan_convolution({.geometry = cpu::transposed(g)}, cpu::kernels(), {}).tile);
     const auto x = random_values(g.batch * size * size * g.in_c, 1),
                dy = random_values(g.batch * size * size * g.out_c, 3);
     std::vector<float> y(dy.size()), expected_y = y, dx(x.size()), expected_dx = dx;

@@ -22,7 +22,7 @@ Conv2DGeometry same_3x3(std::int64_t batch, std::int64_t size, std::int64_t in_c
 }
 cpu::ConvolutionPlan plan(const Conv2DGeometry& g, const cpu::PlanLimits& limits = {},
                           bool max_pool = false) {
-  return cpu::plan_convolution(g, max_pool, cpu::kernels(), limits);
+  return cpu::plan_convolution({cpu::ConvolutionPass::forward, g, max_pool}, cpu::kernels(), limits);
 }
 
 }  // namespace
@@ -53,8 +53,12 @@ TEST_CASE("The planner leaves to the direct way what Winograd cannot do") {
 
 TEST_CASE("The planner takes the kernels for few channels where they serve") {
   const cpu::KernelTable& kernels = cpu::kernels();
-  const auto gradient = [&](const Conv2DGeometry& g) { return cpu::plan_kernel_gradient(g, kernels, {}); };
-  const auto input = [&](const Conv2DGeometry& g) { return cpu::plan_input_gradient(g, kernels, {}); };
+  const auto gradient = [&](const Conv2DGeometry& g) {
+    return cpu::plan_convolution({cpu::ConvolutionPass::kernel_gradient, g}, kernels, {});
+  };
+  const auto input = [&](const Conv2DGeometry& g) {
+    return cpu::plan_convolution({cpu::ConvolutionPass::input_gradient, g}, kernels, {});
+  };
   const Conv2DGeometry rgb = same_3x3(20, 150, 3, 64);
   for (const auto& found : {plan(rgb), gradient(rgb), input(rgb)})
     CHECK(found.to_string() == "direct, few channels");

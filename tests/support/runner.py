@@ -206,7 +206,7 @@ def step_format():
 def step_structure():
     """Includes point down only, as docs/architecture.md draws it, and no template is instantiated twice."""
     start = time.monotonic()
-    below = {"core": "", "tensor": "core", "ops": "core tensor", "cpu": "core tensor", "eigen": "core tensor",
+    below = {"core": "", "tensor": "core", "ops": "core tensor", "cpu": "core tensor io", "eigen": "core tensor",
              "cuda": "core tensor io", "io": "core tensor", "data": "core tensor io", "layers": "core tensor io ops",
              "model": "core tensor io ops layers", "training": "core tensor io ops layers data model",
              "applications": "core tensor io ops layers data model training"}

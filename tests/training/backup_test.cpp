@@ -12,6 +12,9 @@
 #include <limits>
 #include <thread>
 
+#include <strata/cpu/device.hpp>
+#include <strata/cpu/dispatch.hpp>
+#include <strata/cpu/tuning.hpp>
 #include <strata/io/csv.hpp>
 #include <strata/io/file.hpp>
 #include <strata/layers/layers.hpp>
@@ -193,6 +196,52 @@ TEST_CASE("A run resumes on a device whose memory the host cannot touch") {
     CHECK_THROWS_AS(program(folder.path(), {1, Where::batch_begin, batch, false, 2, device}), Broken);
     CHECK((program(folder.path(), {.device = device}) == expected));
   }
+}
+
+TEST_CASE("A run goes on with the ways of computing that it began with") {
+  const cpu::ConvolutionTask task{.geometry = {.batch = batch_size,
+                                               .in_h = 12,
+                                               .in_w = 12,
+                                               .in_c = 16,
+                                               .out_h = 10,
+                                               .out_w = 10,
+                                               .out_c = 16,
+                                               .kernel_h = 3,
+                                               .kernel_w = 3}};
+  const std::string usual = cpu::plan_convolution(task, cpu::kernels(), {}).way();
+  const std::string way = usual == "direct" ? "winograd 4" : "direct";
+  const auto tuned = [&](const TemporaryDirectory& folder) {
+    const Json choices = Json::object({{cpu::choice_key(task, {}), way}});
+    const Json file = Json::object({{cpu::machine_name(cpu::kernels()), choices}});
+    return cpu::device({.threads = 1, .autotune = folder.write("choices.json", file.dump())});
+  };
+  const auto plain = [](const TemporaryDirectory&) { return cpu::device({.threads = 1}); };
+  const auto train = [](const TemporaryDirectory& folder, const DevicePtr& device, LambdaCallback callback) {
+    Sequential model({Input({.shape = {12, 12, 16}}), Conv2D({.filters = 16, .kernel_size = 3}), Flatten(),
+                      Dense({.units = 1})},
+                     {.seed = 1});
+    model.to(device).compile({.optimizer = SGD({.learning_rate = 1e-3}), .loss = MeanSquaredError()});
+    model.fit(noise({batches * batch_size, 12, 12, 16}, 1), noise({batches * batch_size, 1}, 2),
+              {.batch_size = batch_size,
+               .epochs = 2,
+               .callbacks = {callback, BackupAndRestore({.backup_dir = folder / "backup", .save_freq = 1})},
+               .verbose = 0,
+               .workers = 0});
+    save_model(model, folder / "last.safetensors");
+    return read_file(folder / "last.safetensors");
+  };
+  const auto whole = [&](const auto& device) {
+    const TemporaryDirectory folder;
+    return train(folder, device(folder), breaks(Where::nowhere, 0));
+  };
+  const auto resumed = [&](const auto& first, const auto& then) {
+    const TemporaryDirectory folder;
+    CHECK_THROWS_AS(train(folder, first(folder), breaks(Where::batch_end, 6)), Broken);
+    return train(folder, then(folder), breaks(Where::nowhere, 0));
+  };
+  REQUIRE((whole(tuned) != whole(plain)));
+  CHECK((resumed(tuned, plain) == whole(tuned)));
+  CHECK((resumed(plain, tuned) == whole(plain)));
 }
 
 TEST_CASE("A run may be broken off at every batch, and one that ended is not trained again") {

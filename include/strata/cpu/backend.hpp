@@ -3,6 +3,7 @@
 #include <strata/core/parallel.hpp>
 #include <strata/cpu/dispatch.hpp>
 #include <strata/cpu/planner.hpp>
+#include <strata/cpu/tuning.hpp>
 #include <strata/cpu/workspace.hpp>
 #include <strata/tensor/host_device.hpp>
 
@@ -11,11 +12,12 @@ namespace strata { inline namespace STRATA_ABI { namespace cpu {
 /// Backend<float> on the CPU: splits the work into tasks of fixed size, which the pool's threads take, and
 /// calls kernels for them. A context is a view of the device and costs nothing; what was called is done. What
 /// belongs together is defined together: convolution.ipp, elementwise.ipp, grouped_convolution.ipp,
-/// normalization.ipp, pixels.ipp, pooling.ipp, training.ipp.
+/// normalization.ipp, pixels.ipp, pooling.ipp, training.ipp; autotune.ipp chooses plans.
 class CpuBackend final : public HostBackend<float> {
  public:
-  CpuBackend(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels, const PlanLimits& limits)
-      : pool_(pool), workspace_(workspace), kernels_(kernels), limits_(limits) {}
+  CpuBackend(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels, const PlanLimits& limits,
+             ConvolutionChoices* choices = nullptr)
+      : pool_(pool), workspace_(workspace), kernels_(kernels), limits_(limits), choices_(choices) {}
 
   bool set_policy(Policy policy) override;
 
@@ -93,6 +95,20 @@ class CpuBackend final : public HostBackend<float> {
   void winograd(const ConvolutionPlan& plan, const Conv2DGeometry& g, const float* x,
                 const WeightView<float>& kernel, bool flip, const OutputEpilogue& epilogue, float* y);
 
+  // The three passes of one group as a plan has them.
+  void conv2d_by(const ConvolutionPlan& plan, const Conv2DGeometry& g, const float* x,
+                 const WeightView<float>& kernel, const Epilogue<float>& epilogue, float* y);
+  void backward_input_by(const ConvolutionPlan& plan, const Conv2DGeometry& g, const float* dy,
+                         const WeightView<float>& kernel, Gradient<float> dx);
+  void backward_kernel_by(const ConvolutionPlan& plan, const Conv2DGeometry& g, const float* x,
+                          const float* dy, Gradient<float> dkernel);
+
+  /// The plan to take: the device's choice, measured now where it measures and has none, or the model's.
+  ConvolutionPlan chosen_plan(const ConvolutionTask& task);
+  /// The same, without measuring.
+  ConvolutionPlan known_plan(const ConvolutionTask& task) const;
+  ConvolutionPlan fastest_plan(const ConvolutionTask& task);
+
   // grouped_convolution.ipp: what the three passes do for more than one group.
   void grouped_conv2d(const Conv2DGeometry& g, const float* x, const float* kernel,
                       const Epilogue<float>& epilogue, float* y);
@@ -117,11 +133,15 @@ class CpuBackend final : public HostBackend<float> {
   Workspace& workspace_;
   const KernelTable& kernels_;
   PlanLimits limits_;
+  ConvolutionChoices* choices_;
+  std::vector<std::pair<ConvolutionTask, ConvolutionPlan>> chosen_plans_;  // what was asked of them so far
+  std::uint64_t choices_version_ = 0;
 };
 
 }}}  // namespace strata::STRATA_ABI::cpu
 
 #if STRATA_HEADER_ONLY
+#include <strata/cpu/autotune.ipp>
 #include <strata/cpu/convolution.ipp>
 #include <strata/cpu/elementwise.ipp>
 #include <strata/cpu/grouped_convolution.ipp>

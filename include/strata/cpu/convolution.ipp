@@ -121,6 +121,7 @@ inline bool packs(const KernelTable& kernels, const Conv2DGeometry& g) {
 STRATA_INLINE bool CpuBackend::set_policy(Policy policy) {
   const bool narrow = policy == Policy::mixed_bfloat16;
   limits_.bfloat16 = narrow ? bfloat16_product(kernels_) : nullptr;
+  chosen_plans_.clear();
   return !narrow || limits_.bfloat16;
 }
 
@@ -131,22 +132,27 @@ STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x, W
     copy_block(near.rows, near.columns, kernel.data + near.first, near.stride, part.data(), near.columns);
     return conv2d(near.geometry, x, {part.data()}, epilogue, y);
   }
+  ConvolutionPlan plan;
+  if (g.groups == 1 && (!epilogue.max_pool_2x2 || follows_pooling(epilogue)))
+    plan = chosen_plan({ConvolutionPass::forward, g, epilogue.max_pool_2x2});
+  conv2d_by(plan, g, x, kernel, epilogue, y);
+}
+
+STRATA_INLINE void CpuBackend::conv2d_by(const ConvolutionPlan& plan, const Conv2DGeometry& g, const float* x,
+                                         const WeightView<float>& kernel, const Epilogue<float>& epilogue,
+                                         float* y) {
   const Activation& f = epilogue.activation;
   const bool softmax = f.kind == Activation::Kind::softmax;
-  ConvolutionPlan plan;
-  if (!epilogue.max_pool_2x2 || follows_pooling(epilogue)) {
-    plan = plan_convolution(g, epilogue.max_pool_2x2, kernels_, limits_);
-    if (plan.tile != 0) {
-      const bool relu = f.kind == Activation::Kind::relu, leaky = f.kind == Activation::Kind::leaky_relu;
-      const float slope = relu ? 0.f : leaky ? static_cast<float>(f.negative_slope) : 1.f;
-      winograd(plan, g, x, kernel, false,
-               {epilogue.bias, slope, epilogue.max_pool_2x2, epilogue.scale, epilogue.residual}, y);
-      // The others may follow the pooling: they are increasing, or there is none.
-      const std::int64_t shrink = epilogue.max_pool_2x2 ? 2 : 1;
-      const std::int64_t rows = g.batch * (g.out_h / shrink) * (g.out_w / shrink);
-      if (!relu && !leaky && f.kind != Activation::Kind::linear) activation(f, rows, g.out_c, y, y);
-      return;
-    }
+  if (plan.tile != 0) {
+    const bool relu = f.kind == Activation::Kind::relu, leaky = f.kind == Activation::Kind::leaky_relu;
+    const float slope = relu ? 0.f : leaky ? static_cast<float>(f.negative_slope) : 1.f;
+    winograd(plan, g, x, kernel, false,
+             {epilogue.bias, slope, epilogue.max_pool_2x2, epilogue.scale, epilogue.residual}, y);
+    // The others may follow the pooling: they are increasing, or there is none.
+    const std::int64_t shrink = epilogue.max_pool_2x2 ? 2 : 1;
+    const std::int64_t rows = g.batch * (g.out_h / shrink) * (g.out_w / shrink);
+    if (!relu && !leaky && f.kind != Activation::Kind::linear) activation(f, rows, g.out_c, y, y);
+    return;
   }
   if (epilogue.max_pool_2x2) {
     const std::int64_t image = g.out_h * g.out_w * g.out_c, chunk = images_at_a_time(g);
@@ -215,12 +221,11 @@ STRATA_COLD STRATA_INLINE Algorithm CpuBackend::describe_conv2d(const Conv2DGeom
     return out;
   }
   ConvolutionPlan plan;
-  if (!epilogue.max_pool_2x2 || follows_pooling(epilogue)) {
-    plan = plan_convolution(g, epilogue.max_pool_2x2, kernels_, limits_);
-    if (plan.tile != 0)
-      return {concat("winograd F(", plan.tile, "x", plan.tile, ",3x3)"), plan.weight_bytes,
-              winograd_scratch({pool_, workspace_, kernels_}, plan, g) * bytes};
-  }
+  if (g.groups == 1 && (!epilogue.max_pool_2x2 || follows_pooling(epilogue)))
+    plan = known_plan({ConvolutionPass::forward, g, epilogue.max_pool_2x2});
+  if (plan.tile != 0)
+    return {concat("winograd F(", plan.tile, "x", plan.tile, ",3x3)"), plan.weight_bytes,
+            winograd_scratch({pool_, workspace_, kernels_}, plan, g) * bytes};
   if (epilogue.max_pool_2x2) {
     Conv2DGeometry part = g;
     const std::int64_t images = images_at_a_time(g);
@@ -261,7 +266,12 @@ STRATA_INLINE void CpuBackend::conv2d_backward_input(const Conv2DGeometry& g, co
     return conv2d_backward_input(near.geometry, dy, {part.data()}, dx);
   }
   if (g.groups > 1) return grouped_backward_input(g, dy, kernel.data, dx);
-  const ConvolutionPlan plan = plan_input_gradient(g, kernels_, limits_);
+  backward_input_by(chosen_plan({ConvolutionPass::input_gradient, g}), g, dy, kernel, dx);
+}
+
+STRATA_INLINE void CpuBackend::backward_input_by(const ConvolutionPlan& plan, const Conv2DGeometry& g,
+                                                 const float* dy, const WeightView<float>& kernel,
+                                                 Gradient<float> dx) {
   if (plan.few_channels)
     return few_channel_input_gradient({pool_, workspace_, kernels_}, g, dy, kernel.data, dx.data,
                                       dx.accumulate);
@@ -351,7 +361,11 @@ STRATA_INLINE void CpuBackend::conv2d_backward_kernel(const Conv2DGeometry& g, c
     return copy_block(near.rows, near.columns, part.data(), near.columns, to, near.stride);
   }
   if (g.groups > 1) return grouped_backward_kernel(g, x, dy, dkernel);
-  const ConvolutionPlan plan = plan_kernel_gradient(g, kernels_, limits_);
+  backward_kernel_by(chosen_plan({ConvolutionPass::kernel_gradient, g}), g, x, dy, dkernel);
+}
+
+STRATA_INLINE void CpuBackend::backward_kernel_by(const ConvolutionPlan& plan, const Conv2DGeometry& g,
+                                                  const float* x, const float* dy, Gradient<float> dkernel) {
   if (plan.tile != 0)
     return winograd_kernel_gradient({pool_, workspace_, kernels_}, plan, g, x, dy, dkernel, {});
   if (plan.few_channels)
@@ -363,8 +377,8 @@ STRATA_INLINE void CpuBackend::conv2d_backward_kernel(const Conv2DGeometry& g, c
 STRATA_INLINE void CpuBackend::conv2d_backward_weights(const Conv2DGeometry& g, const float* x,
                                                        const float* dy, Gradient<float> dkernel,
                                                        Gradient<float> dbias) {
-  if (dkernel.data && dbias.data && CroppedKernel(g).geometry == g) {
-    const ConvolutionPlan plan = plan_kernel_gradient(g, kernels_, limits_);
+  if (dkernel.data && dbias.data && g.groups == 1 && CroppedKernel(g).geometry == g) {
+    const ConvolutionPlan plan = chosen_plan({ConvolutionPass::kernel_gradient, g});
     if (plan.few_channels)
       return few_channel_kernel_gradient({pool_, workspace_, kernels_}, g, x, dy, dkernel, dbias);
     if (plan.tile != 0 && kernels_.winograd[plan.tile].sum_point >= 0)

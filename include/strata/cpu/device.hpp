@@ -16,10 +16,16 @@ struct DeviceOptions {
   /// Small images of a batch may share Winograd tiles: a few per cent faster, but a NaN or very large numbers
   /// in one image then reach its neighbours.
   bool share_tiles = false;
+  /// A file of measured choices, made where it does not exist: of each convolution, the ways that serve are
+  /// timed when it is met for the first time on such a processor, and the fastest is kept. That takes some
+  /// dozens of runs, and memory for its tensors once more; results then differ by rounding from those
+  /// without, not between runs with one file. "": the planner's model decides.
+  std::string_view autotune = "";
 };
 
 /// A CPU device with a thread pool of its own, which its kernels and loaders share. Throws ConfigError for a
-/// negative thread count, DeviceError for an instruction set that is not available.
+/// negative thread count, DeviceError for an instruction set that is not available, DataError for an
+/// `autotune` file that is none.
 DevicePtr device(const DeviceOptions& options = {});
 
 }}}  // namespace strata::STRATA_ABI::cpu

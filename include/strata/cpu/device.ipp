@@ -14,7 +14,8 @@ class CpuDevice final : public HostDevice {
       : pool_(options.threads),
         kernels_(kernels(options.instruction_set)),
         limits_{options.accuracy, options.memory_limit, options.share_tiles},
-        policy_(options.policy) {}
+        policy_(options.policy),
+        choices_(std::string(options.autotune), machine_name(kernels_)) {}
 
   std::string description() const override {
     return concat("cpu (", pool_.threads(), pool_.threads() == 1 ? " thread, " : " threads, ", kernels_.name,
@@ -24,10 +25,12 @@ class CpuDevice final : public HostDevice {
   }
   bool keeps_samples_apart() const override { return !limits_.share_tiles; }
   ThreadPool* threads() override { return &pool_; }
+  std::string tuning() const override { return choices_.dump(); }
+  void restore_tuning(const std::string& text) override { choices_.restore(text); }
 
  protected:
   std::unique_ptr<Backend<float>> make_backend_float() override {
-    auto backend = std::make_unique<CpuBackend>(pool_, workspace_, kernels_, limits_);
+    auto backend = std::make_unique<CpuBackend>(pool_, workspace_, kernels_, limits_, &choices_);
     backend->set_policy(policy_);
     return backend;
   }
@@ -38,6 +41,7 @@ class CpuDevice final : public HostDevice {
   const KernelTable& kernels_;
   PlanLimits limits_;
   Policy policy_;
+  ConvolutionChoices choices_;
 };
 
 STRATA_INLINE DevicePtr device(const DeviceOptions& options) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 
 #include <strata/cpu/few_rows.hpp>
 #include <strata/cpu/tasks.hpp>
@@ -19,8 +20,10 @@ struct FewRowsSplit {
     strip = divide_up(panels, strips) * panel;
     strips = divide_up(panels * panel, strip);
     pitch = strip + 16;  // keeps rows of sums out of each other's cache sets
-    // Sums are written and read once for each part: that should be little beside its weight.
-    const std::int64_t most = divide_up(g.in, std::max(least_part, 64 * g.rows));
+    // Sums are written and read once for each part: that should be little beside its weight. A power of two
+    // of parts leaves no thread idle at the end.
+    const auto some = static_cast<std::uint64_t>(divide_up(g.in, std::max(least_part, 64 * g.rows)));
+    const auto most = static_cast<std::int64_t>(std::bit_ceil(some));
     parts = std::min(std::max(divide_up(wanted_tasks, strips), divide_up(g.in, most_part)), most);
     part = divide_up(g.in, parts * step) * step;
     parts = divide_up(g.in, part);

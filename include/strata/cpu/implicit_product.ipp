@@ -159,11 +159,14 @@ STRATA_INLINE void multiply(
 STRATA_INLINE void multiply_transposed(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels,
                                        const PatchMatrix& patches, const float* b, std::int64_t columns,
                                        float* c, bool accumulate) {
-  // A task owns `strip` rows of c, i.e. columns of the patches, and takes the positions in slices. Where
-  // there are few strips the positions are split as well, by sizes alone, and summed in order at the end.
-  constexpr std::int64_t strip = 64, slice = 128;
+  // A task owns `strip` rows of c, i.e. columns of the patches, and takes the positions in slices: each strip
+  // packs b again. Where there are few strips the positions are split as well, by sizes alone, and summed in
+  // order at the end.
+  constexpr std::int64_t most_rows = 192, slice = 128;
   const std::int64_t k = patches.columns(), rows = patches.rows(), panel = kernels.panel();
-  const std::int64_t strips = divide_up(k, strip), slices = divide_up(rows, slice);
+  const std::int64_t strips = divide_up(k, most_rows), slices = divide_up(rows, slice);
+  const std::int64_t strip =
+      divide_up(divide_up(k, strips), kernels.transposed_rows) * kernels.transposed_rows;
   const std::int64_t splits =
       std::clamp<std::int64_t>(std::min(divide_up(wanted_tasks, strips), slices / 4), 1, wanted_tasks);
   const std::int64_t slices_per_split = divide_up(slices, splits);

@@ -26,8 +26,8 @@ void multiply_rows(long k, const float* a, const float* b, long b_stride, float*
   Vec sum[Rows][2];
   STRATA_UNROLL
   for (int i = 0; i < Rows; ++i) sum[i][0] = sum[i][1] = Vec{};
-  // Rows of c that lie apart are in no cache, and the stores at the end would wait for them.
-  if (c_stride > 2 * width) {
+  // Rows of a new c that lie apart are in no cache, and the stores at the end would wait for them.
+  if (!accumulate && c_stride > 2 * width) {
     STRATA_UNROLL
     for (int i = 0; i < Rows; ++i) {
       __builtin_prefetch(c + i * c_stride, 1);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include <strata/cpu/kernel_table.hpp>
 #include <strata/tensor/geometry.hpp>
@@ -20,6 +21,16 @@ struct PlanLimits {
       0;  ///< most bytes of packed weight and one thread's workspace for a convolution; 0: any
   bool share_tiles = false;  ///< small images of a batch may share tiles (and then a NaN, or rounding errors)
   const ProductKernels* bfloat16 = nullptr;  ///< products that may be taken instead of those of floats
+};
+
+enum class ConvolutionPass { forward, input_gradient, kernel_gradient };
+
+/// What is planned.
+struct ConvolutionTask {
+  ConvolutionPass pass = ConvolutionPass::forward;
+  Conv2DGeometry geometry;  ///< of the forward pass
+  bool max_pool = false;    ///< by 2x2, behind it
+  friend constexpr bool operator==(const ConvolutionTask&, const ConvolutionTask&) = default;
 };
 
 /// How a convolution is computed. Chosen from its geometry and the instruction set alone, never from the
@@ -43,16 +54,16 @@ struct ConvolutionPlan {
   std::int64_t points() const { return (tile + 2) * (tile + 2); }
   /// "winograd F(6x6,3x3), 180 tiles by 14, shared transforms"
   std::string to_string() const;
+  /// "winograd 6, shared": tells the plans of one task apart.
+  std::string way() const;
 };
 
-ConvolutionPlan plan_convolution(const Conv2DGeometry& g, bool max_pool, const KernelTable& kernels,
+/// What the cost model expects to take the least time.
+ConvolutionPlan plan_convolution(const ConvolutionTask& task, const KernelTable& kernels,
                                  const PlanLimits& limits);
-/// For the gradient of the input: a convolution of dy, with the roles of input and output exchanged.
-ConvolutionPlan plan_input_gradient(const Conv2DGeometry& g, const KernelTable& kernels,
-                                    const PlanLimits& limits);
-/// For the gradient of the kernel: tiles of output gradients.
-ConvolutionPlan plan_kernel_gradient(const Conv2DGeometry& g, const KernelTable& kernels,
-                                     const PlanLimits& limits);
+/// All that may be measured: those of at most three times the least cost, and ways that the model rules out.
+std::vector<ConvolutionPlan> convolution_plans(const ConvolutionTask& task, const KernelTable& kernels,
+                                               const PlanLimits& limits);
 
 /// Convolutions whose patches need no packing, by direction: see few_channels.hpp.
 bool few_channels_forward(const Conv2DGeometry& g, const KernelTable& kernels);

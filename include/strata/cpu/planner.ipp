@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
 
 #include <strata/core/error.hpp>
 #include <strata/cpu/planner.hpp>
@@ -28,6 +29,12 @@ STRATA_INLINE std::string ConvolutionPlan::to_string() const {
   return concat("winograd F(", tile, "x", tile, ",3x3), ", tiles(), " tiles by ", block_rows,
                 shared ? ", shared transforms" : ", private transforms",
                 down * across > 1 ? concat(", ", down, "x", across, " images on a plane") : std::string());
+}
+
+STRATA_COLD STRATA_INLINE std::string ConvolutionPlan::way() const {
+  if (tile != 0) return concat("winograd ", tile, shared ? ", shared" : "");
+  if (few_rows || few_channels) return few_rows ? "few rows" : "few channels";
+  return product && *product->name ? concat("direct, ", product->name) : "direct";
 }
 
 STRATA_INLINE int choose_block_rows(const ProductKernels& product, std::int64_t rows) {
@@ -142,8 +149,10 @@ inline void lay_out_tiles(ConvolutionPlan& plan, const Conv2DGeometry& g, bool m
       consider(down, across);
 }
 
+/// `otherwise`: with the transforms shared where the sizes are for private ones, and private where they are
+/// for shared ones.
 inline ConvolutionPlan plan_winograd(int tile, const Conv2DGeometry& g, bool max_pool, bool share,
-                                     const KernelTable& kernels) {
+                                     const KernelTable& kernels, bool otherwise = false) {
   ConvolutionPlan plan;
   plan.tile = tile;
   lay_out_tiles(plan, g, max_pool, share);
@@ -155,7 +164,7 @@ inline ConvolutionPlan plan_winograd(int tile, const Conv2DGeometry& g, bool max
 
   // Tasks with transforms of their own read the whole weight each; one that no cache holds is read once, by
   // tasks that own some of its channels and share the transforms of all tiles.
-  plan.shared = plan.weight_bytes > (g.batch < 4 ? cost::cache_bytes / 5 : cost::cache_bytes);
+  plan.shared = (plan.weight_bytes > (g.batch < 4 ? cost::cache_bytes / 5 : cost::cache_bytes)) != otherwise;
   plan.slab = std::min(panels * panel, plan.shared      ? std::max<std::int64_t>(64, panel)
                                        : g.out_c >= 256 ? 128
                                                         : panels * panel);
@@ -176,76 +185,100 @@ inline ConvolutionPlan plan_winograd(int tile, const Conv2DGeometry& g, bool max
 inline int largest_tile(ConvolutionAccuracy accuracy) {
   return accuracy == ConvolutionAccuracy::exact ? 0 : accuracy == ConvolutionAccuracy::balanced ? 4 : 6;
 }
-inline bool fits(const ConvolutionPlan& plan, const PlanLimits& limits) {
-  return limits.memory == 0 || plan.weight_bytes + plan.workspace_bytes <= limits.memory;
+/// The gradient of the kernel by tiles of output gradients.
+inline ConvolutionPlan plan_winograd_kernel(int tile, const Conv2DGeometry& g, bool share,
+                                            const KernelTable& kernels) {
+  ConvolutionPlan plan;
+  plan.tile = tile;
+  lay_out_tiles(plan, g, false, share);
+  const std::int64_t points = plan.points(), tiles = plan.tiles();
+  const std::int64_t channels = divide_up(g.in_c, kernels.width),
+                     panels = divide_up(g.out_c, kernels.panel());
+  constexpr std::int64_t group_bytes = std::int64_t{64} << 20, most_tiles = 1024;
+  const std::int64_t tile_bytes = 4 * points * (channels * kernels.width + panels * kernels.panel());
+  plan.group = std::clamp<std::int64_t>(group_bytes / tile_bytes, 1, std::min(tiles, most_tiles));
+  plan.weight_bytes = 4 * points * channels * kernels.width * panels * kernels.panel();
+  plan.workspace_bytes = plan.group * tile_bytes;
+  const double sums = static_cast<double>(plan.weight_bytes / (4 * kernels.width));
+  plan.cost = static_cast<double>(points) * multiply_cost(channels * kernels.width / kernels.transposed_rows,
+                                                          kernels.transposed_rows, tiles, panels) +
+              cost::transform * static_cast<double>(tiles * points) *
+                  (transform_vectors(g.in_c, kernels) + transform_vectors(g.out_c, kernels)) +
+              cost::transform * sums + weight_cost(plan.weight_bytes, kernels);
+  return plan;
 }
 
-/// `direct`, or what takes less time: the same in bfloat16, or Winograd.
-inline ConvolutionPlan plan_faster(ConvolutionPlan best, const Conv2DGeometry& g, bool max_pool,
-                                   const KernelTable& kernels, const PlanLimits& limits) {
-  if (limits.bfloat16) {
-    const ConvolutionPlan narrow = plan_direct(g, kernels, *limits.bfloat16);
-    if (narrow.cost < best.cost && fits(narrow, limits)) best = narrow;
-  }
-  if (!winograd_serves(g)) return best;
-  for (int tile = 2; tile <= largest_tile(limits.accuracy); ++tile) {
-    if (max_pool && tile % 2 != 0) continue;
-    const ConvolutionPlan plan = plan_winograd(tile, g, max_pool, limits.share_tiles, kernels);
-    if (plan.cost < best.cost && fits(plan, limits)) best = plan;
-  }
-  return best;
-}
-
-STRATA_INLINE ConvolutionPlan plan_convolution(const Conv2DGeometry& g, bool max_pool,
-                                               const KernelTable& kernels, const PlanLimits& limits) {
-  ConvolutionPlan direct = plan_direct(g, kernels, kernels.product, few_channels_forward(g, kernels));
-  direct.few_rows = few_rows_forward(g, kernels);
-  return plan_faster(direct, g, max_pool, kernels, limits);
-}
-STRATA_INLINE ConvolutionPlan plan_input_gradient(const Conv2DGeometry& g, const KernelTable& kernels,
-                                                  const PlanLimits& limits) {
-  ConvolutionPlan few;
-  few.few_channels = few_channels_input(g, kernels);
-  const Conv2DGeometry t = transposed(g);
-  return few.few_channels ? few
-                          : plan_faster(plan_direct(t, kernels, kernels.product), t, false, kernels, limits);
-}
-
-STRATA_INLINE ConvolutionPlan plan_kernel_gradient(const Conv2DGeometry& g, const KernelTable& kernels,
-                                                   const PlanLimits& limits) {
-  // The direct way multiplies blocks of transposed_rows taps x channels; positions are the reduction.
+/// The direct way multiplies blocks of transposed_rows taps x channels; positions are the reduction.
+inline ConvolutionPlan plan_direct_kernel(const Conv2DGeometry& g, const KernelTable& kernels,
+                                          bool few_channels) {
   const std::int64_t panels = divide_up(g.out_c, kernels.panel());
   const std::int64_t k = g.kernel_h * g.kernel_w * g.in_c, positions = g.batch * g.out_h * g.out_w;
-  ConvolutionPlan best;
-  best.cost =
-      multiply_cost(divide_up(k, kernels.transposed_rows), kernels.transposed_rows, positions, panels);
-  best.few_channels = few_channels_kernel(g, kernels);
-  if (best.few_channels)
-    best.cost = multiply_cost(1, static_cast<int>(k), positions, panels);
-  else
-    best.cost += cost::pack * static_cast<double>(positions * divide_up(k, kernels.width));
-  if (!winograd_serves(g)) return best;
+  ConvolutionPlan plan;
+  plan.few_channels = few_channels;
+  plan.cost = few_channels ? multiply_cost(1, static_cast<int>(k), positions, panels)
+                           : multiply_cost(divide_up(k, kernels.transposed_rows), kernels.transposed_rows,
+                                           positions, panels) +
+                                 cost::pack * static_cast<double>(positions * divide_up(k, kernels.width));
+  return plan;
+}
+
+/// visit(plan) of every way that serves within the limits, the direct one first; `all`: also those that the
+/// model never takes.
+template <class Visit>
+STRATA_COLD void visit_plans(const ConvolutionTask& task, const KernelTable& kernels,
+                             const PlanLimits& limits, bool all, Visit visit) {
+  const bool of_input = task.pass == ConvolutionPass::input_gradient,
+             of_kernel = task.pass == ConvolutionPass::kernel_gradient;
+  const Conv2DGeometry& given = task.geometry;
+  const Conv2DGeometry g = of_input ? transposed(given) : given;
+  const bool few_channels = of_kernel  ? few_channels_kernel(given, kernels)
+                            : of_input ? few_channels_input(given, kernels)
+                                       : few_channels_forward(given, kernels);
+  const bool few_rows = task.pass == ConvolutionPass::forward && few_rows_forward(given, kernels);
+  const auto direct = [&](bool channels, bool rows) {
+    ConvolutionPlan plan = of_kernel ? plan_direct_kernel(g, kernels, channels)
+                                     : plan_direct(g, kernels, kernels.product, channels);
+    plan.few_rows = rows;
+    if (of_input && channels) plan.cost = 0;
+    visit(plan);
+  };
+  direct(few_channels, few_rows);
+  if (all && (few_channels || few_rows)) direct(false, false);
+  const auto visit_if_fits = [&](const ConvolutionPlan& plan) {
+    if (limits.memory == 0 || plan.weight_bytes + plan.workspace_bytes <= limits.memory) visit(plan);
+  };
+  if (limits.bfloat16 && !of_kernel) visit_if_fits(plan_direct(g, kernels, *limits.bfloat16));
+  if (!winograd_serves(g)) return;
   for (int tile = 2; tile <= largest_tile(limits.accuracy); ++tile) {
-    ConvolutionPlan plan;
-    plan.tile = tile;
-    lay_out_tiles(plan, g, false, limits.share_tiles);
-    const std::int64_t points = plan.points(), tiles = plan.tiles();
-    const std::int64_t channels = divide_up(g.in_c, kernels.width);
-    constexpr std::int64_t group_bytes = std::int64_t{64} << 20, most_tiles = 1024;
-    const std::int64_t tile_bytes = 4 * points * (channels * kernels.width + panels * kernels.panel());
-    plan.group = std::clamp<std::int64_t>(group_bytes / tile_bytes, 1, std::min(tiles, most_tiles));
-    plan.weight_bytes = 4 * points * channels * kernels.width * panels * kernels.panel();
-    plan.workspace_bytes = plan.group * tile_bytes;
-    const double sums = static_cast<double>(plan.weight_bytes / (4 * kernels.width));
-    plan.cost =
-        static_cast<double>(points) * multiply_cost(channels * kernels.width / kernels.transposed_rows,
-                                                    kernels.transposed_rows, tiles, panels) +
-        cost::transform * static_cast<double>(tiles * points) *
-            (transform_vectors(g.in_c, kernels) + transform_vectors(g.out_c, kernels)) +
-        cost::transform * sums + weight_cost(plan.weight_bytes, kernels);
-    if (plan.cost < best.cost && fits(plan, limits)) best = plan;
+    if (task.max_pool && tile % 2 != 0) continue;
+    if (of_kernel) {
+      visit_if_fits(plan_winograd_kernel(tile, g, limits.share_tiles, kernels));
+      continue;
+    }
+    visit_if_fits(plan_winograd(tile, g, task.max_pool, limits.share_tiles, kernels));
+    if (all) visit_if_fits(plan_winograd(tile, g, task.max_pool, limits.share_tiles, kernels, true));
   }
+}
+
+STRATA_INLINE ConvolutionPlan plan_convolution(const ConvolutionTask& task, const KernelTable& kernels,
+                                               const PlanLimits& limits) {
+  ConvolutionPlan best;
+  best.cost = std::numeric_limits<double>::infinity();
+  visit_plans(task, kernels, limits, false, [&](const ConvolutionPlan& plan) {
+    if (plan.cost < best.cost) best = plan;
+  });
   return best;
+}
+
+STRATA_COLD STRATA_INLINE std::vector<ConvolutionPlan> convolution_plans(const ConvolutionTask& task,
+                                                                         const KernelTable& kernels,
+                                                                         const PlanLimits& limits) {
+  const double most = 3 * plan_convolution(task, kernels, limits).cost;
+  std::vector<ConvolutionPlan> out;
+  visit_plans(task, kernels, limits, true, [&](const ConvolutionPlan& plan) {
+    if (out.empty() || most == 0 || plan.cost <= most) out.push_back(plan);
+  });
+  return out;
 }
 
 }}}  // namespace strata::STRATA_ABI::cpu

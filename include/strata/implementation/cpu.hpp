@@ -1,5 +1,6 @@
 #pragma once
 
+#include <strata/cpu/autotune.ipp>
 #include <strata/cpu/convolution.ipp>
 #include <strata/cpu/device.ipp>
 #include <strata/cpu/elementwise.ipp>
@@ -12,5 +13,6 @@
 #include <strata/cpu/planner.ipp>
 #include <strata/cpu/pooling.ipp>
 #include <strata/cpu/training.ipp>
+#include <strata/cpu/tuning.ipp>
 #include <strata/cpu/winograd.ipp>
 #include <strata/cpu/workspace.ipp>

@@ -57,6 +57,11 @@ class Device {
   /// At one batch size a sample's result is the same bits in any place and company.
   virtual bool keeps_samples_apart() const { return false; }
 
+  /// What it chose by measuring, where that decides the bits of results: a run that goes on elsewhere
+  /// restores it. Empty: nothing. Throws DataError for a text of another kind of device.
+  virtual std::string tuning() const { return {}; }
+  inline virtual void restore_tuning(const std::string& text);
+
   /// Threads for host work that belongs to this device (kernels, loaders), or null.
   virtual ThreadPool* threads() { return nullptr; }
 
@@ -65,6 +70,12 @@ class Device {
   inline virtual std::unique_ptr<Backend<float>> make_backend_float();
   inline virtual std::unique_ptr<Backend<double>> make_backend_double();
 };
+
+inline void Device::restore_tuning(const std::string& text) {
+  require<DataError>(text.empty(),
+                     "[device] the choices of another kind of device cannot be restored: ", description(),
+                     " makes none");
+}
 
 using DevicePtr = std::shared_ptr<Device>;
 

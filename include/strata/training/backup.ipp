@@ -234,7 +234,8 @@ STRATA_COLD void BackupAndRestoreImpl<T>::write(const BasicFitState<T>& state, i
   SafetensorsMetadata metadata{{"format", detail::backup_format},
                                {"strata_version", STRATA_VERSION},
                                {"run", run_.dump()},
-                               {"progress", detail::with_bits(progress).dump()}};
+                               {"progress", detail::with_bits(progress).dump()},
+                               {"tuning", state.model.device()->tuning()}};
   std::vector<SafetensorsEntry> entries;
   for (const auto& [name, tensor] : tensors) entries.emplace_back(name, tensor);
   add_checksums(metadata, entries);
@@ -272,6 +273,8 @@ STRATA_COLD void BackupAndRestoreImpl<T>::restore(BasicFitState<T>& state) try {
     states.push_back(std::move(from));
   }
 
+  const auto tuning = backup.metadata().find("tuning");
+  state.model.device()->restore_tuning(tuning == backup.metadata().end() ? std::string() : tuning->second);
   Trainer<T>& trainer = state.model.trainer();
   load_weights(state.model, backup, {.prefix = "weights/"});
   detail::load_slots(state.model, backup);
