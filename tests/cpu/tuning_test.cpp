@@ -9,7 +9,6 @@
 #include <strata/cpu/dispatch.hpp>
 #include <strata/cpu/tuning.hpp>
 #include <strata/io/file.hpp>
-#include <strata/io/json.hpp>
 #include <strata/tensor/backend.hpp>
 
 #include "support/random_values.hpp"
@@ -57,10 +56,12 @@ std::vector<float> result_of(const ConvolutionTask& task, const DevicePtr& devic
   return out;
 }
 
+const std::string title = "Strata's choices of ways to compute convolutions\n";
+
 /// A file of choices for this machine.
 std::string file_with(const TemporaryDirectory& folder, const std::string& key, const std::string& way) {
-  return folder.write("choices.json",
-                      Json::object({{cpu::machine_name(cpu::kernels()), Json::object({{key, way}})}}).dump());
+  return folder.write("choices.txt",
+                      concat(title, cpu::machine_name(cpu::kernels()), "\t", key, "\t", way, "\n"));
 }
 std::string file_with(const TemporaryDirectory& folder, const ConvolutionTask& task, const std::string& way) {
   return file_with(folder, cpu::choice_key(task, {}), way);
@@ -92,7 +93,7 @@ TEST_CASE("Every way that may be chosen computes the convolution") {
       ways.push_back(plan.way());
       const auto device = cpu::device({.threads = 2, .autotune = path});
       CHECK(relative_error(result_of(task, device), expected) < 1e-5);
-      CHECK(Json::parse(device->tuning()).get<std::string>(cpu::choice_key(task, {})) == plan.way());
+      CHECK_THAT(device->tuning(), Contains(concat("\n", cpu::choice_key(task, {}), "\t", plan.way(), "\n")));
     }
   }
 }
@@ -115,18 +116,20 @@ TEST_CASE("A choice is what computes, and what a plan shows") {
 
 TEST_CASE("What is measured is kept, whatever the threads, and not measured again") {
   const TemporaryDirectory folder;
-  const std::string path = folder / "choices.json";
+  const std::string path = folder / "choices.txt";
   std::vector<std::vector<float>> first;
   {
     const auto device = cpu::device({.threads = 2, .autotune = path});
     for (const ConvolutionTask& task : tasks) first.push_back(result_of(task, device));
   }
   const std::string kept = read_file(path);
-  const Json choices = Json::parse(kept).at(cpu::machine_name(cpu::kernels()));
-  CHECK(choices.size() == std::size(tasks));
   for (const ConvolutionTask& task : tasks) {
     const auto plans = cpu::convolution_plans(task, cpu::kernels(), {});
-    const std::string way = choices.get<std::string>(cpu::choice_key(task, {}));
+    const std::string key =
+        concat("\n", cpu::machine_name(cpu::kernels()), "\t", cpu::choice_key(task, {}), "\t");
+    const auto at = kept.find(key);
+    REQUIRE(at != kept.npos);
+    const std::string way = kept.substr(at + key.size(), kept.find('\n', at + 1) - at - key.size());
     CHECK(std::any_of(plans.begin(), plans.end(), [&](const auto& plan) { return plan.way() == way; }));
   }
   std::filesystem::permissions(path, std::filesystem::perms::owner_read);
@@ -142,18 +145,19 @@ TEST_CASE("What is measured is kept, whatever the threads, and not measured agai
 
 TEST_CASE("Choices of other machines, and of programs that write meanwhile, stay in the file") {
   const TemporaryDirectory folder;
-  const std::string path = folder.write("choices.json", R"({"another machine": {"forward": "direct"}})");
+  const std::string others = "another machine\tforward\tdirect\n";
+  const std::string path = folder.write("choices.txt", title + others);
   const auto one = cpu::device({.autotune = path}), other = cpu::device({.autotune = path});
   result_of(tasks[0], one);
   result_of(tasks[4], other);
-  const Json all = Json::parse(read_file(path));
-  CHECK(all.at("another machine") == Json::object({{"forward", "direct"}}));
-  CHECK(all.at(cpu::machine_name(cpu::kernels())).size() == 2);
+  const std::string all = read_file(path);
+  CHECK_THAT(all, Catch::StartsWith(title) && Contains(others));
+  CHECK(std::count(all.begin(), all.end(), '\n') == 4);
 }
 
 TEST_CASE("Threads that meet a convolution at once measure it once") {
   const TemporaryDirectory folder;
-  const auto device = cpu::device({.threads = 2, .autotune = folder / "choices.json"});
+  const auto device = cpu::device({.threads = 2, .autotune = folder / "choices.txt"});
   std::vector<std::vector<float>> results(4);
   std::vector<std::thread> threads;
   for (auto& result : results)
@@ -165,12 +169,11 @@ TEST_CASE("Threads that meet a convolution at once measure it once") {
 TEST_CASE("A file of choices that is none is refused, and a way that there is not is not taken") {
   const TemporaryDirectory folder;
   const auto device_of = [&](const std::string& text) {
-    return cpu::device({.autotune = folder.write("choices.json", text)});
+    return cpu::device({.autotune = folder.write("choices.txt", text)});
   };
-  const std::string machine = Json(cpu::machine_name(cpu::kernels())).dump();
-  for (const std::string& text : {std::string("weights"), std::string("[1,2]"), "{" + machine + ": 3}",
-                                  "{" + machine + ": {\"a\": 1}}"})
-    CHECK_THROWS_WITH(device_of(text), Contains("choices.json"));
+  for (const std::string& text : {std::string("weights"), std::string(), title + "forward winograd 6\n",
+                                  title + "forward\tdirect", title + "\n"})
+    CHECK_THROWS_WITH(device_of(text), Contains("choices.txt"));
   CHECK_THROWS_AS(cpu::device({.autotune = folder.path()}), DataError);
   CHECK(result_of(tasks[0], cpu::device({.autotune = file_with(folder, tasks[0], "by magic")})) ==
         result_of(tasks[0], cpu::device()));
@@ -190,15 +193,15 @@ TEST_CASE("What a device chose can be restored on another") {
   plain->restore_tuning(chosen->tuning());
   CHECK(result_of(tasks[0], plain) == expected);
   CHECK(plain->tuning() == chosen->tuning());
-  CHECK_THROWS_AS(plain->restore_tuning("[]"), DataError);
+  CHECK_THROWS_AS(plain->restore_tuning("choices"), DataError);
   CHECK(result_of(tasks[0], plain) == expected);
 
   // Nothing was chosen where nothing is restored, and nothing will be.
-  const auto measuring = cpu::device({.autotune = folder / "new.json"});
+  const auto measuring = cpu::device({.autotune = folder / "new.txt"});
   measuring->restore_tuning("");
   CHECK(result_of(tasks[0], measuring) == result_of(tasks[0], cpu::device()));
   CHECK(measuring->tuning().empty());
-  CHECK_FALSE(file_exists(folder / "new.json"));
+  CHECK_FALSE(file_exists(folder / "new.txt"));
 
   const auto reference = strata_test::reference_device();
   reference->restore_tuning("");

@@ -211,9 +211,11 @@ TEST_CASE("A run goes on with the ways of computing that it began with") {
   const std::string usual = cpu::plan_convolution(task, cpu::kernels(), {}).way();
   const std::string way = usual == "direct" ? "winograd 4" : "direct";
   const auto tuned = [&](const TemporaryDirectory& folder) {
-    const Json choices = Json::object({{cpu::choice_key(task, {}), way}});
-    const Json file = Json::object({{cpu::machine_name(cpu::kernels()), choices}});
-    return cpu::device({.threads = 1, .autotune = folder.write("choices.json", file.dump())});
+    return cpu::device(
+        {.threads = 1,
+         .autotune = folder.write("choices.txt", concat("Strata's choices of ways to compute convolutions\n",
+                                                        cpu::machine_name(cpu::kernels()), "\t",
+                                                        cpu::choice_key(task, {}), "\t", way, "\n"))});
   };
   const auto plain = [](const TemporaryDirectory&) { return cpu::device({.threads = 1}); };
   const auto train = [](const TemporaryDirectory& folder, const DevicePtr& device, LambdaCallback callback) {

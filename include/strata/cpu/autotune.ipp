@@ -23,7 +23,7 @@ STRATA_COLD STRATA_INLINE ConvolutionPlan CpuBackend::known_plan(const Convoluti
   return plan_convolution(task, kernels_, limits_);
 }
 
-STRATA_INLINE ConvolutionPlan CpuBackend::chosen_plan(const ConvolutionTask& task) {
+STRATA_COLD STRATA_INLINE ConvolutionPlan CpuBackend::chosen_plan(const ConvolutionTask& task) {
   if (!choices_ || !choices_->active()) return plan_convolution(task, kernels_, limits_);
   if (const auto version = choices_->version(); std::exchange(choices_version_, version) != version)
     chosen_plans_.clear();

@@ -45,9 +45,9 @@ inline PatchMatrix patches_of(const Conv2DGeometry& g, const float* x) {
   return patches;
 }
 
-STRATA_INLINE void CpuBackend::winograd(const ConvolutionPlan& plan, const Conv2DGeometry& g, const float* x,
-                                        const WeightView<float>& kernel, bool flip,
-                                        const OutputEpilogue& epilogue, float* y) {
+STRATA_COLD STRATA_INLINE void CpuBackend::winograd(const ConvolutionPlan& plan, const Conv2DGeometry& g,
+                                                    const float* x, const WeightView<float>& kernel,
+                                                    bool flip, const OutputEpilogue& epilogue, float* y) {
   const Engine engine{pool_, workspace_, kernels_};
   const Packing packing = flip ? Packing::winograd_flipped : Packing::winograd;
   const auto weights = packed_weight(kernel, packing_key(packing, plan.tile), [&] {
@@ -118,15 +118,16 @@ inline bool packs(const KernelTable& kernels, const Conv2DGeometry& g) {
   return g.batch * g.out_h * g.out_w > 2 * kernels.product.max_rows || g.out_c % kernels.panel() != 0;
 }
 
-STRATA_INLINE bool CpuBackend::set_policy(Policy policy) {
+STRATA_COLD STRATA_INLINE bool CpuBackend::set_policy(Policy policy) {
   const bool narrow = policy == Policy::mixed_bfloat16;
   limits_.bfloat16 = narrow ? bfloat16_product(kernels_) : nullptr;
   chosen_plans_.clear();
   return !narrow || limits_.bfloat16;
 }
 
-STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x, WeightView<float> kernel,
-                                      const Epilogue<float>& epilogue, float* y) {
+STRATA_COLD STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x,
+                                                  WeightView<float> kernel, const Epilogue<float>& epilogue,
+                                                  float* y) {
   if (const CroppedKernel near(g); near.geometry != g) {
     const auto part = workspace_.lease(near.rows * near.columns);
     copy_block(near.rows, near.columns, kernel.data + near.first, near.stride, part.data(), near.columns);
@@ -138,9 +139,9 @@ STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const float* x, W
   conv2d_by(plan, g, x, kernel, epilogue, y);
 }
 
-STRATA_INLINE void CpuBackend::conv2d_by(const ConvolutionPlan& plan, const Conv2DGeometry& g, const float* x,
-                                         const WeightView<float>& kernel, const Epilogue<float>& epilogue,
-                                         float* y) {
+STRATA_COLD STRATA_INLINE void CpuBackend::conv2d_by(const ConvolutionPlan& plan, const Conv2DGeometry& g,
+                                                     const float* x, const WeightView<float>& kernel,
+                                                     const Epilogue<float>& epilogue, float* y) {
   const Activation& f = epilogue.activation;
   const bool softmax = f.kind == Activation::Kind::softmax;
   if (plan.tile != 0) {
@@ -258,8 +259,9 @@ STRATA_COLD STRATA_INLINE Algorithm CpuBackend::describe_conv2d(const Conv2DGeom
               bytes};
 }
 
-STRATA_INLINE void CpuBackend::conv2d_backward_input(const Conv2DGeometry& g, const float* dy,
-                                                     WeightView<float> kernel, Gradient<float> dx) {
+STRATA_COLD STRATA_INLINE void CpuBackend::conv2d_backward_input(const Conv2DGeometry& g, const float* dy,
+                                                                 WeightView<float> kernel,
+                                                                 Gradient<float> dx) {
   if (const CroppedKernel near(g); near.geometry != g) {
     const auto part = workspace_.lease(near.rows * near.columns);
     copy_block(near.rows, near.columns, kernel.data + near.first, near.stride, part.data(), near.columns);
@@ -269,9 +271,10 @@ STRATA_INLINE void CpuBackend::conv2d_backward_input(const Conv2DGeometry& g, co
   backward_input_by(chosen_plan({ConvolutionPass::input_gradient, g}), g, dy, kernel, dx);
 }
 
-STRATA_INLINE void CpuBackend::backward_input_by(const ConvolutionPlan& plan, const Conv2DGeometry& g,
-                                                 const float* dy, const WeightView<float>& kernel,
-                                                 Gradient<float> dx) {
+STRATA_COLD STRATA_INLINE void CpuBackend::backward_input_by(const ConvolutionPlan& plan,
+                                                             const Conv2DGeometry& g, const float* dy,
+                                                             const WeightView<float>& kernel,
+                                                             Gradient<float> dx) {
   if (plan.few_channels)
     return few_channel_input_gradient({pool_, workspace_, kernels_}, g, dy, kernel.data, dx.data,
                                       dx.accumulate);
@@ -348,8 +351,8 @@ STRATA_INLINE void CpuBackend::backward_input_by(const ConvolutionPlan& plan, co
     }
 }
 
-STRATA_INLINE void CpuBackend::conv2d_backward_kernel(const Conv2DGeometry& g, const float* x,
-                                                      const float* dy, Gradient<float> dkernel) {
+STRATA_COLD STRATA_INLINE void CpuBackend::conv2d_backward_kernel(const Conv2DGeometry& g, const float* x,
+                                                                  const float* dy, Gradient<float> dkernel) {
   if (const CroppedKernel near(g); near.geometry != g) {
     const auto part = workspace_.lease(near.rows * near.columns);
     float* const to = dkernel.data + near.first;
@@ -364,8 +367,9 @@ STRATA_INLINE void CpuBackend::conv2d_backward_kernel(const Conv2DGeometry& g, c
   backward_kernel_by(chosen_plan({ConvolutionPass::kernel_gradient, g}), g, x, dy, dkernel);
 }
 
-STRATA_INLINE void CpuBackend::backward_kernel_by(const ConvolutionPlan& plan, const Conv2DGeometry& g,
-                                                  const float* x, const float* dy, Gradient<float> dkernel) {
+STRATA_COLD STRATA_INLINE void CpuBackend::backward_kernel_by(const ConvolutionPlan& plan,
+                                                              const Conv2DGeometry& g, const float* x,
+                                                              const float* dy, Gradient<float> dkernel) {
   if (plan.tile != 0)
     return winograd_kernel_gradient({pool_, workspace_, kernels_}, plan, g, x, dy, dkernel, {});
   if (plan.few_channels)
@@ -374,9 +378,9 @@ STRATA_INLINE void CpuBackend::backward_kernel_by(const ConvolutionPlan& plan, c
                       dkernel.accumulate);
 }
 
-STRATA_INLINE void CpuBackend::conv2d_backward_weights(const Conv2DGeometry& g, const float* x,
-                                                       const float* dy, Gradient<float> dkernel,
-                                                       Gradient<float> dbias) {
+STRATA_COLD STRATA_INLINE void CpuBackend::conv2d_backward_weights(const Conv2DGeometry& g, const float* x,
+                                                                   const float* dy, Gradient<float> dkernel,
+                                                                   Gradient<float> dbias) {
   if (dkernel.data && dbias.data && g.groups == 1 && CroppedKernel(g).geometry == g) {
     const ConvolutionPlan plan = chosen_plan({ConvolutionPass::kernel_gradient, g});
     if (plan.few_channels)
@@ -397,15 +401,17 @@ inline Conv2DGeometry as_convolution(const DenseGeometry& dense) {
   return g;
 }
 
-STRATA_INLINE void CpuBackend::dense(const DenseGeometry& g, const float* x, WeightView<float> kernel,
-                                     const Epilogue<float>& epilogue, float* y) {
+STRATA_COLD STRATA_INLINE void CpuBackend::dense(const DenseGeometry& g, const float* x,
+                                                 WeightView<float> kernel, const Epilogue<float>& epilogue,
+                                                 float* y) {
   conv2d(as_convolution(g), x, kernel, epilogue, y);
 }
 STRATA_COLD STRATA_INLINE Algorithm CpuBackend::describe_dense(const DenseGeometry& g) const {
   return describe_conv2d(as_convolution(g), {});
 }
-STRATA_INLINE void CpuBackend::dense_backward_input(const DenseGeometry& g, const float* dy,
-                                                    WeightView<float> kernel, Gradient<float> dx) {
+STRATA_COLD STRATA_INLINE void CpuBackend::dense_backward_input(const DenseGeometry& g, const float* dy,
+                                                                WeightView<float> kernel,
+                                                                Gradient<float> dx) {
   const std::int64_t rows = g.rows, in = g.in, out = g.out;
   constexpr std::int64_t few_rows = 64;
   if (rows > few_rows) return conv2d_backward_input(as_convolution(g), dy, kernel, dx);
@@ -427,8 +433,8 @@ STRATA_INLINE void CpuBackend::dense_backward_input(const DenseGeometry& g, cons
                }
            });
 }
-STRATA_INLINE void CpuBackend::dense_backward_kernel(const DenseGeometry& g, const float* x, const float* dy,
-                                                     Gradient<float> dkernel) {
+STRATA_COLD STRATA_INLINE void CpuBackend::dense_backward_kernel(const DenseGeometry& g, const float* x,
+                                                                 const float* dy, Gradient<float> dkernel) {
   conv2d_backward_kernel(as_convolution(g), x, dy, dkernel);
 }
 

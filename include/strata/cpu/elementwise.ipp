@@ -9,7 +9,7 @@
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
-STRATA_INLINE std::vector<double> CpuBackend::reduce_rows(
+STRATA_COLD STRATA_INLINE std::vector<double> CpuBackend::reduce_rows(
     std::int64_t rows, std::int64_t channels, FunctionRef<void(std::int64_t, std::int64_t, double*)> block) {
   constexpr std::int64_t block_rows = 128;
   const std::int64_t blocks = (rows + block_rows - 1) / block_rows;
@@ -27,8 +27,8 @@ STRATA_INLINE std::vector<double> CpuBackend::reduce_rows(
   return sums;
 }
 
-STRATA_INLINE void CpuBackend::bias_gradient(std::int64_t rows, std::int64_t channels, const float* dy,
-                                             Gradient<float> dbias) {
+STRATA_COLD STRATA_INLINE void CpuBackend::bias_gradient(std::int64_t rows, std::int64_t channels,
+                                                         const float* dy, Gradient<float> dbias) {
   const auto sums = reduce_rows(rows, channels, [&](std::int64_t first, std::int64_t count, double* out) {
     kernels_.column_sums(count, channels, dy + first * channels, out);
   });
@@ -38,8 +38,8 @@ STRATA_INLINE void CpuBackend::bias_gradient(std::int64_t rows, std::int64_t cha
   }
 }
 
-STRATA_INLINE void CpuBackend::activation(const Activation& f, std::int64_t rows, std::int64_t channels,
-                                          const float* x, float* y) {
+STRATA_COLD STRATA_INLINE void CpuBackend::activation(const Activation& f, std::int64_t rows,
+                                                      std::int64_t channels, const float* x, float* y) {
   if (f.kind == Activation::Kind::softmax) {
     pool_.for_range(rows, row_grain(channels), [&](std::int64_t begin, std::int64_t end) {
       kernels_.softmax(end - begin, channels, x + begin * channels, y + begin * channels);
@@ -52,9 +52,9 @@ STRATA_INLINE void CpuBackend::activation(const Activation& f, std::int64_t rows
   });
 }
 
-STRATA_INLINE void CpuBackend::activation_backward(const Activation& f, std::int64_t rows,
-                                                   std::int64_t channels, const float* x, const float* y,
-                                                   const float* dy, float* dx) {
+STRATA_COLD STRATA_INLINE void CpuBackend::activation_backward(const Activation& f, std::int64_t rows,
+                                                               std::int64_t channels, const float* x,
+                                                               const float* y, const float* dy, float* dx) {
   if (f.kind == Activation::Kind::softmax) {
     pool_.for_range(rows, row_grain(channels), [&](std::int64_t begin, std::int64_t end) {
       const std::int64_t at = begin * channels;
@@ -69,21 +69,22 @@ STRATA_INLINE void CpuBackend::activation_backward(const Activation& f, std::int
   });
 }
 
-STRATA_INLINE void CpuBackend::affine(std::int64_t count, float scale, float offset, const float* x,
-                                      float* y) {
+STRATA_COLD STRATA_INLINE void CpuBackend::affine(std::int64_t count, float scale, float offset,
+                                                  const float* x, float* y) {
   pool_.for_range(count, elementwise_grain, [&](std::int64_t begin, std::int64_t end) {
     kernels_.affine(end - begin, scale, offset, x + begin, y + begin);
   });
 }
 
-STRATA_INLINE void CpuBackend::axpy(std::int64_t count, float alpha, const float* x, float* y) {
+STRATA_COLD STRATA_INLINE void CpuBackend::axpy(std::int64_t count, float alpha, const float* x, float* y) {
   pool_.for_range(count, elementwise_grain, [&](std::int64_t begin, std::int64_t end) {
     kernels_.axpy(end - begin, alpha, x + begin, y + begin);
   });
 }
 
-STRATA_INLINE void CpuBackend::copy_block(std::int64_t rows, std::int64_t columns, const float* x,
-                                          std::int64_t x_stride, float* y, std::int64_t y_stride) {
+STRATA_COLD STRATA_INLINE void CpuBackend::copy_block(std::int64_t rows, std::int64_t columns, const float* x,
+                                                      std::int64_t x_stride, float* y,
+                                                      std::int64_t y_stride) {
   if (columns == 0) return;
   pool_.for_range(rows, row_grain(columns), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r)
@@ -91,7 +92,7 @@ STRATA_INLINE void CpuBackend::copy_block(std::int64_t rows, std::int64_t column
   });
 }
 
-STRATA_INLINE void CpuBackend::pad2d(const Pad2DGeometry& g, const float* x, float* y) {
+STRATA_COLD STRATA_INLINE void CpuBackend::pad2d(const Pad2DGeometry& g, const float* x, float* y) {
   const std::int64_t out_h = g.top + g.in_h + g.bottom;
   const std::int64_t left = g.left * g.channels, inner = g.in_w * g.channels, right = g.right * g.channels;
   const std::int64_t pitch = left + inner + right;
@@ -110,7 +111,8 @@ STRATA_INLINE void CpuBackend::pad2d(const Pad2DGeometry& g, const float* x, flo
   });
 }
 
-STRATA_INLINE void CpuBackend::pad2d_backward(const Pad2DGeometry& g, const float* dy, float* dx) {
+STRATA_COLD STRATA_INLINE void CpuBackend::pad2d_backward(const Pad2DGeometry& g, const float* dy,
+                                                          float* dx) {
   const std::int64_t out_h = g.top + g.in_h + g.bottom, inner = g.in_w * g.channels;
   const std::int64_t pitch = (g.left + g.in_w + g.right) * g.channels;
   pool_.for_range(g.batch * g.in_h, row_grain(inner), [&](std::int64_t begin, std::int64_t end) {
@@ -121,8 +123,8 @@ STRATA_INLINE void CpuBackend::pad2d_backward(const Pad2DGeometry& g, const floa
   });
 }
 
-STRATA_INLINE void CpuBackend::dropout(std::int64_t count, double rate, const RandomStream& random,
-                                       const float* x, float* y) {
+STRATA_COLD STRATA_INLINE void CpuBackend::dropout(std::int64_t count, double rate,
+                                                   const RandomStream& random, const float* x, float* y) {
   const auto key = random.key();
   const float scale = static_cast<float>(1 / (1 - rate));
   // The least 24-bit number that is not below rate: comparing floats with it is comparing them with rate.

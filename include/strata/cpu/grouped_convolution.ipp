@@ -33,8 +33,9 @@ inline void repeat_channels(ThreadPool& pool, std::int64_t count, std::int64_t t
   });
 }
 
-STRATA_INLINE void CpuBackend::grouped_conv2d(const Conv2DGeometry& g, const float* x, const float* kernel,
-                                              const Epilogue<float>& epilogue, float* y) {
+STRATA_COLD STRATA_INLINE void CpuBackend::grouped_conv2d(const Conv2DGeometry& g, const float* x,
+                                                          const float* kernel,
+                                                          const Epilogue<float>& epilogue, float* y) {
   const Activation& f = epilogue.activation;
   if (g.group_in() == 1) {
     const std::int64_t times = g.group_out(), pixels = g.batch * g.in_h * g.in_w;
@@ -75,8 +76,8 @@ STRATA_INLINE void CpuBackend::grouped_conv2d(const Conv2DGeometry& g, const flo
   if (f.kind == Activation::Kind::softmax) activation(f, g.batch * g.out_h * g.out_w, g.out_c, y, y);
 }
 
-STRATA_INLINE void CpuBackend::grouped_backward_input(const Conv2DGeometry& g, const float* dy,
-                                                      const float* kernel, Gradient<float> dx) {
+STRATA_COLD STRATA_INLINE void CpuBackend::grouped_backward_input(const Conv2DGeometry& g, const float* dy,
+                                                                  const float* kernel, Gradient<float> dx) {
   if (g.group_in() == 1 && g.group_out() == 1 && g.stride_h == 1 && g.stride_w == 1 && !dx.accumulate) {
     // dy convolved with the kernel turned round.
     const std::int64_t taps = g.kernel_h * g.kernel_w;
@@ -131,8 +132,8 @@ STRATA_INLINE void CpuBackend::grouped_backward_input(const Conv2DGeometry& g, c
   }
 }
 
-STRATA_INLINE void CpuBackend::grouped_backward_kernel(const Conv2DGeometry& g, const float* x,
-                                                       const float* dy, Gradient<float> dkernel) {
+STRATA_COLD STRATA_INLINE void CpuBackend::grouped_backward_kernel(const Conv2DGeometry& g, const float* x,
+                                                                   const float* dy, Gradient<float> dkernel) {
   const std::int64_t in = g.batch * g.in_h * g.in_w, out = g.batch * g.out_h * g.out_w;
   if (g.group_in() == 1) {
     // Rows of dy fall into blocks by sizes alone; their sums are added in order.

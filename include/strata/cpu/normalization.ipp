@@ -7,8 +7,9 @@
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
-STRATA_INLINE void CpuBackend::batch_norm(const BatchNormSpec<float>& spec, double momentum, const float* x,
-                                          Moments<float> batch, Moments<float> moving, float* y) {
+STRATA_COLD STRATA_INLINE void CpuBackend::batch_norm(const BatchNormSpec<float>& spec, double momentum,
+                                                      const float* x, Moments<float> batch,
+                                                      Moments<float> moving, float* y) {
   const std::int64_t rows = spec.rows, channels = spec.channels;
   const double count = static_cast<double>(rows);
   const auto store = [&](const std::vector<double>& sums, float* now, float* average) {
@@ -30,8 +31,9 @@ STRATA_INLINE void CpuBackend::batch_norm(const BatchNormSpec<float>& spec, doub
   batch_norm_inference(spec, x, {batch.mean, batch.variance}, y);
 }
 
-STRATA_INLINE void CpuBackend::batch_norm_inference(const BatchNormSpec<float>& spec, const float* x,
-                                                    Moments<const float> moments, float* y) {
+STRATA_COLD STRATA_INLINE void CpuBackend::batch_norm_inference(const BatchNormSpec<float>& spec,
+                                                                const float* x, Moments<const float> moments,
+                                                                float* y) {
   const std::int64_t channels = spec.channels;
   const Activation& f = spec.activation;
   const ProductEpilogue epilogue = epilogue_of({.activation = f}, channels);
@@ -52,9 +54,11 @@ STRATA_INLINE void CpuBackend::batch_norm_inference(const BatchNormSpec<float>& 
   if (f.kind == Activation::Kind::softmax) activation(f, spec.rows, channels, y, y);
 }
 
-STRATA_INLINE void CpuBackend::batch_norm_backward(const BatchNormSpec<float>& spec, const float* x,
-                                                   Moments<const float> moments, bool fixed, const float* dy,
-                                                   float* dx, Gradient<float> dgamma, Gradient<float> dbeta) {
+STRATA_COLD STRATA_INLINE void CpuBackend::batch_norm_backward(const BatchNormSpec<float>& spec,
+                                                               const float* x, Moments<const float> moments,
+                                                               bool fixed, const float* dy, float* dx,
+                                                               Gradient<float> dgamma,
+                                                               Gradient<float> dbeta) {
   const std::int64_t rows = spec.rows, channels = spec.channels;
   const auto beta_sums = reduce_rows(rows, channels, [&](std::int64_t first, std::int64_t n, double* out) {
     kernels_.column_sums(n, channels, dy + first * channels, out);

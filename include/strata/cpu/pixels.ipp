@@ -22,9 +22,9 @@ struct ChannelScaling {
 }  // namespace detail
 
 template <class X>
-STRATA_INLINE void CpuBackend::warp_pictures(const PixelGeometry& g, const PixelScaling* scaling,
-                                             const PixelSampling& sampling, const PixelWarp* warps,
-                                             const X* x, float* y) {
+STRATA_COLD STRATA_INLINE void CpuBackend::warp_pictures(const PixelGeometry& g, const PixelScaling* scaling,
+                                                         const PixelSampling& sampling,
+                                                         const PixelWarp* warps, const X* x, float* y) {
   const std::int64_t pitch = g.width * g.channels, size = g.height * pitch;
   const detail::ChannelScaling by_channel(scaling ? *scaling : PixelScaling{});
   const auto finish = [&](const PixelWarp& warp, std::int64_t pixels, float* to) {
@@ -61,9 +61,9 @@ STRATA_INLINE void CpuBackend::warp_pictures(const PixelGeometry& g, const Pixel
   });
 }
 
-STRATA_INLINE void CpuBackend::load_pixels(const PixelGeometry& g, const PixelScaling& scaling,
-                                           const PixelSampling& sampling, const PixelWarp* warps,
-                                           const std::uint8_t* x, float* y) {
+STRATA_COLD STRATA_INLINE void CpuBackend::load_pixels(const PixelGeometry& g, const PixelScaling& scaling,
+                                                       const PixelSampling& sampling, const PixelWarp* warps,
+                                                       const std::uint8_t* x, float* y) {
   if (warps) return warp_pictures(g, &scaling, sampling, warps, x, y);
   const detail::ChannelScaling by_channel(scaling);
   const std::int64_t pixels = g.batch * g.height * g.width, channels = g.channels;
@@ -73,13 +73,15 @@ STRATA_INLINE void CpuBackend::load_pixels(const PixelGeometry& g, const PixelSc
   });
 }
 
-STRATA_INLINE void CpuBackend::warp(const PixelGeometry& g, const PixelSampling& sampling,
-                                    const PixelWarp* warps, const float* x, float* y) {
+STRATA_COLD STRATA_INLINE void CpuBackend::warp(const PixelGeometry& g, const PixelSampling& sampling,
+                                                const PixelWarp* warps, const float* x, float* y) {
   warp_pictures(g, nullptr, sampling, warps, x, y);
 }
 
-STRATA_INLINE std::vector<float> CpuBackend::adjustment_offsets(const PixelGeometry& g, double contrast,
-                                                                double brightness, const float* x) {
+STRATA_COLD STRATA_INLINE std::vector<float> CpuBackend::adjustment_offsets(const PixelGeometry& g,
+                                                                            double contrast,
+                                                                            double brightness,
+                                                                            const float* x) {
   std::vector<double> sums(static_cast<std::size_t>(g.channels));
   const std::int64_t pixels = g.height * g.width;
   if (contrast != 1) kernels_.column_sums(pixels, g.channels, x, sums.data());
@@ -89,8 +91,9 @@ STRATA_INLINE std::vector<float> CpuBackend::adjustment_offsets(const PixelGeome
   return out;
 }
 
-STRATA_INLINE void CpuBackend::adjust_pixels(const PixelGeometry& g, const PixelAdjustment* adjustments,
-                                             const float* x, float* y) {
+STRATA_COLD STRATA_INLINE void CpuBackend::adjust_pixels(const PixelGeometry& g,
+                                                         const PixelAdjustment* adjustments, const float* x,
+                                                         float* y) {
   const std::int64_t size = g.height * g.width * g.channels;
   pool_.for_range(size ? g.batch : 0, 1, [&](std::int64_t n, std::int64_t) {
     const PixelAdjustment& a = adjustments[n];
@@ -106,9 +109,10 @@ STRATA_INLINE void CpuBackend::adjust_pixels(const PixelGeometry& g, const Pixel
   });
 }
 
-STRATA_INLINE void CpuBackend::adjust_pixels_backward(const PixelGeometry& g,
-                                                      const PixelAdjustment* adjustments, const float* x,
-                                                      const float* dy, float* dx) {
+STRATA_COLD STRATA_INLINE void CpuBackend::adjust_pixels_backward(const PixelGeometry& g,
+                                                                  const PixelAdjustment* adjustments,
+                                                                  const float* x, const float* dy,
+                                                                  float* dx) {
   const std::int64_t size = g.height * g.width * g.channels;
   pool_.for_range(size ? g.batch : 0, 1, [&](std::int64_t n, std::int64_t) {
     const PixelAdjustment& a = adjustments[n];

@@ -19,7 +19,8 @@ inline PoolWindow window_of(const Pool2DGeometry& g, std::int64_t out_row) {
   return {top, {g.in_w, g.channels, g.out_w, g.pool_w, g.stride_w, g.pad_left, bottom - top, tiled}};
 }
 
-STRATA_INLINE void CpuBackend::pool2d(const Pool2DGeometry& g, PoolKind kind, const float* x, float* y) {
+STRATA_COLD STRATA_INLINE void CpuBackend::pool2d(const Pool2DGeometry& g, PoolKind kind, const float* x,
+                                                  float* y) {
   const auto kernel = kind == PoolKind::max ? kernels_.max_pool : kernels_.average_pool;
   const std::int64_t pitch = g.in_w * g.channels, out_pitch = g.out_w * g.channels;
   pool_.for_range(g.batch * g.out_h, row_grain(pitch * g.pool_h), [&](std::int64_t begin, std::int64_t end) {
@@ -30,9 +31,9 @@ STRATA_INLINE void CpuBackend::pool2d(const Pool2DGeometry& g, PoolKind kind, co
   });
 }
 
-STRATA_INLINE void CpuBackend::pool2d_backward(const Pool2DGeometry& g, PoolKind kind,
-                                               const Activation& before, const float* x, const float* y,
-                                               const float* dy, float* dx) {
+STRATA_COLD STRATA_INLINE void CpuBackend::pool2d_backward(const Pool2DGeometry& g, PoolKind kind,
+                                                           const Activation& before, const float* x,
+                                                           const float* y, const float* dy, float* dx) {
   const std::int64_t pitch = g.in_w * g.channels, out_pitch = g.out_w * g.channels;
   // Rows of windows that share input rows belong to one task, so no two tasks add to the same place. What a
   // row of windows, or those of an image that share some, adds to is zeroed and taken through the activation

@@ -104,8 +104,9 @@ double sparse_categorical_crossentropy(bool from_logits, std::int64_t classes, P
 
 }  // namespace losses
 
-STRATA_INLINE void CpuBackend::loss(const LossSpec& spec, const Predictions<float>& of, double gradient_scale,
-                                    float* losses_out, float* gradient_out) {
+STRATA_COLD STRATA_INLINE void CpuBackend::loss(const LossSpec& spec, const Predictions<float>& of,
+                                                double gradient_scale, float* losses_out,
+                                                float* gradient_out) {
   const std::int64_t classes = of.classes;
   const bool sparse = spec.kind == LossKind::sparse_categorical_crossentropy;
   const double smoothing = spec.label_smoothing;
@@ -162,8 +163,8 @@ STRATA_INLINE void CpuBackend::loss(const LossSpec& spec, const Predictions<floa
   });
 }
 
-STRATA_INLINE double CpuBackend::sum_parts(std::int64_t count,
-                                           FunctionRef<double(std::int64_t, std::int64_t)> part) {
+STRATA_COLD STRATA_INLINE double CpuBackend::sum_parts(std::int64_t count,
+                                                       FunctionRef<double(std::int64_t, std::int64_t)> part) {
   std::vector<double> parts(static_cast<std::size_t>(divide_up(count, elementwise_grain)));
   pool_.for_range(count, elementwise_grain, [&](std::int64_t begin, std::int64_t end) {
     parts[static_cast<std::size_t>(begin / elementwise_grain)] = part(begin, end - begin);
@@ -173,7 +174,8 @@ STRATA_INLINE double CpuBackend::sum_parts(std::int64_t count,
   return sum;
 }
 
-STRATA_INLINE void CpuBackend::add_sum(std::int64_t count, double scale, const float* x, double* to) {
+STRATA_COLD STRATA_INLINE void CpuBackend::add_sum(std::int64_t count, double scale, const float* x,
+                                                   double* to) {
   *to += scale * sum_parts(count, [&](std::int64_t begin, std::int64_t n) {
            double sum = 0;
            for (std::int64_t i = begin; i < begin + n; ++i) sum += static_cast<double>(x[i]);
@@ -181,20 +183,21 @@ STRATA_INLINE void CpuBackend::add_sum(std::int64_t count, double scale, const f
          });
 }
 
-STRATA_INLINE void CpuBackend::add_sum_of_squares(std::int64_t count, const float* x, double* to) {
+STRATA_COLD STRATA_INLINE void CpuBackend::add_sum_of_squares(std::int64_t count, const float* x,
+                                                              double* to) {
   *to += sum_parts(count,
                    [&](std::int64_t begin, std::int64_t n) { return kernels_.sum_of_squares(n, x + begin); });
 }
 
-STRATA_INLINE void CpuBackend::l1_l2_penalty(std::int64_t count, double l1, double l2, const float* w,
-                                             float* gradient, double* to) {
+STRATA_COLD STRATA_INLINE void CpuBackend::l1_l2_penalty(std::int64_t count, double l1, double l2,
+                                                         const float* w, float* gradient, double* to) {
   *to += sum_parts(count, [&](std::int64_t begin, std::int64_t n) {
     return kernels_.l1_l2(n, l1, l2, w + begin, gradient ? gradient + begin : nullptr);
   });
 }
 
-STRATA_INLINE void CpuBackend::optimizer_step(const OptimizerSpec& spec, OptimizerState* state,
-                                              std::span<const OptimizerUpdate<float>> updates) {
+STRATA_COLD STRATA_INLINE void CpuBackend::optimizer_step(const OptimizerSpec& spec, OptimizerState* state,
+                                                          std::span<const OptimizerUpdate<float>> updates) {
   const double step = state->iteration += 1;
   OptimizerCoefficients common{};
   common.momentum = static_cast<float>(spec.momentum);

@@ -12,8 +12,8 @@
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 /// Ways of computing convolutions that were measured, where the planner's model only predicts. They are kept
-/// in a JSON file, by processor, instruction set and version, then by convolution: the number of threads is
-/// no part of it, so that it changes no bits. Safe from several threads.
+/// in a file, a line each, by processor, instruction set and version, then by convolution: the number of
+/// threads is no part of it, so that it changes no bits. Safe from several threads.
 class ConvolutionChoices {
  public:
   /// With a `path`, takes what the file has for `machine`, measures what it lacks and keeps it there.
@@ -37,7 +37,8 @@ class ConvolutionChoices {
   void restore(const std::string& text);
 
  private:
-  void keep() const;
+  /// Everything in the file, of all machines: "machine<tab>convolution" to way.
+  std::map<std::string, std::string> in_file() const;
 
   const std::string path_, machine_;
   mutable std::recursive_mutex mutex_;  // what is measured may look up others

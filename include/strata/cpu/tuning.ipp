@@ -5,7 +5,6 @@
 
 #include <strata/cpu/tuning.hpp>
 #include <strata/io/file.hpp>
-#include <strata/io/json.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
@@ -33,35 +32,34 @@ STRATA_COLD STRATA_INLINE std::string choice_key(const ConvolutionTask& task, co
 }
 
 namespace detail {
-STRATA_COLD STRATA_INLINE std::map<std::string, std::string> ways_from(const Json& json,
+// Lines of a key, a tab and a way, behind one that says what they are.
+inline constexpr std::string_view choices_title = "Strata's choices of ways to compute convolutions\n";
+
+STRATA_COLD STRATA_INLINE std::map<std::string, std::string> ways_from(std::string_view text,
                                                                        const std::string& source) {
-  require<DataError>(json.is_object(), "[autotune] ", source, ": expected an object of ways by convolution");
+  require<DataError>(text.starts_with(choices_title) && text.ends_with('\n'), "[autotune] ", source,
+                     ": expected lines behind `", choices_title.substr(0, choices_title.size() - 1), "`");
   std::map<std::string, std::string> out;
-  for (const auto& [key, way] : json.as_object()) {
-    require<DataError>(way.is_string(), "[autotune] ", source, ": expected the name of a way under '", key,
-                       "'");
-    out[key] = way.as_string();
+  for (text.remove_prefix(choices_title.size()); !text.empty(); text.remove_prefix(text.find('\n') + 1)) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    const auto tab = line.rfind('\t');
+    require<DataError>(tab != line.npos, "[autotune] ", source, ": expected a tab before the way, found `",
+                       line.substr(0, 100), "`");
+    out[std::string(line.substr(0, tab))] = line.substr(tab + 1);
   }
   return out;
 }
-STRATA_COLD STRATA_INLINE Json json_of(const std::map<std::string, std::string>& ways) {
-  Json out = Json::object();
-  for (const auto& [key, way] : ways) out[key] = way;
+STRATA_COLD STRATA_INLINE std::string text_of(const std::map<std::string, std::string>& ways) {
+  std::string out(choices_title);
+  for (const auto& [key, way] : ways) out += key + "\t" + way + "\n";
   return out;
-}
-/// All that a file has, of every machine; nothing where there is none.
-STRATA_COLD STRATA_INLINE Json choices_in(const std::string& path) {
-  Json all = file_exists(path) ? Json::parse(read_file(path), path) : Json::object();
-  require<DataError>(all.is_object(), "[autotune] ", path, ": expected an object of choices by machine");
-  return all;
 }
 }  // namespace detail
 
 STRATA_COLD STRATA_INLINE ConvolutionChoices::ConvolutionChoices(std::string path, std::string machine)
     : path_(std::move(path)), machine_(std::move(machine)), active_(!path_.empty()), measures_(active_) {
-  if (!measures_) return;
-  const Json all = detail::choices_in(path_);
-  if (const Json* ways = all.find(machine_)) ways_ = detail::ways_from(*ways, path_);
+  for (const auto& [key, way] : in_file())
+    if (key.starts_with(machine_ + "\t")) ways_[key.substr(machine_.size() + 1)] = way;
 }
 
 STRATA_COLD STRATA_INLINE std::optional<std::string> ConvolutionChoices::find(const std::string& key) const {
@@ -76,25 +74,25 @@ STRATA_COLD STRATA_INLINE std::optional<std::string> ConvolutionChoices::get(
   if (auto known = find(key); known || !measures_) return known;
   const std::string way = measure();
   ways_[key] = way;
-  keep();
+  // Other machines, and other programs on this one, may have written meanwhile.
+  auto all = in_file();
+  for (const auto& [each, its_way] : ways_) all[machine_ + "\t" + each] = its_way;
+  write_file_atomically(path_, detail::text_of(all));
   return way;
 }
 
-// Other machines, and other programs on this one, may have written meanwhile.
-STRATA_COLD STRATA_INLINE void ConvolutionChoices::keep() const {
-  Json all = detail::choices_in(path_);
-  Json& here = all[machine_];
-  for (const auto& [key, way] : ways_) here[key] = way;
-  write_file_atomically(path_, all.dump(1) + "\n");
+STRATA_COLD STRATA_INLINE std::map<std::string, std::string> ConvolutionChoices::in_file() const {
+  if (path_.empty() || !file_exists(path_)) return {};
+  return detail::ways_from(read_file(path_), path_);
 }
 
 STRATA_COLD STRATA_INLINE std::string ConvolutionChoices::dump() const {
   const std::lock_guard lock(mutex_);
-  return active_ ? detail::json_of(ways_).dump() : "";
+  return active_ ? detail::text_of(ways_) : "";
 }
 STRATA_COLD STRATA_INLINE void ConvolutionChoices::restore(const std::string& text) {
-  auto ways = text.empty() ? std::map<std::string, std::string>()
-                           : detail::ways_from(Json::parse(text), "a run's choices");
+  std::map<std::string, std::string> ways;
+  if (!text.empty()) ways = detail::ways_from(text, "a run's choices");
   const std::lock_guard lock(mutex_);
   ways_ = std::move(ways);
   ++version_;
