@@ -1,6 +1,7 @@
 // Convolutions of VGG16 at 150x150, of a small convnet, and geometries that Winograd does not serve,
 // depthwise ones among them, in all three directions. Counted are the operations of the plain sum, so
 // Winograd may pass 1 of the FMA peak.
+#include "convolution_layers.hpp"
 #include "measure.hpp"
 
 #include <string>
@@ -11,57 +12,6 @@ namespace {
 
 using namespace strata;
 using namespace strata_bench;
-
-struct Layer {
-  const char* name;
-  std::int64_t size, in_c, out_c, kernel = 3, stride = 1;
-  bool max_pool = false;
-  std::int64_t groups = 1;
-};
-const Layer layers[] = {{"vgg16/block1_conv1", 150, 3, 64},
-                        {"vgg16/block1_conv2+pool", 150, 64, 64, 3, 1, true},
-                        {"vgg16/block2_conv1", 75, 64, 128},
-                        {"vgg16/block2_conv2+pool", 75, 128, 128, 3, 1, true},
-                        {"vgg16/block3_conv1", 37, 128, 256},
-                        {"vgg16/block3_conv2", 37, 256, 256},
-                        {"vgg16/block3_conv3+pool", 37, 256, 256, 3, 1, true},
-                        {"vgg16/block4_conv1", 18, 256, 512},
-                        {"vgg16/block4_conv2", 18, 512, 512},
-                        {"vgg16/block4_conv3+pool", 18, 512, 512, 3, 1, true},
-                        {"vgg16/block5_conv1", 9, 512, 512},
-                        {"vgg16/block5_conv3+pool", 9, 512, 512, 3, 1, true},
-                        {"convnet/conv1", 148, 3, 32},
-                        {"convnet/conv2", 72, 32, 64},
-                        {"convnet/conv3", 34, 64, 128},
-                        {"convnet/conv4", 15, 128, 128},
-                        {"direct/1x1", 37, 256, 128, 1},
-                        {"direct/1x1, many filters", 55, 64, 256, 1},
-                        {"direct/5x5", 37, 64, 128, 5},
-                        {"direct/3x3, stride 2", 75, 64, 128, 3, 2},
-                        {"few/7x7, stride 2", 150, 3, 64, 7, 2},
-                        {"few/3x3, stride 2", 224, 3, 32, 3, 2},
-                        {"few/1 channel", 148, 1, 32},
-                        {"few/8 channels", 75, 8, 32},
-                        {"few/8 filters", 148, 3, 8},
-                        {"depthwise/3x3", 56, 144, 144, 3, 1, false, 144},
-                        {"depthwise/3x3, stride 2", 56, 144, 144, 3, 2, false, 144},
-                        {"depthwise/3x3, small", 14, 384, 384, 3, 1, false, 384},
-                        {"depthwise/7x7", 28, 192, 192, 7, 1, false, 192},
-                        {"grouped/3x3, 32 groups", 28, 256, 256, 3, 1, false, 32}};
-
-Conv2DGeometry geometry_of(const Layer& layer, std::int64_t batch) {
-  Conv2DGeometry g;
-  g.batch = batch;
-  g.in_h = g.in_w = layer.size;
-  g.in_c = layer.in_c;
-  g.out_c = layer.out_c;
-  g.groups = layer.groups;
-  g.kernel_h = g.kernel_w = layer.kernel;
-  g.stride_h = g.stride_w = layer.stride;
-  g.pad_top = g.pad_left = layer.kernel / 2;
-  g.out_h = g.out_w = (layer.size - 1) / layer.stride + 1;
-  return g;
-}
 
 /// One element of the plain convolution, in double.
 double exact(const Conv2DGeometry& g, const Floats& x, const Floats& w, std::int64_t n, std::int64_t oy,
@@ -94,7 +44,7 @@ std::string label_of(const Conv2DGeometry& g, const cpu::ConvolutionPlan& plan) 
   return g.groups == 1 ? plan.to_string() : g.group_in() == 1 ? "depthwise" : "grouped";
 }
 
-void forward(benchmark::State& state, Layer layer, std::int64_t batch) {
+void forward(benchmark::State& state, ConvolutionLayer layer, std::int64_t batch) {
   const Conv2DGeometry g = geometry_of(layer, batch);
   const Floats x = random_floats(batch * g.in_h * g.in_w * g.in_c, 1);
   const float scale = std::sqrt(2.f / static_cast<float>(layer.kernel * layer.kernel * g.group_in()));
@@ -121,7 +71,7 @@ void forward(benchmark::State& state, Layer layer, std::int64_t batch) {
       g, cpu::plan_convolution({cpu::ConvolutionPass::forward, g, layer.max_pool}, cpu::kernels(), {})));
 }
 
-void backward_input(benchmark::State& state, Layer layer, std::int64_t batch) {
+void backward_input(benchmark::State& state, ConvolutionLayer layer, std::int64_t batch) {
   const Conv2DGeometry g = geometry_of(layer, batch);
   const Floats dy = random_floats(batch * g.out_h * g.out_w * g.out_c, 1);
   const Floats w = random_floats(g.kernel_h * g.kernel_w * g.group_in() * g.out_c, 2);
@@ -137,7 +87,7 @@ void backward_input(benchmark::State& state, Layer layer, std::int64_t batch) {
       label_of(g, cpu::plan_convolution({cpu::ConvolutionPass::input_gradient, g}, cpu::kernels(), {})));
 }
 
-void backward_kernel(benchmark::State& state, Layer layer, std::int64_t batch) {
+void backward_kernel(benchmark::State& state, ConvolutionLayer layer, std::int64_t batch) {
   const Conv2DGeometry g = geometry_of(layer, batch);
   const Floats x = random_floats(batch * g.in_h * g.in_w * g.in_c, 1);
   const Floats dy = random_floats(batch * g.out_h * g.out_w * g.out_c, 2);
@@ -151,12 +101,13 @@ void backward_kernel(benchmark::State& state, Layer layer, std::int64_t batch) {
 }
 
 const bool registered = [] {
-  const auto add = [](const std::string& name, auto function, const Layer& layer, std::int64_t batch) {
+  const auto add = [](const std::string& name, auto function, const ConvolutionLayer& layer,
+                      std::int64_t batch) {
     benchmark::RegisterBenchmark(name.c_str(), function, layer, batch)
         ->Unit(benchmark::kMillisecond)
         ->UseRealTime();
   };
-  for (const Layer& layer : layers)
+  for (const ConvolutionLayer& layer : convolution_layers)
     for (const std::int64_t batch : {20, 1}) {
       const std::string name = std::string(layer.name) + "/batch " + std::to_string(batch);
       add("forward/" + name, forward, layer, batch);

@@ -1,8 +1,10 @@
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include <strata/ops/geometry.hpp>
 
+#include "../bench/ops/convolution_layers.hpp"
 #include "support/conformance/case.hpp"
 
 namespace strata_test {
@@ -224,6 +226,15 @@ void convolution_cases(Cases& cases) {
   all({4, 4, 512}, 128, three, 2);
   // A layer of MobileNet.
   all({56, 56, 64}, 64, {.size = 3, .padding = Padding::same, .groups = 64}, 2);
+
+  // What bench/ops times, in small, where some layers are the same.
+  std::set<std::string> seen;
+  for (const strata_bench::ConvolutionLayer& layer : strata_bench::convolution_layers) {
+    const Conv2DGeometry g = strata_bench::geometry_of(strata_bench::reduced(layer), 1);
+    if (seen.insert(describe(g) + (layer.max_pool ? ", forward, pooled" : ", forward")).second)
+      forward(cases, g, {.bias = true}, Activation::relu, layer.max_pool);
+    if (seen.insert(describe(g)).second) backward(cases, g);
+  }
 }
 
 void pooling_cases(Cases& cases) {
