@@ -6,19 +6,14 @@
 #include <strata/cpu/dispatch.hpp>
 #include <strata/cpu/planner.hpp>
 
+#include "../bench/ops/convolution_layers.hpp"
+
 using namespace strata;
 
 namespace {
 
 Conv2DGeometry same_3x3(std::int64_t batch, std::int64_t size, std::int64_t in_c, std::int64_t out_c) {
-  Conv2DGeometry g;
-  g.batch = batch;
-  g.in_h = g.in_w = g.out_h = g.out_w = size;
-  g.in_c = in_c;
-  g.out_c = out_c;
-  g.kernel_h = g.kernel_w = 3;
-  g.pad_top = g.pad_left = 1;
-  return g;
+  return strata_bench::geometry_of({"", size, in_c, out_c}, batch);
 }
 cpu::ConvolutionPlan plan(const Conv2DGeometry& g, const cpu::PlanLimits& limits = {},
                           bool max_pool = false) {

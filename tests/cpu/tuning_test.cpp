@@ -11,6 +11,7 @@
 #include <strata/io/file.hpp>
 #include <strata/tensor/backend.hpp>
 
+#include "../bench/ops/convolution_layers.hpp"
 #include "support/random_values.hpp"
 #include "support/reference/reference.hpp"
 #include "support/temporary_directory.hpp"
@@ -24,17 +25,7 @@ namespace {
 
 Conv2DGeometry convolution(std::int64_t batch, std::int64_t size, std::int64_t in_c, std::int64_t out_c,
                            std::int64_t kernel = 3) {
-  return {.batch = batch,
-          .in_h = size,
-          .in_w = size,
-          .in_c = in_c,
-          .out_h = size,
-          .out_w = size,
-          .out_c = out_c,
-          .kernel_h = kernel,
-          .kernel_w = kernel,
-          .pad_top = kernel / 2,
-          .pad_left = kernel / 2};
+  return strata_bench::geometry_of({"", size, in_c, out_c, kernel}, batch);
 }
 
 /// The result of a pass on `device`.
