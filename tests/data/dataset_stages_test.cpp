@@ -321,6 +321,27 @@ TEST_CASE("Every stage keeps the names of the classes", "[data][dataset]") {
     CHECK(stage.class_names() == std::vector<std::string>{"cats", "dogs"});
 }
 
+TEST_CASE("Targets alone are those of whole batches, at every stage", "[data][dataset]") {
+  const auto negated = [](Batch batch) {
+    for (float& y : batch.y.values()) y = -y;
+    return batch;
+  };
+  const Tensor<float> x({7, 2}, std::vector<float>(14, 1)), y({7}, {1, 2, 3, 4, 5, 6, 7});
+  const Dataset plain = numbers(7, 3), several = dataset_from_tensors({x, x}, {y, x}, {.batch_size = 3});
+  for (const Dataset& data :
+       {plain, several, several.cache(), pictures(), plain.map(negated),
+        plain.map(negated).cache().rebatch(2), plain.shuffle(4), plain.rebatch(2), plain.take(2),
+        plain.skip(1), plain.repeat(2).rebatch(4), plain.pass(1), pictures().cache().shuffle(2)})
+    for (std::int64_t draw = 0; draw < 2 * data.batches(); ++draw) {
+      const Batch whole = data.batch(draw), bare = data.source().targets(data.source().draws_of(draw));
+      CHECK(bare.y == whole.y);
+      CHECK(bare.other_y == whole.other_y);
+      CHECK(bare.sample_weight == whole.sample_weight);
+      CHECK((bare.x.empty() && bare.pixels.empty() && bare.other_x.empty() && bare.warps.empty()));
+      CHECK(bare.size() == whole.size());
+    }
+}
+
 TEST_CASE("A range-for goes through one pass", "[data][dataset]") {
   const Dataset dataset = numbers(7, 3).shuffle(4);
   for (std::int64_t epoch = 0; epoch < 3; ++epoch) {

@@ -4,13 +4,18 @@
 
 #include <atomic>
 #include <csignal>
+#include <filesystem>
+#include <thread>
 
 #include <strata/cpu/device.hpp>
+#include <strata/data/directory.hpp>
+#include <strata/data/image_data_generator.hpp>
 #include <strata/layers/layers.hpp>
 #include <strata/training/backup.hpp>
 #include <strata/training/fit.hpp>
 #include <strata/training/logging.hpp>
 
+#include "data/pictures.hpp"
 #include "support/gradient_check.hpp"
 #include "support/reference/reference.hpp"
 #include "support/temporary_directory.hpp"
@@ -59,6 +64,27 @@ Tensor<float> sample_weights(std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i) out.data()[i] = 0.5F + 0.1F * static_cast<float>(i % 4);
   return out;
 }
+
+/// Gives what another dataset gives, and counts the samples whose inputs were read, and those of them that
+/// were not loaded ahead.
+struct CountedSource final : BatchSource {
+  explicit CountedSource(Dataset dataset) : from(std::move(dataset)) {}
+  std::int64_t samples() const override { return from.samples(); }
+  std::int64_t batch_size() const override { return from.batch_size(); }
+  Shape element_shape() const override { return from.element_shape(); }
+  Batch gather(std::span<const std::int64_t> draws) const override {
+    read += static_cast<int>(draws.size());
+    if (std::this_thread::get_id() == owner) read_late += static_cast<int>(draws.size());
+    return from.source().gather(draws);
+  }
+  Batch targets(std::span<const std::int64_t> draws) const override { return from.source().targets(draws); }
+  std::vector<std::int64_t> numbers(std::span<const std::int64_t> draws) const override {
+    return from.source().numbers(draws);
+  }
+  Dataset from;
+  std::thread::id owner = std::this_thread::get_id();
+  mutable std::atomic<int> read = 0, read_late = 0;
+};
 
 struct Transfer {
   std::shared_ptr<CountedImpl> counted = std::make_shared<CountedImpl>(CountedOptions{});
@@ -136,6 +162,70 @@ TEST_CASE("A run that keeps what frozen layers make gives the bits of one that c
   }
 }
 
+TEST_CASE("Inputs of samples whose results are kept are not read again") {
+  const bool shuffle = GENERATE(false, true), classes = GENERATE(false, true);
+  for (const int workers : {0, 1, 3}) {
+    const auto data = std::make_shared<CountedSource>(
+        classes ? dataset_from_tensors(pictures, labels(count),
+                                       {.batch_size = batch_size, .shuffle = shuffle, .seed = 2})
+                : training_data(shuffle));
+    const auto validation = std::make_shared<CountedSource>(validation_data());
+    FitOptions options{.epochs = 5, .validation_data = Dataset(validation), .workers = workers};
+    if (classes) options.class_weight = {{0, 1.5}, {1, 0.5}};
+    const Outcome with = run(options, Dataset(data));
+    // Once each, and the pictures of a smaller last batch that shuffling makes another one in every epoch.
+    CHECK(data->read == count + (shuffle ? 4 * (count % batch_size) : 0));
+    CHECK(validation->read == 11);
+    options.cache_frozen = false;
+    check_same(with, run(options, Dataset(data)));
+  }
+}
+
+TEST_CASE("After a change of frozen weights inputs are loaded ahead once more") {
+  const auto data = std::make_shared<CountedSource>(training_data(false));
+  Transfer network;
+  const auto change = [&](FitState&, int epoch, Logs&) {
+    if (epoch != 1) return;
+    auto weights = network.base.get_weights();
+    for (float& value : weights[0].values()) value *= 1.5F;
+    network.base.set_weights(weights);
+  };
+  run({.epochs = 4, .callbacks = {LambdaCallback({.on_epoch_end = change})}, .prefetch = 1}, Dataset(data),
+      network);
+  CHECK(data->read_late <= 2 * batch_size);  // what the loader had begun, and reads once more
+  CHECK(data->read == 2 * count + data->read_late);
+}
+
+TEST_CASE("Pictures in a directory are decoded once where frozen layers are kept") {
+  const TemporaryDirectory directory;
+  for (const char* folder : {"training", "validation"})
+    for (const char* name : {"cats", "dogs"}) {
+      std::filesystem::create_directories(directory / folder + "/" + name);
+      for (int i = 0; i < 4; ++i)
+        directory.write(concat(folder, "/", name, "/", i, ".bmp"),
+                        strata_test::encode_bmp(strata_test::waves(9, 9, 3, i + (name[0] == 'c' ? 0 : 9))));
+    }
+  const bool floats = GENERATE(false, true);
+  const auto open = [&](const char* folder) -> Dataset {
+    if (floats)
+      return image_dataset_from_directory(
+          directory / folder,
+          {.label_mode = LabelMode::binary, .batch_size = 4, .image_size = {9, 9}, .cache_bytes = 0});
+    return ImageDataGenerator({.rescale = 1 / 255.F})
+        .flow_from_directory(
+            directory / folder,
+            {.target_size = {9, 9}, .batch_size = 4, .class_mode = ClassMode::binary, .cache_bytes = 0});
+  };
+  const FitOptions options{.epochs = 4, .validation_data = open("validation")};
+  FitOptions computed = options, without = options;
+  computed.cache_frozen = false;
+  const Outcome expected = run(computed, open("training"));
+  without.callbacks = {LambdaCallback({.on_epoch_end = [&](FitState&, int, Logs&) {
+    for (const char* folder : {"training", "validation"}) std::filesystem::remove_all(directory / folder);
+  }})};
+  check_same(run(without, open("training")), expected);
+}
+
 TEST_CASE("What frozen layers made is computed anew when their weights change, or which they are") {
   const auto train = [](std::optional<bool> cache, int what) {
     Transfer network;
@@ -150,13 +240,19 @@ TEST_CASE("What frozen layers made is computed anew when their weights change, o
       if (epoch == 3 && what == 2) network.base.set_trainable(false);
       if (epoch == 1 && what == 3) network.counted->honest = false;
     };
+    auto steps = std::make_shared<int>(0);
+    const auto within = [&, what, steps](FitState&, std::int64_t, const Logs&) {
+      ++*steps;
+      if (what == 4 && *steps == 7) network.base.layers().back().set_trainable(true);
+      if (what == 4 && *steps == 18) network.base.layers().back().set_trainable(false);
+    };
     return run({.epochs = 6,
                 .validation_data = validation_data(),
-                .callbacks = {LambdaCallback({.on_epoch_end = change})},
+                .callbacks = {LambdaCallback({.on_epoch_end = change, .on_train_batch_end = within})},
                 .cache_frozen = cache},
                training_data(), network);
   };
-  for (const int what : {0, 1, 2, 3}) {
+  for (const int what : {0, 1, 2, 3, 4}) {
     INFO(what);
     const Outcome with = train({}, what), without = train(false, what);
     check_same(with, without);
@@ -180,10 +276,14 @@ TEST_CASE("A run that resumes inside an epoch gives the same bits with frozen la
         .cache_frozen = cache};
   };
   CHECK_THROWS_WITH(run(options(8, {})), "stop");
-  const Outcome resumed = run(options(-1, {}));
+  const auto data = std::make_shared<CountedSource>(training_data());
+  const Outcome resumed = run(options(-1, {}), Dataset(data));
   const Outcome whole = run({.epochs = 4, .validation_data = validation_data(), .cache_frozen = false});
   check_same(resumed, whole);
   CHECK(resumed.calls < whole.calls);
+  // 8 tell the backup that the data is the same. The second epoch goes on behind its first batch, the third
+  // may meet those samples anywhere.
+  CHECK(data->read <= 8 + (count - batch_size) + count + count % batch_size);
 }
 
 TEST_CASE("Samples that may differ from epoch to epoch are never kept, and cache makes them the same") {

@@ -25,7 +25,8 @@ struct SampleStandardization {
   friend bool operator==(const SampleStandardization&, const SampleStandardization&) = default;
 };
 
-/// What one training step sees. Exactly one of `pixels` and `x` is set; `y` and `sample_weight` may be empty.
+/// What one training step sees. Exactly one of `pixels` and `x` is set, or neither where only targets were
+/// asked for; `y` and `sample_weight` may be empty.
 struct Batch {
   Tensor<std::uint8_t> pixels;  ///< [n,height,width,channels], to be scaled by `scaling`
   PixelScaling scaling;
@@ -39,7 +40,8 @@ struct Batch {
 
   std::int64_t size() const {
     if (!pixels.empty()) return pixels.shape()[0];
-    return x.empty() ? 0 : x.shape()[0];
+    if (!x.empty()) return x.shape()[0];
+    return y.empty() ? 0 : y.shape()[0];
   }
 };
 
@@ -58,8 +60,11 @@ class BatchSource {
   /// Sample number draw % samples() of pass draw / samples(), for each of the draws (0 or more), as one
   /// batch. Safe to call from several threads at once. Throws DataError where a file can no longer be read.
   virtual Batch gather(std::span<const std::int64_t> draws) const = 0;
+  /// The same without inputs: y, other_y and sample_weight, at the least cost. Here they are taken from
+  /// `gather`, for sources whose inputs and targets come together.
+  virtual Batch targets(std::span<const std::int64_t> draws) const;
   /// What the draws stand for: those of one number are the same x in every pass and company. Empty where that
-  /// is not so (pictures augmented anew), or not known.
+  /// is not so (pictures augmented anew), or not known. Safe on several threads too.
   virtual std::vector<std::int64_t> numbers(std::span<const std::int64_t> draws) const {
     return (void)draws, std::vector<std::int64_t>();
   }

@@ -18,6 +18,14 @@ STRATA_COLD STRATA_INLINE std::vector<std::int64_t> BatchSource::draws_of(std::i
   return draws;
 }
 
+STRATA_COLD STRATA_INLINE Batch BatchSource::targets(std::span<const std::int64_t> draws) const {
+  Batch whole = gather(draws), out;
+  out.y = std::move(whole.y);
+  out.other_y = std::move(whole.other_y);
+  out.sample_weight = std::move(whole.sample_weight);
+  return out;
+}
+
 STRATA_COLD STRATA_INLINE DrawOrder::DrawOrder(std::int64_t samples, std::int64_t batch_size, bool shuffle,
                                                std::uint64_t seed)
     : samples_(samples), batch_size_(batch_size), shuffle_(shuffle), seed_(seed) {
@@ -118,7 +126,7 @@ class TensorSource final : public BatchSource {
   }
   Batch gather(std::span<const std::int64_t> draws) const override {
     const std::vector<DrawnSample> rows = order_.samples(draws);
-    Batch out;
+    Batch out = targets_of(rows);
     if constexpr (std::same_as<T, float>)
       out.x = gather_rows(x_, rows);
     else
@@ -129,14 +137,22 @@ class TensorSource final : public BatchSource {
       out.warps = augmentation_.warps(order_.seed(), rows, x_.shape()[1], x_.shape()[2]);
       out.sampling = augmentation_.sampling();
     }
+    for (const Tensor<float>& other : other_x_) out.other_x.push_back(gather_rows(other, rows));
+    return out;
+  }
+  Batch targets(std::span<const std::int64_t> draws) const override {
+    return targets_of(order_.samples(draws));
+  }
+
+ private:
+  Batch targets_of(const std::vector<DrawnSample>& rows) const {
+    Batch out;
     out.y = gather_rows(y_, rows);
     out.sample_weight = gather_rows(sample_weight_, rows);
-    for (const Tensor<float>& other : other_x_) out.other_x.push_back(gather_rows(other, rows));
     for (const Tensor<float>& other : other_y_) out.other_y.push_back(gather_rows(other, rows));
     return out;
   }
 
- private:
   DrawOrder order_;
   Tensor<T> x_;
   Tensor<float> y_, sample_weight_;
@@ -169,18 +185,26 @@ class NpySource final : public BatchSource {
   }
   Batch gather(std::span<const std::int64_t> draws) const override {
     const std::vector<DrawnSample> rows = order_.samples(draws);
-    Batch out;
+    Batch out = targets_of(rows);
     out.x = Tensor<float>::uninitialized(element_shape().with_batch(static_cast<std::int64_t>(rows.size())));
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const auto to = static_cast<std::int64_t>(i);
       x_.read<float>(rows[i].number, rows[i].number + 1, out.x.slice(to, to + 1));
     }
+    return out;
+  }
+  Batch targets(std::span<const std::int64_t> draws) const override {
+    return targets_of(order_.samples(draws));
+  }
+
+ private:
+  Batch targets_of(const std::vector<DrawnSample>& rows) const {
+    Batch out;
     out.y = gather_rows(y_, rows);
     out.sample_weight = gather_rows(sample_weight_, rows);
     return out;
   }
 
- private:
   NpyReader x_;
   Tensor<float> y_, sample_weight_;
   DrawOrder order_;

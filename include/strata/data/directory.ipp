@@ -329,6 +329,11 @@ class PictureSource final : public DirectorySource {
     out.y = labels_of(chosen);
     return out;
   }
+  Batch targets(std::span<const std::int64_t> draws) const override {
+    Batch out;
+    out.y = labels_of(order_.samples(draws));
+    return out;
+  }
 
  private:
   PictureOptions picture_;

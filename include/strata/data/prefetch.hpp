@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -15,10 +16,12 @@ namespace strata { inline namespace STRATA_ABI {
 class PrefetchQueue {
  public:
   /// Draws [first_draw, first_draw + count), at most `depth` of them ahead. With no threads each batch is
-  /// loaded when it is asked for, else the threads move them into `memory`, unless it is null. Throws
-  /// ConfigError for negative numbers or a depth below 1.
+  /// loaded when it is asked for, else the threads move them into `memory`, unless it is null. Of draws for
+  /// which `targets_only` is true, asked in their order, a batch has no inputs. Throws ConfigError for
+  /// negative numbers or a depth below 1.
   PrefetchQueue(Dataset dataset, std::int64_t first_draw, std::int64_t count, int depth = 4, int threads = 1,
-                std::shared_ptr<HostMemory> memory = nullptr);
+                std::shared_ptr<HostMemory> memory = nullptr,
+                std::function<bool(std::int64_t draw)> targets_only = nullptr);
   /// Waits only for the batches being loaded right now.
   ~PrefetchQueue();
   PrefetchQueue(PrefetchQueue&&) noexcept;

@@ -21,9 +21,10 @@ struct PrefetchQueue::State {
   };
 
   State(Dataset source, std::int64_t first_draw, std::int64_t batches, int depth,
-        std::shared_ptr<HostMemory> of_batches)
+        std::shared_ptr<HostMemory> of_batches, std::function<bool(std::int64_t)> without_inputs)
       : dataset(std::move(source)),
         memory(std::move(of_batches)),
+        targets_only(std::move(without_inputs)),
         first(first_draw),
         count(batches),
         ring(static_cast<std::size_t>(depth)) {}
@@ -40,6 +41,12 @@ struct PrefetchQueue::State {
     return ring[static_cast<std::size_t>(number % static_cast<std::int64_t>(ring.size()))];
   }
 
+  Batch load(std::int64_t draw, bool bare) const {
+    const BatchSource& source = dataset.source();
+    return bare ? source.targets(source.draws_of(draw)) : source.batch(draw);
+  }
+  bool bare(std::int64_t draw) const { return targets_only && targets_only(draw); }
+
   void work() {
     const ProfileScope scope(profile, Phase::ahead);
     std::unique_lock lock(mutex);
@@ -49,11 +56,12 @@ struct PrefetchQueue::State {
       });
       if (stop || begun == count) return;
       const std::int64_t number = begun++;
-      lock.unlock();
       Slot loaded{.ready = true, .batch = {}, .error = nullptr};
       try {
+        const bool without_inputs = bare(first + number);
+        lock.unlock();
         const PhaseTimer timer(Phase::load);
-        loaded.batch = dataset.batch(first + number);
+        loaded.batch = load(first + number, without_inputs);
         loaded.batch.pixels.move_to(memory);
         for (Tensor<float> Batch::*each : {&Batch::x, &Batch::y, &Batch::sample_weight})
           (loaded.batch.*each).move_to(memory);
@@ -62,7 +70,7 @@ struct PrefetchQueue::State {
       } catch (...) {
         loaded.error = std::current_exception();
       }
-      lock.lock();
+      if (!lock) lock.lock();
       slot(number) = std::move(loaded);
       arrived.notify_one();
     }
@@ -70,6 +78,7 @@ struct PrefetchQueue::State {
 
   const Dataset dataset;
   const std::shared_ptr<HostMemory> memory;
+  const std::function<bool(std::int64_t)> targets_only;
   Profile* const profile = detail::profiled_thread.profile;  // of whoever made the queue
   const std::int64_t first, count;
   std::mutex mutex;
@@ -82,13 +91,15 @@ struct PrefetchQueue::State {
 
 STRATA_COLD STRATA_INLINE PrefetchQueue::PrefetchQueue(Dataset dataset, std::int64_t first_draw,
                                                        std::int64_t count, int depth, int threads,
-                                                       std::shared_ptr<HostMemory> memory) {
+                                                       std::shared_ptr<HostMemory> memory,
+                                                       std::function<bool(std::int64_t)> targets_only) {
   require<ConfigError>(first_draw >= 0 && count >= 0 && threads >= 0 && depth >= 1,
                        "[prefetch] expected a first draw, count and threads of 0 or more and a depth of 1 or "
                        "more, found ",
                        first_draw, ", ", count, ", ", threads, " and ", depth);
   dataset.source();  // an empty dataset is an error here, not on a thread
-  state_ = std::make_unique<State>(std::move(dataset), first_draw, count, depth, std::move(memory));
+  state_ = std::make_unique<State>(std::move(dataset), first_draw, count, depth, std::move(memory),
+                                   std::move(targets_only));
   try {
     for (int i = 0; i < threads && i < count; ++i)
       state_->workers.emplace_back([state = state_.get()] { state->work(); });
@@ -105,7 +116,8 @@ STRATA_COLD STRATA_INLINE std::optional<Batch> PrefetchQueue::next() {
   if (s.taken == s.count) return std::nullopt;
   if (s.workers.empty()) {
     const ProfileScope scope(s.profile, Phase::load);
-    return s.dataset.batch(s.first + s.taken++);
+    const std::int64_t draw = s.first + s.taken++;
+    return s.load(draw, s.bare(draw));
   }
   State::Slot out;
   {

@@ -45,9 +45,11 @@ STRATA_COLD STRATA_INLINE Shape checked_element(const Batch& batch, std::int64_t
   return x.without_batch();
 }
 
-/// Adds a sample to a batch that will have `rows` of them. Throws ShapeError where it is not like the first.
+/// Adds a sample, or its targets, to a batch that will have `rows`. Throws ShapeError where it is not like
+/// the first.
 STRATA_COLD STRATA_INLINE void copy_sample(const Batch& from, std::int64_t sample, Batch& to,
-                                           std::int64_t row, std::int64_t rows, std::string_view who) {
+                                           std::int64_t row, std::int64_t rows, std::string_view who,
+                                           bool targets_only = false) {
   const auto copy = [&](std::string_view part, const auto& source, auto& target) {
     using Part = std::remove_cvref_t<decltype(target)>;
     if (row == 0 && !source.empty())
@@ -58,8 +60,6 @@ STRATA_COLD STRATA_INLINE void copy_sample(const Batch& from, std::int64_t sampl
     const std::int64_t count = source.empty() ? 0 : element.size();
     std::copy_n(source.data() + sample * count, count, target.data() + row * count);
   };
-  copy("pixels", from.pixels, to.pixels);
-  copy("x", from.x, to.x);
   copy("y", from.y, to.y);
   copy("sample_weight", from.sample_weight, to.sample_weight);
   const auto copy_others = [&](std::string_view part, const auto& source, auto& target) {
@@ -68,8 +68,11 @@ STRATA_COLD STRATA_INLINE void copy_sample(const Batch& from, std::int64_t sampl
                         " of ", target.size(), " tensors and of ", source.size());
     for (std::size_t i = 0; i < source.size(); ++i) copy(part, source[i], target[i]);
   };
-  copy_others("other_x", from.other_x, to.other_x);
   copy_others("other_y", from.other_y, to.other_y);
+  if (targets_only) return;
+  copy("pixels", from.pixels, to.pixels);
+  copy("x", from.x, to.x);
+  copy_others("other_x", from.other_x, to.other_x);
   if (row == 0)
     to.scaling = from.scaling, to.sampling = from.sampling, to.standardization = from.standardization;
   require<ShapeError>(from.scaling == to.scaling && from.sampling == to.sampling &&
@@ -128,6 +131,9 @@ class Stage : public BatchSource {
   Shape element_shape() const override { return source_->element_shape(); }
   std::vector<std::string> class_names() const override { return source_->class_names(); }
   Batch gather(std::span<const std::int64_t> draws) const override { return source_->gather(places(draws)); }
+  Batch targets(std::span<const std::int64_t> draws) const override {
+    return source_->targets(places(draws));
+  }
   std::vector<std::int64_t> numbers(std::span<const std::int64_t> draws) const override {
     return source_->numbers(places(draws));
   }
@@ -157,6 +163,7 @@ class MapStage final : public Stage {
                         element);
     return out;
   }
+  Batch targets(std::span<const std::int64_t> draws) const override { return BatchSource::targets(draws); }
   /// The function may look at other samples of the batch.
   std::vector<std::int64_t> numbers(std::span<const std::int64_t>) const override { return {}; }
 
@@ -249,16 +256,8 @@ class CacheStage final : public Stage {
     for (std::int64_t batch = 0; batch <= batches(); ++batch) begins_.push_back(first_sample(batch));
   }
 
-  Batch gather(std::span<const std::int64_t> draws) const override {
-    Batch out;
-    for (std::size_t i = 0; i < draws.size(); ++i) {
-      const std::int64_t sample = draws[i] % samples();
-      const auto batch = std::ranges::upper_bound(begins_, sample) - begins_.begin() - 1;
-      copy_sample(kept(batch), sample - begins_[static_cast<std::size_t>(batch)], out,
-                  static_cast<std::int64_t>(i), std::ssize(draws), "[cache] ");
-    }
-    return out;
-  }
+  Batch gather(std::span<const std::int64_t> draws) const override { return copy(draws, false); }
+  Batch targets(std::span<const std::int64_t> draws) const override { return copy(draws, true); }
   std::vector<std::int64_t> numbers(std::span<const std::int64_t> draws) const override {
     std::vector<std::int64_t> out;
     for (const std::int64_t draw : draws) out.push_back(draw % samples());
@@ -266,6 +265,16 @@ class CacheStage final : public Stage {
   }
 
  private:
+  Batch copy(std::span<const std::int64_t> draws, bool targets_only) const {
+    Batch out;
+    for (std::size_t i = 0; i < draws.size(); ++i) {
+      const std::int64_t sample = draws[i] % samples();
+      const auto batch = std::ranges::upper_bound(begins_, sample) - begins_.begin() - 1;
+      copy_sample(kept(batch), sample - begins_[static_cast<std::size_t>(batch)], out,
+                  static_cast<std::int64_t>(i), std::ssize(draws), "[cache] ", targets_only);
+    }
+    return out;
+  }
   struct Kept {
     std::mutex mutex;
     Batch batch;

@@ -115,7 +115,8 @@ STRATA_COLD Logs evaluate(const BasicModel<T>& model, const Dataset& data,
   build_for(model, data);
   if (!session) session = model.model().session();
   const std::int64_t steps = options.steps > 0 ? options.steps : data.batches();
-  PrefetchQueue queue(data, 0, steps, options.prefetch, options.workers, session->device()->host_memory());
+  PrefetchQueue queue(data, 0, steps, options.prefetch, options.workers, session->device()->host_memory(),
+                      prefix ? prefix->targets_suffice() : nullptr);
   ProgressBar progress(steps, label, options.verbose == 1);
   BatchLoader<T> loader(std::move(session));
   trainer.reset_metrics();
@@ -176,13 +177,13 @@ STRATA_COLD History BasicModel<T>::fit(const Dataset& data, BasicFitOptions<T> o
   const ProfileScope profiled(state.profile.get());
   const std::int64_t epochs = std::max(0, options.epochs - state.epoch);
   const auto session = this->model().session();
-  // Batch i of epoch e is draw e * steps + i, whatever came before: a later epoch can be run alone.
-  PrefetchQueue queue(data, state.epoch * steps + state.step,
-                      std::max<std::int64_t>(0, epochs * steps - state.step), options.prefetch,
-                      options.workers, session->device()->host_memory());
   BatchLoader<T> loader(session);
   const std::int64_t draws = epochs * steps - state.step;
   detail::FrozenPrefix<T> prefix(*this, session, data, true, draws > data.batches(), options);
+  // Batch i of epoch e is draw e * steps + i, whatever came before: a later epoch can be run alone.
+  PrefetchQueue queue(data, state.epoch * steps + state.step, std::max<std::int64_t>(0, draws),
+                      options.prefetch, options.workers, session->device()->host_memory(),
+                      prefix.targets_suffice());
   std::optional<detail::FrozenPrefix<T>> validation_prefix;
   if (options.validation_data) {
     validation_prefix.emplace(*this, session, options.validation_data, false, epochs > 1, options,

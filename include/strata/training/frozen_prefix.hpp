@@ -1,9 +1,13 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -30,6 +34,9 @@ class FrozenPrefix {
   FrozenPrefix(const BasicModel<T>& model, std::shared_ptr<Session<T>> session, const Dataset& data,
                bool training, bool worthwhile, const BasicFitOptions<T>& options, std::size_t taken = 0);
 
+  /// For a PrefetchQueue of the dataset, which must not outlive this: whether a batch will need no x when its
+  /// turn comes. Where the prefix changes meanwhile, `load` reads what is then missing.
+  std::function<bool(std::int64_t draw)> targets_suffice();
   /// Batch number `draw` of the dataset on the device, with that result instead of x where it can be.
   const DeviceBatch<T>& load(std::int64_t draw, Batch batch, BatchLoader<T>& loader);
   /// What all of it takes in memory.
@@ -39,6 +46,8 @@ class FrozenPrefix {
   using Weight = std::pair<const void*, std::uint64_t>;  // and its version
 
   void look();
+  void forget();
+  std::int64_t full_batch() const { return std::min(data_.batch_size(), data_.samples()); }
   bool fetch(std::span<const std::int64_t> numbers, Tensor<T>& result) const;
   Tensor<T> compute(TensorView<const T> x);
   void keep(std::span<const std::int64_t> numbers, const Tensor<T>& result);
@@ -57,6 +66,12 @@ class FrozenPrefix {
   // The last batch of another size than the full one: where nothing is shuffled, it comes again.
   std::vector<std::int64_t> other_numbers_;
   Tensor<T> other_;
+
+  // What loaders have read since the prefix changed: it is kept by the time that a later batch is due.
+  std::mutex mutex_;
+  bool keeps_ = false;
+  std::unordered_set<std::int64_t> read_;
+  std::vector<std::int64_t> other_read_;
 };
 
 }  // namespace detail

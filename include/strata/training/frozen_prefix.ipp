@@ -66,10 +66,34 @@ STRATA_COLD void FrozenPrefix<T>::look() {
   weights_ = std::move(weights);
   rows_.reset();
   other_numbers_.clear();
-  if (node < 0) return;
-  const auto elements = graph.nodes()[static_cast<std::size_t>(node)].shape.size();
-  rows_.emplace(static_cast<std::size_t>(elements) * sizeof(T), memory_, on_disk_);
-  if (!on_disk_ && bytes() > memory_) off_ = true;
+  if (node >= 0) {
+    const auto elements = graph.nodes()[static_cast<std::size_t>(node)].shape.size();
+    rows_.emplace(static_cast<std::size_t>(elements) * sizeof(T), memory_, on_disk_);
+    if (!on_disk_ && bytes() > memory_) off_ = true;
+  }
+  forget();
+}
+
+template <class T>
+STRATA_COLD void FrozenPrefix<T>::forget() {
+  const std::lock_guard lock(mutex_);
+  keeps_ = !off_ && node_ >= 0;
+  read_.clear();
+  other_read_.clear();
+}
+
+template <class T>
+STRATA_COLD std::function<bool(std::int64_t)> FrozenPrefix<T>::targets_suffice() {
+  if (!off_) look();
+  return [this](std::int64_t draw) {
+    const BatchSource& source = data_.source();
+    const std::lock_guard lock(mutex_);
+    if (!keeps_) return false;
+    const std::vector<std::int64_t> numbers = source.numbers(source.draws_of(draw));
+    bool all = !numbers.empty();
+    for (const std::int64_t number : numbers) all &= !read_.insert(number).second;
+    return std::ssize(numbers) == full_batch() ? all : std::exchange(other_read_, numbers) == numbers;
+  };
 }
 
 template <class T>
@@ -103,6 +127,7 @@ STRATA_COLD void FrozenPrefix<T>::keep(std::span<const std::int64_t> numbers, co
     // With shuffling nearly every batch would lack a row, so those that are there would be of little use.
     off_ = true;
     rows_.reset();
+    forget();
     if (verbose_ > 0)
       std::fprintf(stderr,
                    "\nwarning: results of frozen layers cannot be kept, each step computes them: %s\n",
@@ -115,18 +140,28 @@ template <class T>
 STRATA_COLD const DeviceBatch<T>& FrozenPrefix<T>::load(std::int64_t draw, Batch batch,
                                                         BatchLoader<T>& loader) {
   if (!off_) look();
-  if (off_ || node_ < 0) return loader.load(std::move(batch));
   const BatchSource& source = data_.source();
-  const std::vector<std::int64_t> numbers = source.numbers(source.draws_of(draw));
-  const std::int64_t n = batch.size(), full = std::min(data_.batch_size(), data_.samples());
-  if (std::ssize(numbers) != n || n == 0) return loader.load(std::move(batch));
+  const bool bare = batch.pixels.empty() && batch.x.empty();
+  std::vector<std::int64_t> numbers;
+  if (!off_ && node_ >= 0) numbers = source.numbers(source.draws_of(draw));
+  const std::int64_t n = std::ssize(numbers), full = full_batch();
+  const bool known = n > 0 && (bare || n == batch.size());
 
-  if (n != full && numbers == other_numbers_) return loader.load(std::move(batch), node_, other_);
-  const Shape& element = model_.model().graph().nodes()[static_cast<std::size_t>(node_)].shape;
-  if (n == full) {
-    Tensor<T> result = Tensor<T>::uninitialized(element.with_batch(n));
+  if (known && n != full && numbers == other_numbers_) return loader.load(std::move(batch), node_, other_);
+  if (known && n == full) {
+    Tensor<T> result = Tensor<T>::uninitialized(
+        model_.model().graph().nodes()[static_cast<std::size_t>(node_)].shape.with_batch(n));
     if (fetch(numbers, result)) return loader.load(std::move(batch), node_, std::move(result));
   }
+  if (bare) {
+    // What was to be there when this batch was loaded ahead has changed since.
+    Batch whole = data_.batch(draw);
+    whole.y = std::move(batch.y);
+    whole.other_y = std::move(batch.other_y);
+    whole.sample_weight = std::move(batch.sample_weight);
+    batch = std::move(whole);
+  }
+  if (!known) return loader.load(std::move(batch));
   Batch targets;
   targets.y = std::move(batch.y);
   targets.other_y = std::move(batch.other_y);
