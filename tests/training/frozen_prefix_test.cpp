@@ -367,8 +367,8 @@ TEST_CASE("The frozen prefix ends where something trains, draws, or reads past i
   const auto prefix = [&](const BasicSymbol<float>& out, bool training = true) -> std::string {
     const Model model({.inputs = {in}, .outputs = {out}});
     const auto& graph = model.model().graph();
-    const int node = graph.frozen_prefix({.training = training, .recording = training});
-    return node < 0 ? "" : graph.nodes()[static_cast<std::size_t>(node)].layer->name();
+    const auto path = graph.frozen_prefix({.training = training, .recording = training});
+    return path.empty() ? "" : graph.node_at(path).layer->name();
   };
   const auto end = [&](const BasicSymbol<float>& x) { return conv(true, "end")(x); };
   const auto a = conv(false, "a")(in), b = conv(false, "b")(a);
@@ -381,6 +381,15 @@ TEST_CASE("The frozen prefix ends where something trains, draws, or reads past i
   CHECK(prefix(end(Add({.name = "sum"})({a, b}))) == "sum");
   CHECK(prefix(Add({.name = "sum"})({a, end(b)})) == "a");
   CHECK(prefix(Add({.name = "sum"})({in, end(b)})).empty());
+  // A model inside that trains in part, alone and behind what is frozen; where it is not all that reads it.
+  const auto inner_in = Input({.shape = {6, 6, 2}});
+  const auto inner = [&](bool front_trains) {
+    return Model({.inputs = {inner_in}, .outputs = {end(conv(front_trains, "inner")(inner_in))}});
+  };
+  CHECK(prefix(inner(false)(in)) == "inner");
+  CHECK(prefix(ReLU()(inner(false)(b))) == "inner");
+  CHECK(prefix(ReLU()(inner(true)(b))) == "b");
+  CHECK(prefix(Add({.name = "sum"})({b, inner(false)(b)})) == "b");
   // What is random in training.
   CHECK(prefix(end(Dropout({.rate = 0.5, .name = "drop"})(b))) == "b");
   CHECK(prefix(end(Dropout({.rate = 0.5, .name = "drop"})(b)), false) == "drop");
@@ -394,6 +403,32 @@ TEST_CASE("The frozen prefix ends where something trains, draws, or reads past i
   BatchNormalization frozen({.name = "norm"});
   frozen.set_trainable(false);
   CHECK(prefix(end(ReLU({.name = "r"})(frozen(b)))) == "r");
+}
+
+TEST_CASE("Of a model inside that trains in part, what is frozen in front is kept, with the same bits") {
+  const int depth = GENERATE(1, 2);
+  const bool apart = GENERATE(false, true);
+  const auto train = [&](std::optional<bool> cache) {
+    Transfer network(apart ? strata_test::reference_device({.host_accessible = false}) : default_device());
+    network.base.set_trainable(true);
+    auto layers = network.base.layers();
+    for (std::size_t i = 0; i + 1 < layers.size(); ++i) layers[i].set_trainable(false);
+    if (depth == 2) {
+      Sequential middle{network.base, Conv2D({.filters = 3, .kernel_size = 2}), BatchNormalization()};
+      network.model = Sequential({middle, Flatten(), Dropout(0.4), Dense({.units = 1})}, {.seed = 4});
+      network.model.to(network.base.device());
+      network.model.compile({.optimizer = Adam({.learning_rate = 0.01}),
+                             .loss = BinaryCrossentropy({.from_logits = true}),
+                             .metrics = {Accuracy()},
+                             .weighted_metrics = {Accuracy()}});
+    }
+    return run({.epochs = 4, .validation_data = validation_data(), .workers = 2, .cache_frozen = cache},
+               training_data(), network);
+  };
+  const Outcome with = train(true), without = train(false);
+  check_same(with, without);
+  CHECK(without.calls == 4 * (5 + 3));
+  CHECK(with.calls == 5 + 1 + 3 + 3 + 1);
 }
 
 TEST_CASE("cache_frozen says when there is nothing to keep") {

@@ -129,7 +129,7 @@ struct RunMode {
 /// A result that a run is given: the nodes of its model's graph up to this one are not computed.
 template <class T>
 struct GivenResult {
-  int node = -1;  ///< none
+  std::span<const int> path = {};  ///< a node, or a model's and one within it, and so on; empty: none
   TensorView<const T> value = {};
 };
 

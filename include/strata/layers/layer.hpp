@@ -15,6 +15,8 @@ namespace strata { inline namespace STRATA_ABI {
 
 template <class T>
 class BasicSymbol;
+template <class T>
+class Graph;
 
 /// What a layer is given: its inputs, where the gradients of the loss with respect to them go (null data: not
 /// wanted), and shapes without the batch axis.
@@ -118,6 +120,8 @@ class BasicLayerImpl {
   /// nothing changes them, `fit` may compute it once. A layer that draws or looks at other samples is not so.
   virtual bool repeats(bool training) const { return (void)training, false; }
 
+  /// The graph that `forward` computes and nothing else, where the layer is a model.
+  virtual const Graph<T>* inner_graph() const { return nullptr; }
   /// Layers inside this one; a model has some.
   virtual std::vector<std::shared_ptr<BasicLayerImpl>> sublayers() const { return {}; }
   virtual void set_trainable(bool trainable) { trainable_ = trainable; }

@@ -62,11 +62,14 @@ class Graph {
   LayerCost cost(int node, const GraphPlan& plan, const Context& context) const;
 
   /// The last of the frozen nodes in front: up to it nothing trains or draws in a run of this kind, and the
-  /// rest reads no other result of those, so that it can be computed from this one. -1 where there is none,
-  /// or none with weights.
-  int frozen_prefix(const RunMode& mode) const;
-  /// Computes the nodes up to `last`, one of those. Its result stays until the context's next run.
-  View forward_prefix(std::span<const View> x, int last, Context& context) const;
+  /// rest reads no other result of those, so that it can be computed from this one. As a path, since a model
+  /// that trains in part has a prefix of its own: the model's node, then one within. Empty where there is
+  /// none, or none with weights.
+  std::vector<int> frozen_prefix(const RunMode& mode) const;
+  /// Computes the nodes up to such a one. Its result stays until the context's next run.
+  View forward_prefix(std::span<const View> x, std::span<const int> path, Context& context) const;
+  /// The node that a path leads to.
+  const Node& node_at(std::span<const int> path) const;
   /// Computes all outputs. Results that no backward pass needs give their memory to later ones.
   void forward(std::span<const View> x, std::span<const Output> y, Context& context) const;
   /// Backward pass of the last `forward` with this context, of a graph of one output: `dy` is d(loss)/d(y),

@@ -209,6 +209,7 @@ STRATA_COLD typename Graph<T>::State& Graph<T>::prepare(std::span<const View> x,
     s.release(static_cast<int>(i));
     s.pool->give(std::exchange(s.gradients[i], {}));
     s.pool->give(std::exchange(s.linear[i], {}));
+    s.contexts[i]->given_ = {};
   }
   s.values.assign(count, {});
 
@@ -268,17 +269,36 @@ STRATA_COLD void Graph<T>::evaluate(int number, std::span<const View> x, std::sp
 
 template <class T>
 STRATA_COLD int Graph<T>::first_node(const Context& context, State& s) const {
-  const auto& [node, value] = context.given_;
-  if (node >= 0) s.values[static_cast<std::size_t>(node)] = value;
-  return node + 1;
+  const auto& [path, value] = context.given_;
+  if (path.empty()) return 0;
+  const auto i = static_cast<std::size_t>(path[0]);
+  if (path.size() == 1) {
+    s.values[i] = value;
+    return path[0] + 1;
+  }
+  // The model there computes the rest of its own graph: of its input it asks only how many samples there are.
+  s.contexts[i]->given_ = {path.subspan(1), value};
+  s.values[static_cast<std::size_t>(nodes_[i].inputs[0])] = View(nullptr, Shape{value.shape()[0]});
+  return path[0];
 }
 
 template <class T>
-STRATA_COLD typename Graph<T>::View Graph<T>::forward_prefix(std::span<const View> x, int last,
+STRATA_COLD typename Graph<T>::View Graph<T>::forward_prefix(std::span<const View> x,
+                                                             std::span<const int> path,
                                                              Context& context) const {
   State& s = prepare(x, context);
-  for (int i = 0; i <= last; ++i) evaluate(i, x, {}, s);
-  return s.values[static_cast<std::size_t>(last)];
+  const bool here = path.size() == 1;
+  for (int i = 0; i < path[0] + here; ++i) evaluate(i, x, {}, s);
+  const auto i = static_cast<std::size_t>(path[0]);
+  if (here) return s.values[i];
+  const View input[] = {s.values[static_cast<std::size_t>(nodes_[i].inputs[0])]};
+  return nodes_[i].layer->inner_graph()->forward_prefix(input, path.subspan(1), *s.contexts[i]);
+}
+
+template <class T>
+STRATA_COLD const typename Graph<T>::Node& Graph<T>::node_at(std::span<const int> path) const {
+  const Node& node = nodes_[static_cast<std::size_t>(path[0])];
+  return path.size() == 1 ? node : node.layer->inner_graph()->node_at(path.subspan(1));
 }
 
 template <class T>

@@ -95,6 +95,7 @@ class ModelImpl final : public BasicLayerImpl<T> {
                 BasicContext<T>& context) const override {
     graph_.backward(dy, dx, context);
   }
+  const Graph<T>* inner_graph() const override { return &graph_; }
   Activation final_activation() const override;
   std::vector<LayerPtr<T>> sublayers() const override;
   void set_trainable(bool trainable) override;

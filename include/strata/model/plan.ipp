@@ -133,8 +133,8 @@ STRATA_COLD GraphPlan Graph<T>::plan(const RunMode& mode) const {
 }
 
 template <class T>
-STRATA_COLD int Graph<T>::frozen_prefix(const RunMode& mode) const {
-  if (inputs_.size() != 1) return -1;
+STRATA_COLD std::vector<int> Graph<T>::frozen_prefix(const RunMode& mode) const {
+  if (inputs_.size() != 1) return {};
   const GraphPlan plan = this->plan(mode);
   const auto count = static_cast<int>(nodes_.size());
   std::vector<int> until(nodes_.size());  // the last that reads a result, or that the same call computes
@@ -144,9 +144,9 @@ STRATA_COLD int Graph<T>::frozen_prefix(const RunMode& mode) const {
     for (const int node : plan.nodes[static_cast<std::size_t>(i)].absorbs)
       until[static_cast<std::size_t>(i)] = std::max(until[static_cast<std::size_t>(i)], node);
   }
-  int last = -1, reach = 0;  // of what the nodes before are needed for
+  int last = -1, reach = 0, i = 0;  // `reach` of what the nodes before are needed for
   bool weights = false;
-  for (int i = 0; i < count && output_number(i) < 0; ++i) {
+  for (; i < count && output_number(i) < 0; ++i) {
     const Node& node = nodes_[static_cast<std::size_t>(i)];
     if (!node.inputs.empty() && (node.layer->trains() || !node.layer->repeats(mode.training))) break;
     weights |= !node.layer->weights().empty();
@@ -156,7 +156,16 @@ STRATA_COLD int Graph<T>::frozen_prefix(const RunMode& mode) const {
     if (weights && reach <= i && absorbed == i) last = i;
     reach = std::max(reach, until[static_cast<std::size_t>(i)]);
   }
-  return last;
+  if (i < count && reach <= i) {
+    const auto at = static_cast<std::size_t>(i);
+    const Graph* inner = nodes_[at].inputs.empty() ? nullptr : nodes_[at].layer->inner_graph();
+    std::vector<int> path = inner ? inner->frozen_prefix(plan.nodes[at].mode) : std::vector<int>();
+    if (!path.empty()) {
+      path.insert(path.begin(), i);
+      return path;
+    }
+  }
+  return last < 0 ? std::vector<int>() : std::vector<int>{last};
 }
 
 template <class T>
@@ -213,8 +222,8 @@ template LayerCost Graph<float>::cost(int, const GraphPlan&, const Context&) con
 template LayerCost Graph<double>::cost(int, const GraphPlan&, const Context&) const;
 template void Graph<float>::set_absorbed(int, const GraphPlan&, const std::vector<View>*, Context&) const;
 template void Graph<double>::set_absorbed(int, const GraphPlan&, const std::vector<View>*, Context&) const;
-template int Graph<float>::frozen_prefix(const RunMode&) const;
-template int Graph<double>::frozen_prefix(const RunMode&) const;
+template std::vector<int> Graph<float>::frozen_prefix(const RunMode&) const;
+template std::vector<int> Graph<double>::frozen_prefix(const RunMode&) const;
 template bool Graph<float>::holds(const GraphPlan&, const RunMode&) const;
 template bool Graph<double>::holds(const GraphPlan&, const RunMode&) const;
 #endif

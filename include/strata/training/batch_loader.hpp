@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -19,8 +20,8 @@ class BatchLoader {
   /// The batch on the device, until the next call. Throws ShapeError for pixels of more than 4 channels and
   /// for more or fewer warps than pictures.
   const DeviceBatch<T>& load(Batch batch);
-  /// The same without x, in whose place the result [n,...] of the graph's node `node` is given.
-  const DeviceBatch<T>& load(Batch batch, int node, Tensor<T> result);
+  /// The same without x, in whose place the result [n,...] of the node that `path` leads to is given.
+  const DeviceBatch<T>& load(Batch batch, std::span<const int> path, Tensor<T> result);
   /// Waits for what the session was given.
   void synchronize() { backend().synchronize(); }
 

@@ -100,15 +100,16 @@ STRATA_COLD const DeviceBatch<T>& BatchLoader<T>::load(Batch batch) {
     load_pictures(batch);
   move(batch.other_x, batch_.other_x);
   move_targets(batch);
-  batch_.given_node = -1;
+  batch_.given_path.clear();
   return batch_;
 }
 
 template <class T>
-STRATA_COLD const DeviceBatch<T>& BatchLoader<T>::load(Batch batch, int node, Tensor<T> result) {
+STRATA_COLD const DeviceBatch<T>& BatchLoader<T>::load(Batch batch, std::span<const int> path,
+                                                       Tensor<T> result) {
   move_targets(batch);
   move(std::move(result), batch_.given_result);
-  batch_.given_node = node;
+  batch_.given_path.assign(path.begin(), path.end());
   return batch_;
 }
 

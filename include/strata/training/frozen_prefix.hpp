@@ -60,7 +60,7 @@ class FrozenPrefix {
   std::size_t memory_;
   bool off_ = false;
 
-  int node_ = -1;  // the last of the prefix
+  std::vector<int> path_;  // to the last node of the prefix; empty: there is none
   std::vector<Weight> weights_;
   std::optional<RowStore> rows_;
   // The last batch of another size than the full one: where nothing is shuffled, it comes again.

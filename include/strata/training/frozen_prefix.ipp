@@ -31,18 +31,17 @@ STRATA_COLD FrozenPrefix<T>::FrozenPrefix(const BasicModel<T>& model, std::share
     require<ConfigError>(repeated, model_.model().who(),
                          "cache_frozen: the training data is not known to be the same in every epoch: it is "
                          "augmented, or made by a function; behind .cache() it is");
-    require<ConfigError>(node_ >= 0, model_.model().who(),
+    require<ConfigError>(!path_.empty(), model_.model().who(),
                          "cache_frozen: expected frozen layers in front, found none whose result alone the "
                          "rest is computed from");
   }
-  if (off_ || node_ < 0) return;
+  if (off_ || path_.empty()) return;
   if (verbose_ == 2 || (verbose_ == 1 && isatty(STDERR_FILENO)))
     std::fprintf(
         stderr,
         "'%s' and what is in front of it is frozen: computed once for each of %lld %s samples (%.1f MB)\n",
-        model_.model().graph().nodes()[static_cast<std::size_t>(node_)].layer->name().c_str(),
-        static_cast<long long>(data_.samples()), training_ ? "training" : "validation",
-        static_cast<double>(bytes()) / 1e6);
+        model_.model().graph().node_at(path_).layer->name().c_str(), static_cast<long long>(data_.samples()),
+        training_ ? "training" : "validation", static_cast<double>(bytes()) / 1e6);
 }
 
 template <class T>
@@ -54,20 +53,26 @@ STRATA_COLD std::size_t FrozenPrefix<T>::bytes() const {
 template <class T>
 STRATA_COLD void FrozenPrefix<T>::look() {
   const Graph<T>& graph = model_.model().graph();
-  const int node = graph.frozen_prefix({.training = training_,
-                                        .recording = training_,
-                                        .linear_output = model_.trainer().linear_outputs(model_.model())});
+  std::vector<int> path =
+      graph.frozen_prefix({.training = training_,
+                           .recording = training_,
+                           .linear_output = model_.trainer().linear_outputs(model_.model())});
   std::vector<Weight> weights;
-  for (int i = 0; i <= node; ++i)
-    for (const auto& weight : graph.nodes()[static_cast<std::size_t>(i)].layer->weights())
-      weights.emplace_back(weight.get(), weight->view().version);
-  if (node == node_ && weights == weights_) return;
-  node_ = node;
+  const Graph<T>* part = &graph;
+  for (std::size_t depth = 0; depth < path.size(); ++depth) {
+    const bool last = depth + 1 == path.size();
+    for (int i = 0; i < path[depth] + last; ++i)
+      for (const auto& weight : part->nodes()[static_cast<std::size_t>(i)].layer->weights())
+        weights.emplace_back(weight.get(), weight->view().version);
+    part = part->nodes()[static_cast<std::size_t>(path[depth])].layer->inner_graph();
+  }
+  if (path == path_ && weights == weights_) return;
+  path_ = std::move(path);
   weights_ = std::move(weights);
   rows_.reset();
   other_numbers_.clear();
-  if (node >= 0) {
-    const auto elements = graph.nodes()[static_cast<std::size_t>(node)].shape.size();
+  if (!path_.empty()) {
+    const auto elements = graph.node_at(path_).shape.size();
     rows_.emplace(static_cast<std::size_t>(elements) * sizeof(T), memory_, on_disk_);
     if (!on_disk_ && bytes() > memory_) off_ = true;
   }
@@ -77,7 +82,7 @@ STRATA_COLD void FrozenPrefix<T>::look() {
 template <class T>
 STRATA_COLD void FrozenPrefix<T>::forget() {
   const std::lock_guard lock(mutex_);
-  keeps_ = !off_ && node_ >= 0;
+  keeps_ = !off_ && !path_.empty();
   read_.clear();
   other_read_.clear();
 }
@@ -115,7 +120,7 @@ STRATA_COLD Tensor<T> FrozenPrefix<T>::compute(TensorView<const T> x) {
                                               .gradients = training_ ? &model_.trainer() : nullptr,
                                               .linear_output = model_.trainer().linear_outputs(model),
                                               .seed = model.seed()});
-  return session_->download(model.graph().forward_prefix({&x, 1}, node_, context));
+  return session_->download(model.graph().forward_prefix({&x, 1}, path_, context));
 }
 
 template <class T>
@@ -143,15 +148,14 @@ STRATA_COLD const DeviceBatch<T>& FrozenPrefix<T>::load(std::int64_t draw, Batch
   const BatchSource& source = data_.source();
   const bool bare = batch.pixels.empty() && batch.x.empty();
   std::vector<std::int64_t> numbers;
-  if (!off_ && node_ >= 0) numbers = source.numbers(source.draws_of(draw));
+  if (!off_ && !path_.empty()) numbers = source.numbers(source.draws_of(draw));
   const std::int64_t n = std::ssize(numbers), full = full_batch();
   const bool known = n > 0 && (bare || n == batch.size());
 
-  if (known && n != full && numbers == other_numbers_) return loader.load(std::move(batch), node_, other_);
+  if (known && n != full && numbers == other_numbers_) return loader.load(std::move(batch), path_, other_);
   if (known && n == full) {
-    Tensor<T> result = Tensor<T>::uninitialized(
-        model_.model().graph().nodes()[static_cast<std::size_t>(node_)].shape.with_batch(n));
-    if (fetch(numbers, result)) return loader.load(std::move(batch), node_, std::move(result));
+    Tensor<T> result = Tensor<T>::uninitialized(model_.model().graph().node_at(path_).shape.with_batch(n));
+    if (fetch(numbers, result)) return loader.load(std::move(batch), path_, std::move(result));
   }
   if (bare) {
     // What was to be there when this batch was loaded ahead has changed since.
@@ -182,7 +186,7 @@ STRATA_COLD const DeviceBatch<T>& FrozenPrefix<T>::load(std::int64_t draw, Batch
     other_numbers_ = numbers;
     other_ = result;
   }
-  return loader.load(std::move(targets), node_, std::move(result));
+  return loader.load(std::move(targets), path_, std::move(result));
 }
 
 #if !STRATA_HEADER_ONLY

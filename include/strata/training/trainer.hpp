@@ -29,8 +29,9 @@ struct DeviceBatch {
   Tensor<T> x, y, sample_weight;
   /// Whose context fills the tensors and gets the steps, so that all is done in order; null: they are filled.
   std::shared_ptr<Session<T>> session = nullptr;
-  /// What the graph's nodes up to this one make of x, which is then not looked at; -1: nothing is given.
-  int given_node = -1;
+  /// Path of a node of the model's graph; what the nodes up to it make of x, which is then not looked at.
+  /// Empty: nothing is given.
+  std::vector<int> given_path = {};
   Tensor<T> given_result = {};
   std::vector<Tensor<T>> other_x = {}, other_y = {};  ///< of the inputs and outputs after the first
 
@@ -51,16 +52,16 @@ struct DeviceBatch {
     return out;
   }
 
-  std::int64_t size() const { return given_node < 0 ? x.shape()[0] : given_result.shape()[0]; }
+  std::int64_t size() const { return given_path.empty() ? x.shape()[0] : given_result.shape()[0]; }
   /// As a run takes them.
   std::vector<TensorView<const T>> inputs() const {
-    std::vector<TensorView<const T>> out{given_node < 0 ? x.view()
-                                                        : TensorView<const T>(nullptr, Shape{size()})};
+    std::vector<TensorView<const T>> out{given_path.empty() ? x.view()
+                                                            : TensorView<const T>(nullptr, Shape{size()})};
     out.insert(out.end(), other_x.begin(), other_x.end());
     return out;
   }
   const Tensor<T>& target(std::size_t output) const { return output ? other_y[output - 1] : y; }
-  GivenResult<T> given() const { return {given_node, given_result}; }
+  GivenResult<T> given() const { return {given_path, given_result}; }
 };
 
 namespace detail {

@@ -234,7 +234,7 @@ STRATA_COLD Tensor<T> Trainer<T>::fresh_slot(const BasicParameter<T>& parameter)
 template <class T>
 STRATA_COLD void Trainer<T>::check(const ModelImpl<T>& model, const DeviceBatch<T>& batch) const {
   const auto& graph = model.graph();
-  if (batch.given_node < 0) model.require_inputs(batch.inputs());
+  if (batch.given_path.empty()) model.require_inputs(batch.inputs());
   require<ShapeError>(1 + batch.other_y.size() == losses_.size(), model.who(), "expected targets of the ",
                       detail::counted_names("output", graph.output_names()), ", found ",
                       1 + batch.other_y.size());
