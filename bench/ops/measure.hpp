@@ -62,8 +62,8 @@ inline double peak_flops() {
       const Floats a(static_cast<std::size_t>(rows * k), 1.f), b(static_cast<std::size_t>(k * panel), 1.f);
       Floats c(static_cast<std::size_t>(rows * panel));
       for (long i = 0; i < repeats; ++i)
-        kernels.product.multiply_rows[rows](k, a.data(), b.data(), panel, c.data(), panel, false, nullptr, 0,
-                                            0);
+        kernels.product.multiply_rows[rows](k, strata::cpu::packed_rows(kernels, a.data(), rows), b.data(),
+                                            panel, c.data(), panel, false, {});
       benchmark::DoNotOptimize(c.data());
     });
     return 2.0 * static_cast<double>(rows * k * panel * repeats) * thread_count() / seconds;

@@ -255,7 +255,7 @@ STRATA_COLD STRATA_INLINE Algorithm CpuBackend::describe_conv2d(const Conv2DGeom
   const bool packed = plan.product != &kernels_.product || packs(kernels_, g);
   return {plan.to_string(), packed ? plan.weight_bytes : 0,
           (plan.few_channels ? few_channel_scratch({pool_, workspace_, kernels_}, g)
-                             : product_scratch(pool_, *plan.product, patches_of(g, nullptr))) *
+                             : product_scratch(pool_, kernels_, *plan.product, patches_of(g, nullptr))) *
               bytes};
 }
 
@@ -295,7 +295,6 @@ STRATA_COLD STRATA_INLINE void CpuBackend::backward_input_by(const ConvolutionPl
                           1,
                           1,
                           {}};
-      if (g.stride_w == 1 && g.dilation_w == 1) patches.run = g.kernel_w;
       std::vector<std::int64_t> kernel_taps;
       for (std::int64_t ky = 0; ky < g.kernel_h; ++ky)
         for (std::int64_t kx = g.kernel_w - 1; kx >= 0; --kx) {  // left to right in dy
@@ -305,6 +304,11 @@ STRATA_COLD STRATA_INLINE void CpuBackend::backward_input_by(const ConvolutionPl
           patches.taps.push_back({y / g.stride_h, x / g.stride_w});
           kernel_taps.push_back(ky * g.kernel_w + kx);
         }
+      const auto row_of = [&](std::size_t tap) { return patches.taps[tap].y; };
+      if (g.dilation_w == 1)
+        while (patches.run < static_cast<std::int64_t>(patches.taps.size()) &&
+               row_of(static_cast<std::size_t>(patches.run)) == row_of(0))
+          ++patches.run;
       const bool apart = g.stride_h > 1 || g.stride_w > 1 || dx.accumulate;
       const auto part = workspace_.lease(apart ? patches.rows() * g.in_c : 0);
       float* out = apart ? part.data() : dx.data;

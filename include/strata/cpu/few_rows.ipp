@@ -71,8 +71,9 @@ STRATA_INLINE void few_rows_product(const Engine& engine, const DenseGeometry& g
         for (std::int64_t r = 0; r < g.rows; r += height) {
           const std::int64_t rows = std::min(height, g.rows - r);
           const float* a = left + r * split.part + k / width * width * rows + k % width;
-          product.multiply_rows[rows](std::min(chunk, count - k), a, b, g.out, sums + r * split.pitch + j,
-                                      split.pitch, k > 0, b + chunk * g.out, r == 0 ? width : 0, g.out);
+          product.multiply_rows[rows](std::min(chunk, count - k), packed_rows(kernels, a, rows), b, g.out,
+                                      sums + r * split.pitch + j, split.pitch, k > 0,
+                                      {b + chunk * g.out, r == 0 ? width : 0, g.out});
         }
       }
   });

@@ -72,8 +72,8 @@ void multiply(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels
               FunctionRef<void(std::int64_t, std::int64_t, std::int64_t, std::int64_t)> finish);
 
 /// Floats of scratch that `multiply` takes for a product with these patches.
-std::int64_t product_scratch(const ThreadPool& pool, const ProductKernels& product,
-                             const PatchMatrix& patches);
+std::int64_t product_scratch(const ThreadPool& pool, const KernelTable& kernels,
+                             const ProductKernels& product, const PatchMatrix& patches);
 
 /// c [patches.columns(),columns] (+)= patches^T * b for b [patches.rows(),columns]: the gradient of a kernel.
 void multiply_transposed(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels,

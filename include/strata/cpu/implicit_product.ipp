@@ -53,6 +53,138 @@ inline std::int64_t blocks_of_task(std::int64_t block_size) {
   constexpr std::int64_t cache_floats = 96 * 1024;
   return std::clamp<std::int64_t>(cache_floats / block_size, 8, 16);
 }
+inline constexpr std::int64_t k_slice = 512;  // of a product, for one block after the other
+
+/// A register block of the left factor: `height` rows from `row` on, whose k run from `begin` to `end`; the
+/// others are zero.
+struct LeftBlock {
+  std::int64_t row;
+  int height;
+  LeftRows rows;  ///< from `begin` on
+  std::int64_t begin, end;
+};
+
+/// The rows of a patch matrix read where they lie, not packed: a position's patch is a run of the source for
+/// each row of the kernel, and positions side by side lie equally far apart. Where taps reach beyond the left
+/// or right border the rows of the source are copied with it; taps above and below are left out.
+class RowsInPlace {
+ public:
+  RowsInPlace(const KernelTable& kernels, const ProductKernels& product, const PatchMatrix& patches);
+
+  /// Whether that serves: block rows whose lines share a cache set, and blocks half empty, would cost more
+  /// than packing.
+  explicit operator bool() const { return serves_; }
+  std::int64_t tasks() const { return divide_up(batch_, images_) * parts_; }
+  std::int64_t slice() const { return slice_; }
+  std::int64_t scratch() const { return bordered_ ? images_ * copied_rows_ * pitch_ : 0; }  ///< of a task
+  void blocks(std::int64_t task, float* scratch, std::vector<LeftBlock>& out) const;
+
+ private:
+  const PatchMatrix& p_;
+  std::int64_t max_rows_, run_, runs_, tap_step_ = 0, slice_;  // runs in floats
+  std::int64_t batch_, grid_h_, grid_w_, positions_;           // of an image
+  std::int64_t source_h_, source_w_, chunk_;
+  std::int64_t images_ = 1, lines_, parts_;  // of a task: whole images, or some lines of one in `parts_`
+  std::int64_t pitch_, copied_rows_ = 0;
+  bool serves_ = true, bordered_;
+};
+
+STRATA_INLINE RowsInPlace::RowsInPlace(const KernelTable& kernels, const ProductKernels& product,
+                                       const PatchMatrix& patches)
+    : p_(patches),
+      max_rows_(product.max_rows),
+      run_(patches.run * patches.channels),
+      runs_(patches.columns() / run_),
+      batch_(patches.batch),
+      grid_h_(patches.grid_h),
+      grid_w_(patches.grid_w),
+      positions_(grid_h_ * grid_w_),
+      source_h_(patches.source_h),
+      source_w_(patches.source_w),
+      chunk_(kernels.width) {
+  const auto [top, left] = p_.taps.front();
+  if (runs_ > 1) tap_step_ = p_.taps[static_cast<std::size_t>(p_.run)].y - top;
+  for (std::int64_t r = 0; r < runs_; ++r) {
+    const auto& tap = p_.taps[static_cast<std::size_t>(r * p_.run)];
+    serves_ = serves_ && tap.x == left && tap.y == top + r * tap_step_;
+  }
+  const std::int64_t wanted = 16 * max_rows_;  // positions of a task
+  if (runs_ * p_.run == 1 && top == 0 && left == 0 && p_.step_h == 1 && p_.step_w == 1 &&
+      grid_h_ == source_h_ && grid_w_ == source_w_) {  // all images are one, in lines of any length
+    positions_ = patches.rows();
+    batch_ = 1;
+    grid_w_ = source_w_ = std::min(positions_, wanted);
+    grid_h_ = source_h_ = divide_up(positions_, grid_w_);
+  }
+  const std::int64_t width = (grid_w_ - 1) * p_.step_w + p_.run;
+  bordered_ = left < 0 || left + width > source_w_;
+  pitch_ = (bordered_ ? width : source_w_) * p_.channels;
+
+  lines_ = std::max<std::int64_t>(1, wanted / grid_w_);
+  if (lines_ >= grid_h_) {
+    images_ = std::min(batch_, lines_ / grid_h_);
+    lines_ = grid_h_;
+  } else {
+    lines_ = divide_up(grid_h_, divide_up(grid_h_, lines_));
+  }
+  parts_ = divide_up(grid_h_, lines_);
+  const std::int64_t taps_h = (runs_ - 1) * std::abs(tap_step_) + 1;
+  copied_rows_ = std::min(source_h_, (lines_ - 1) * p_.step_h + taps_h);
+
+  constexpr std::int64_t set_stride = 1024, longest_run = 1024;
+  slice_ = runs_ == 1 ? k_slice : std::max<std::int64_t>(1, k_slice / run_) * run_;
+  const std::int64_t height = divide_up(grid_w_, divide_up(grid_w_, max_rows_));
+  serves_ = serves_ && &product == &kernels.product && p_.step_w * p_.channels % set_stride != 0 &&
+            (runs_ == 1 || run_ <= longest_run) && 2 * height > max_rows_;
+}
+
+STRATA_INLINE void RowsInPlace::blocks(std::int64_t task, float* scratch, std::vector<LeftBlock>& out) const {
+  const auto [top, left] = p_.taps.front();
+  const std::int64_t channels = p_.channels, step = p_.step_w * channels, reach = (runs_ - 1) * tap_step_;
+  const std::int64_t first_line = task % parts_ * lines_, last_line = std::min(grid_h_, first_line + lines_);
+  const std::int64_t first_image = task / parts_ * images_;
+  const std::int64_t low =
+      std::clamp<std::int64_t>(first_line * p_.step_h + top + std::min<std::int64_t>(0, reach), 0, source_h_);
+  const std::int64_t high = std::clamp<std::int64_t>(
+      (last_line - 1) * p_.step_h + top + std::max<std::int64_t>(0, reach) + 1, low, source_h_);
+  out.clear();
+  for (std::int64_t image = first_image; image < std::min(batch_, first_image + images_); ++image) {
+    // At the first tap of the first line's first position, in row `low`.
+    const float* rows = p_.source + (image * source_h_ + low) * source_w_ * channels;
+    if (bordered_) {
+      const std::int64_t before = std::clamp<std::int64_t>(-left * channels, 0, pitch_),
+                         from = std::max<std::int64_t>(0, left),
+                         inside = std::clamp<std::int64_t>((source_w_ - from) * channels, 0, pitch_ - before);
+      float* const copy = scratch;
+      for (std::int64_t y = low; y < high; ++y, rows += source_w_ * channels, scratch += pitch_) {
+        std::fill_n(scratch, before, 0.f);
+        std::copy_n(rows + from * channels, inside, scratch + before);
+        std::fill(scratch + before + inside, scratch + pitch_, 0.f);
+      }
+      rows = copy;
+    } else {
+      rows += left * channels;
+    }
+    for (std::int64_t line = first_line; line < last_line; ++line) {
+      const std::int64_t y = line * p_.step_h + top;
+      const auto outside = [&](std::int64_t r) {
+        const std::int64_t at = y + r * tap_step_;
+        return at < 0 || at >= source_h_;
+      };
+      std::int64_t begin = 0, end = runs_;
+      while (begin < end && outside(begin)) ++begin;
+      while (begin < end && outside(end - 1)) --end;
+      const float* const at = begin < end ? rows + (y + begin * tap_step_ - low) * pitch_ : rows;
+      const std::int64_t width = std::min(grid_w_, positions_ - line * grid_w_);
+      const std::int64_t height = divide_up(width, divide_up(width, max_rows_));
+      for (std::int64_t x = 0; x < width; x += height)
+        out.push_back({image * positions_ + line * grid_w_ + x, static_cast<int>(std::min(height, width - x)),
+                       runs_ == 1 ? LeftRows{at + x * step, step, chunk_, chunk_}
+                                  : LeftRows{at + x * step, step, run_, tap_step_ * pitch_},
+                       begin * run_, end * run_});
+    }
+  }
+}
 
 STRATA_INLINE Buffer pack_right_factor(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels,
                                        const ProductKernels& product, std::int64_t k, std::int64_t panels,
@@ -69,8 +201,10 @@ STRATA_INLINE Buffer pack_right_factor(ThreadPool& pool, Workspace& workspace, c
   return out;
 }
 
-STRATA_INLINE std::int64_t product_scratch(const ThreadPool& pool, const ProductKernels& product,
-                                           const PatchMatrix& patches) {
+STRATA_INLINE std::int64_t product_scratch(const ThreadPool& pool, const KernelTable& kernels,
+                                           const ProductKernels& product, const PatchMatrix& patches) {
+  if (const RowsInPlace in_place(kernels, product, patches); in_place)
+    return pool.threads() * in_place.scratch();
   const std::int64_t padded_k = product.whole_units(patches.columns());
   const std::int64_t block_size = choose_block_rows(product, patches.rows()) * padded_k;
   return patches.run * patches.channels +
@@ -84,75 +218,101 @@ STRATA_INLINE void multiply(
   const std::int64_t rows = patches.rows(), k = b.k, columns = b.columns, panel = kernels.panel();
   if (rows == 0 || columns == 0) return;
   const int block_rows = choose_block_rows(product, rows);
-  const auto kernel = product.multiply_rows[block_rows];
-  const std::int64_t blocks = divide_up(rows, block_rows), panels = divide_up(columns, panel);
+  const std::int64_t panels = divide_up(columns, panel);
   const std::int64_t padded_k = product.whole_units(patches.columns());
-  const std::int64_t block_size = block_rows * padded_k;
+  const std::int64_t block_size = block_rows * padded_k, group = blocks_of_task(block_size);
+  // Rows of b that are not packed come from far apart: each block fetches them in short runs.
+  const RowsInPlace rows_in_place(kernels, product, patches);
+  const bool in_place = rows_in_place && b.row_stride == panel;
 
   // Columns are split only where rows alone do not make tasks enough: each part packs the rows again.
-  constexpr std::int64_t k_slice = 512;
-  const std::int64_t group = blocks_of_task(block_size);
-  const std::int64_t groups = divide_up(blocks, group);
+  const std::int64_t groups = in_place ? rows_in_place.tasks() : divide_up(rows, group * block_rows);
   const std::int64_t slabs = std::min(panels, divide_up(2 * pool.threads(), groups));
   const std::int64_t slab = divide_up(panels, slabs);
 
-  const std::int64_t scratch = group * block_size + padded_k * product.per_unit;
-  const std::int64_t zero_count = patches.run * patches.channels;
-  const auto memory = workspace.lease(product_scratch(pool, product, patches));
+  const std::int64_t zero_count = in_place ? 0 : patches.run * patches.channels;
+  const auto memory = workspace.lease(product_scratch(pool, kernels, product, patches));
+  const std::int64_t scratch =
+      in_place ? rows_in_place.scratch() : group * block_size + padded_k * product.per_unit;
   float* const zeros = memory.data();
   std::fill_n(zeros, zero_count, 0.f);
 
-  pool.run(groups * slabs, [&](std::int64_t task, int worker) {
-    float* const linear = zeros + zero_count + worker * scratch;
-    float* const a = linear + padded_k * product.per_unit;
-    const std::int64_t first_row = task / slabs * group * block_rows;
-    const std::int64_t task_rows = std::min(group * block_rows, rows - first_row);
-    const std::int64_t first_panel = task % slabs * slab;
-    const std::int64_t last_panel = std::min(panels, first_panel + slab);
-    if (first_panel >= last_panel) return;
-
+  const auto pack_blocks = [&](std::int64_t first_row, std::int64_t count, float* linear,
+                               std::vector<LeftBlock>& blocks) {
+    float* const packed = linear + padded_k * product.per_unit;
     PatchRows walk(patches, first_row, zeros);
-    for (std::int64_t r = 0; r < task_rows; ++r) {
+    for (std::int64_t r = 0; r < count; ++r) {
+      float* const block = packed + r / block_rows * block_size;
       const std::int64_t length = walk.next();
       product.pack_row(walk.pieces().data(), static_cast<long>(walk.pieces().size()), length, block_rows,
-                       static_cast<int>(r % block_rows), linear, a + r / block_rows * block_size);
+                       static_cast<int>(r % block_rows), linear, block);
+      if (r % block_rows == 0)
+        blocks.push_back({first_row + r, static_cast<int>(std::min<std::int64_t>(block_rows, count - r)),
+                          packed_rows(kernels, block, block_rows), 0, k});
     }
-    if (const std::int64_t filled = task_rows % block_rows; filled > 0) {
-      float* block = a + task_rows / block_rows * block_size;  // its missing rows count as zeros
+    if (const std::int64_t filled = count % block_rows; filled > 0 && !product.multiply_rows[filled]) {
+      float* block = packed + count / block_rows * block_size;  // its missing rows count as zeros
       for (std::int64_t chunk = 0; chunk < padded_k / kernels.width;
            ++chunk, block += block_rows * kernels.width)
         std::fill(block + filled * kernels.width, block + block_rows * kernels.width, 0.f);
     }
+  };
+
+  pool.run(groups * slabs, [&](std::int64_t task, int worker) {
+    const std::int64_t first_panel = task % slabs * slab;
+    const std::int64_t last_panel = std::min(panels, first_panel + slab);
+    if (first_panel >= last_panel) return;
+    float* const own = zeros + zero_count + worker * scratch;
+    std::vector<LeftBlock> blocks;
+    if (in_place) {
+      rows_in_place.blocks(task / slabs, own, blocks);
+    } else {
+      const std::int64_t first_row = task / slabs * group * block_rows;
+      pack_blocks(first_row, std::min(group * block_rows, rows - first_row), own, blocks);
+    }
 
     float tile[max_block_rows * max_panel];
     if (product.begin) product.begin();
-    for (std::int64_t k0 = 0; k0 < k; k0 += k_slice) {
-      const std::int64_t steps = std::min(k_slice, k - k0);
+    const std::int64_t slice = in_place ? rows_in_place.slice() : k_slice;
+    for (std::int64_t k0 = 0; k0 < k; k0 += slice)
       for (std::int64_t p = first_panel; p < last_panel; ++p) {
-        const float* right = b.data + p * b.panel_stride + k0 * b.row_stride;
         const std::int64_t width = std::min(panel, columns - p * panel);
-        // Rows that are not packed come from far apart; the first block fetches them one chunk ahead.
-        const float* ahead = right + kernels.width * b.row_stride;
-        for (std::int64_t r = 0; r < task_rows; r += block_rows) {
-          const std::int64_t ahead_lines = r == 0 && b.row_stride > panel ? kernels.width : 0;
-          const float* left = a + r / block_rows * block_size + k0 * block_rows;
-          float* out = c + (first_row + r) * columns + p * panel;
-          const std::int64_t height = std::min<std::int64_t>(block_rows, task_rows - r);
-          if (height == block_rows && width == panel) {
-            kernel(steps, left, right, b.row_stride, out, columns, k0 > 0, ahead, ahead_lines, b.row_stride);
+        for (const LeftBlock& block : blocks) {
+          const std::int64_t first = std::max(k0, block.begin),
+                             steps = std::min({k, k0 + slice, block.end}) - first;
+          if (steps <= 0 && k0 > 0) continue;
+          LeftRows left = block.rows;
+          left.data += (first - block.begin) / left.run * left.run_step + (first - block.begin) % left.run;
+          const float* right = b.data + p * b.panel_stride + first * b.row_stride;
+          // Rows of b that are not packed come from far apart, and so do those of a that the first panel
+          // meets.
+          FetchAhead ahead;
+          if (in_place && p == first_panel && &block != &blocks.back()) {
+            const LeftRows& next = (&block + 1)->rows;
+            if (next.run == kernels.width) ahead = {next.data + k0, block.height, next.row_step, next.run};
+          } else if (&block == blocks.data() && b.row_stride > panel) {
+            const std::int64_t step = kernels.width * b.row_stride;
+            ahead = {right + step, kernels.width, b.row_stride, step};
+          }
+          const auto exact = product.multiply_rows[block.height];
+          const auto kernel = exact ? exact : product.multiply_rows[block_rows];
+          float* out = c + block.row * columns + p * panel;
+          if (exact && width == panel) {
+            kernel(steps, left, right, b.row_stride, out, columns, k0 > 0, ahead);
             continue;
           }
-          kernel(steps, left, right, b.row_stride, tile, panel, false, ahead, ahead_lines, b.row_stride);
-          for (std::int64_t i = 0; i < height; ++i)
+          kernel(steps, left, right, b.row_stride, tile, panel, false, ahead);
+          for (std::int64_t i = 0; i < block.height; ++i)
             for (std::int64_t j = 0; j < width; ++j)
               out[i * columns + j] =
                   k0 > 0 ? out[i * columns + j] + tile[i * panel + j] : tile[i * panel + j];
         }
       }
-    }
     if (product.end) product.end();
+    const LeftBlock &front = blocks.front(), &back = blocks.back();
     const std::int64_t first_column = first_panel * panel;
-    finish(first_row, task_rows, first_column, std::min(columns, last_panel * panel) - first_column);
+    finish(front.row, back.row + back.height - front.row, first_column,
+           std::min(columns, last_panel * panel) - first_column);
   });
 }
 

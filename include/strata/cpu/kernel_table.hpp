@@ -116,6 +116,19 @@ struct WinogradKernels {
   double sum_scale = 0;
 };
 
+/// Rows of a left factor, in units: that of row i and k lies at data[i * row_step + k / run * run_step + k %
+/// run].
+struct LeftRows {
+  const float* data;
+  long row_step, run, run_step;
+};
+/// What a product asks for meanwhile: for each run of its left factor `lines` cache lines, `step` floats
+/// apart, those of the next run `run_step` behind.
+struct FetchAhead {
+  const float* next = nullptr;
+  long lines = 0, step = 0, run_step = 0;
+};
+
 /// How a matrix product computes with factors of one type. They lie in memory in units of 4 bytes along k: a
 /// float, or two bfloat16 that follow each other. Sums are floats.
 struct ProductKernels {
@@ -126,9 +139,8 @@ struct ProductKernels {
   double unit_cost = 1;  ///< time of a unit, a multiply-add of floats being 1
 
   /// [rows] of micro_kernel.hpp; null where there is no block of that many rows.
-  using MultiplyRows = void (*)(long k, const float* a, const float* b, long b_stride, float* c,
-                                long c_stride, bool accumulate, const float* next, long next_lines,
-                                long next_step);
+  using MultiplyRows = void (*)(long k, const LeftRows& a, const float* b, long b_stride, float* c,
+                                long c_stride, bool accumulate, const FetchAhead& ahead);
   MultiplyRows multiply_rows[33] = {};
   void (*pack_row)(const float* const* taps, long tap_count, long channels, int rows, int row, float* linear,
                    float* block) = nullptr;
@@ -236,5 +248,10 @@ struct KernelTable {
 
   int panel() const { return 2 * width; }
 };
+
+/// The left factor [ceil(k / width)][rows][width] that `pack_row` writes.
+inline LeftRows packed_rows(const KernelTable& kernels, const float* block, long rows) {
+  return {block, kernels.width, kernels.width, rows * kernels.width};
+}
 
 }}}  // namespace strata::STRATA_ABI::cpu

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <strata/cpu/kernel_table.hpp>
 #include <strata/cpu/simd.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu { namespace STRATA_CPU_ISA {
@@ -15,14 +16,10 @@ struct Floats {
 
 /// The one loop that dense products and convolutions live in: c [Rows,panel] (+)= a [Rows,k] b [k,panel], k
 /// counted in units (see ProductKernels). All sums stay in registers; each step broadcasts one unit of a per
-/// row and multiplies a row of b.
-///
-/// a is a row block: [ceil(k / width)][Rows][width], so that rows are written by whole vectors and read at
-/// offsets known to the compiler. Rows of b and c are b_stride and c_stride apart. Meanwhile `next_lines`
-/// cache lines, `next_step` floats apart, are fetched per chunk of a from `next` on: b as it will be needed.
+/// row and multiplies a row of b. Rows of b and c are b_stride and c_stride apart.
 template <int Rows, class Units = Floats>
-void multiply_rows(long k, const float* a, const float* b, long b_stride, float* c, long c_stride,
-                   bool accumulate, const float* next, long next_lines, long next_step) {
+void multiply_rows(long k, const LeftRows& a, const float* b, long b_stride, float* c, long c_stride,
+                   bool accumulate, const FetchAhead& ahead) {
   Vec sum[Rows][2];
   STRATA_UNROLL
   for (int i = 0; i < Rows; ++i) sum[i][0] = sum[i][1] = Vec{};
@@ -34,18 +31,26 @@ void multiply_rows(long k, const float* a, const float* b, long b_stride, float*
       __builtin_prefetch(c + i * c_stride + width, 1);
     }
   }
-  for (long left = k; left > 0; left -= width, a += Rows * width) {
-    const int steps = left < width ? static_cast<int>(left) : width;
-    for (long line = 0; line < next_lines; ++line, next += next_step) __builtin_prefetch(next, 0, 2);
+  constexpr int reach = 5;  // rows that one pointer addresses: an index is scaled by 1, 2 or 4
+  const long row_step = a.row_step;
+  const float *first = a.data, *next = ahead.next;
+  for (long left = k; left > 0; left -= a.run, first += a.run_step, next += ahead.run_step) {
+    const long steps = left < a.run ? left : a.run;
+    for (long line = 0; line < ahead.lines; ++line) __builtin_prefetch(next + line * ahead.step, 0, 2);
+    const float* rows[(Rows + reach - 1) / reach];
+    STRATA_UNROLL
+    for (int i = 0; i < Rows; i += reach) rows[i / reach] = first + i * row_step;
     STRATA_NO_UNROLL
-    for (int j = 0; j < steps; ++j, b += b_stride) {
+    for (long j = 0; j < steps; ++j, b += b_stride) {
       const Vec b0 = load(b), b1 = load(b + width);
       STRATA_UNROLL
       for (int i = 0; i < Rows; ++i) {
-        const Vec s = Units::broadcast(a + i * width + j);
+        const Vec s = Units::broadcast(rows[i / reach] + i % reach * row_step);
         sum[i][0] = Units::multiply_add(s, b0, sum[i][0]);
         sum[i][1] = Units::multiply_add(s, b1, sum[i][1]);
       }
+      STRATA_UNROLL
+      for (int i = 0; i < Rows; i += reach) ++rows[i / reach];
     }
   }
   // c is read only now: loading it before the loop would spill the sums.

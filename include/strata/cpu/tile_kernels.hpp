@@ -1,6 +1,6 @@
 #pragma once
 
-#include <strata/core/config.hpp>
+#include <strata/cpu/kernel_table.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
@@ -48,11 +48,12 @@ struct AmxTiles {
 };
 
 /// `multiply_rows` (micro_kernel.hpp) for 16 or 32 rows of units of two bfloat16 and panels of two tiles; k
-/// is a multiple of tile_size.
+/// is a multiple of tile_size, which a's runs are as long as.
 template <int Rows, class Tiles = AmxTiles>
-void multiply_tiles(long k, const float* a, const float* b, long b_stride, float* c, long c_stride,
-                    bool accumulate, const float*, long, long) {
-  constexpr long row = tile_size * sizeof(float);
+void multiply_tiles(long k, const LeftRows& a, const float* b, long b_stride, float* c, long c_stride,
+                    bool accumulate, const FetchAhead&) {
+  const float* first = a.data;
+  const long row = a.row_step * static_cast<long>(sizeof(float));
   const long b_row = b_stride * static_cast<long>(sizeof(float)),
              c_row = c_stride * static_cast<long>(sizeof(float));
   float* const below = c + tile_size * c_stride;
@@ -69,14 +70,14 @@ void multiply_tiles(long k, const float* a, const float* b, long b_stride, float
     Tiles::template zero<2>();
     Tiles::template zero<3>();
   }
-  for (; k > 0; k -= tile_size, a += Rows * tile_size, b += tile_size * b_stride) {
+  for (; k > 0; k -= tile_size, first += a.run_step, b += tile_size * b_stride) {
     Tiles::template load<6>(b, b_row);
-    Tiles::template load<4>(a, row);
+    Tiles::template load<4>(first, row);
     Tiles::template multiply_add<0, 4, 6>();
     Tiles::template load<7>(b + tile_size, b_row);
     Tiles::template multiply_add<1, 4, 7>();
     if constexpr (Rows == 32) {
-      Tiles::template load<5>(a + tile_size * tile_size, row);
+      Tiles::template load<5>(first + tile_size * a.row_step, row);
       Tiles::template multiply_add<2, 5, 6>();
       Tiles::template multiply_add<3, 5, 7>();
     }

@@ -96,9 +96,9 @@ STRATA_INLINE void winograd_convolution(const Engine& engine, const ConvolutionP
         const float* b = weights + p * weight_stride + (first_channel + j) * g.in_c;
         const float* next = j + panel < channels ? b + g.in_c * panel : b - j * g.in_c + weight_stride;
         for (std::int64_t i = 0; i < count; ++i)
-          multiply(g.in_c, transformed + (i * points + p) * in_stride, b, panel,
-                   sums + (i * points + p) * sum_stride + j, plan.slab, false, next + i * chunks * lines * 16,
-                   lines, 16);
+          multiply(g.in_c, packed_rows(kernels, transformed + (i * points + p) * in_stride, plan.block_rows),
+                   b, panel, sums + (i * points + p) * sum_stride + j, plan.slab, false,
+                   {next + i * chunks * lines * 16, lines, 16, lines * 16});
       }
     OutputEpilogue part = epilogue;
     if (part.bias) part.bias += first_channel;
