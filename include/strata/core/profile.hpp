@@ -1,7 +1,6 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -62,7 +61,7 @@ class Profile {
   friend class ProfileScope;
   void enter(Phase phase);
 
-  std::array<std::atomic<std::int64_t>, PhaseTimes::count> nanoseconds_ = {}, calls_ = {};
+  std::array<std::int64_t, PhaseTimes::count> nanoseconds_ = {}, calls_ = {};  // by std::atomic_ref
 };
 
 namespace detail {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdio>
 #include <ctime>
 #include <utility>
@@ -56,8 +57,8 @@ STRATA_COLD inline std::int64_t nanoseconds_since(std::int64_t& since) {
 
 STRATA_COLD STRATA_INLINE void Profile::enter(Phase phase) {
   detail::ProfiledThread& thread = detail::profiled_thread;
-  nanoseconds_[static_cast<std::size_t>(thread.phase)].fetch_add(detail::nanoseconds_since(thread.since),
-                                                                 std::memory_order_relaxed);
+  std::atomic_ref(nanoseconds_[static_cast<std::size_t>(thread.phase)])
+      .fetch_add(detail::nanoseconds_since(thread.since), std::memory_order_relaxed);
   thread.phase = phase;
 }
 
@@ -65,8 +66,9 @@ STRATA_COLD STRATA_INLINE PhaseTimes Profile::times() {
   if (detail::profiled_thread.profile == this) enter(detail::profiled_thread.phase);
   PhaseTimes out;
   for (std::size_t i = 0; i < PhaseTimes::count; ++i) {
-    out.seconds[i] = 1e-9 * static_cast<double>(nanoseconds_[i].load(std::memory_order_relaxed));
-    out.calls[i] = calls_[i].load(std::memory_order_relaxed);
+    out.seconds[i] =
+        1e-9 * static_cast<double>(std::atomic_ref(nanoseconds_[i]).load(std::memory_order_relaxed));
+    out.calls[i] = std::atomic_ref(calls_[i]).load(std::memory_order_relaxed);
   }
   return out;
 }
@@ -75,7 +77,7 @@ STRATA_COLD STRATA_INLINE ProfileScope::ProfileScope(Profile* profile, Phase pha
     : before_(std::exchange(detail::profiled_thread, {profile, phase})) {
   if (!profile) return;
   detail::nanoseconds_since(detail::profiled_thread.since);
-  profile->calls_[static_cast<std::size_t>(phase)].fetch_add(1, std::memory_order_relaxed);
+  std::atomic_ref(profile->calls_[static_cast<std::size_t>(phase)]).fetch_add(1, std::memory_order_relaxed);
 }
 STRATA_COLD STRATA_INLINE ProfileScope::~ProfileScope() {
   if (Profile* profile = detail::profiled_thread.profile) profile->enter(Phase::other);
@@ -93,7 +95,7 @@ STRATA_COLD STRATA_INLINE void PhaseTimer::enter(Phase phase) {
   if (queue_) synchronize_(queue_);
   Profile& profile = *detail::profiled_thread.profile;
   profile.enter(phase);
-  profile.calls_[static_cast<std::size_t>(phase)].fetch_add(1, std::memory_order_relaxed);
+  std::atomic_ref(profile.calls_[static_cast<std::size_t>(phase)]).fetch_add(1, std::memory_order_relaxed);
 }
 STRATA_COLD STRATA_INLINE void PhaseTimer::end() noexcept {
   try {

@@ -14,3 +14,5 @@
 #include <strata/io/safetensors.ipp>
 #include <strata/io/svg.ipp>
 #include <strata/tensor/activation.ipp>
+#include <strata/tensor/metric_sums.ipp>
+#include <strata/tensor/tensor.ipp>

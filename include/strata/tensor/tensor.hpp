@@ -269,4 +269,8 @@ class Tensor {
   std::shared_ptr<HostMemory> memory_;  // null for ordinary memory of the host
 };
 
+#if !STRATA_HEADER_ONLY
+extern template class Tensor<float>;
+#endif
+
 }}  // namespace strata::STRATA_ABI

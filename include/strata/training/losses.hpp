@@ -78,31 +78,6 @@ class BasicLoss {
 };
 using Loss = BasicLoss<float>;
 
-namespace detail {
-/// What is given by the names of the outputs, in their order; where one is not named, `missing` or, without
-/// it, a ConfigError.
-template <class V>
-STRATA_COLD std::vector<V> in_order(const std::vector<std::pair<std::string, V>>& named,
-                                    const std::vector<std::string>& outputs, const char* what,
-                                    const V* missing = nullptr) {
-  std::vector<V> out(outputs.size(), missing ? *missing : V());
-  std::vector<bool> given(outputs.size());
-  const std::string expected = "the model's " + counted_names("output", outputs);
-  for (const auto& [name, value] : named) {
-    const auto k =
-        static_cast<std::size_t>(std::find(outputs.begin(), outputs.end(), name) - outputs.begin());
-    require<ConfigError>(k < outputs.size(), "[compile] ", what, " names '", name, "', expected ", expected);
-    require<ConfigError>(!given[k], "[compile] ", what, " names '", name, "' twice");
-    out[k] = value;
-    given[k] = true;
-  }
-  for (std::size_t k = 0; k < outputs.size() && !missing; ++k)
-    require<ConfigError>(given[k], "[compile] ", what, " does not name '", outputs[k], "', expected ",
-                         expected);
-  return out;
-}
-}  // namespace detail
-
 /// The loss of each output, in order or by the outputs' names, or one for all of them: `"mse"`, `{"mse",
 /// BinaryCrossentropy()}`, `{{"price", "mse"}, {"kind", nullptr}}`. An output of none (null) is not trained
 /// and may have metrics.
@@ -122,9 +97,7 @@ class BasicLosses {
   BasicLosses(std::initializer_list<Named> losses) : named_(losses) {}
   explicit operator bool() const { return !losses_.empty() || !named_.empty(); }
   /// Throws ConfigError for names that are not all of the outputs'.
-  std::vector<BasicLoss<T>> in_order(const std::vector<std::string>& outputs) const {
-    return named_.empty() ? losses_ : detail::in_order<BasicLoss<T>>(named_, outputs, "loss");
-  }
+  std::vector<BasicLoss<T>> in_order(const std::vector<std::string>& outputs) const;
 
  private:
   std::vector<BasicLoss<T>> losses_;
@@ -142,30 +115,18 @@ class LossWeights {
   LossWeights(std::vector<double> weights) : weights_(std::move(weights)) {}
   LossWeights(std::initializer_list<Named> weights) : named_(weights) {}
   /// Throws ConfigError for names that are not all of the outputs'.
-  std::vector<double> in_order(const std::vector<std::string>& outputs) const {
-    return named_.empty() ? weights_ : detail::in_order<double>(named_, outputs, "loss_weights");
-  }
+  std::vector<double> in_order(const std::vector<std::string>& outputs) const;
 
  private:
   std::vector<double> weights_;
   std::vector<Named> named_;
 };
 
+namespace detail {
 /// The losses that backends compute.
 template <class T>
-class BackendLoss final : public BasicLossImpl<T> {
- public:
-  explicit BackendLoss(LossSpec spec);
-  std::string name() const override;
-  void compute(const BasicLossArguments<T>& arguments) const override;
-  bool on_device() const override { return true; }
-  bool takes_logits_of(const Activation& activation) const override;
-  bool accepts(const Shape& prediction, const Shape& target) const override;
-  void check(const Shape& prediction, TensorView<const float> target) const override;
-
- private:
-  LossSpec spec_;
-};
+std::shared_ptr<BasicLossImpl<T>> backend_loss(const LossSpec& spec);
+}  // namespace detail
 
 struct CrossentropyOptions {
   bool from_logits = false;
@@ -185,7 +146,7 @@ struct HuberOptions {
 template <class T, LossKind kind, class Options>
 class NamedLoss : public BasicLoss<T> {
  public:
-  explicit NamedLoss(Options options = {}) : BasicLoss<T>(std::make_shared<BackendLoss<T>>(spec(options))) {}
+  explicit NamedLoss(Options options = {}) : BasicLoss<T>(detail::backend_loss<T>(spec(options))) {}
 
  private:
   static LossSpec spec(const CrossentropyOptions& o) { return {kind, o.from_logits, o.label_smoothing}; }

@@ -109,10 +109,7 @@ class BasicMetrics {
   BasicMetrics(std::vector<Entry> entries) : entries_(std::move(entries)) {}
   BasicMetrics(const std::vector<BasicMetric<T>>& metrics) : entries_(metrics.begin(), metrics.end()) {}
   /// Throws ConfigError for names that are not the outputs'.
-  std::vector<Entry> in_order(const std::vector<std::string>& outputs, const char* what) const {
-    const Entry none;
-    return named_.empty() ? entries_ : detail::in_order<Entry>(named_, outputs, what, &none);
-  }
+  std::vector<Entry> in_order(const std::vector<std::string>& outputs, const char* what) const;
 
  private:
   std::vector<Entry> entries_;
@@ -120,52 +117,13 @@ class BasicMetrics {
 };
 using Metrics = BasicMetrics<float>;
 
-/// The mean over rows of a figure of each, as Keras's MeanMetricWrapper.
+namespace detail {
+/// The mean over rows of a figure of each, as Keras's MeanMetricWrapper; where `by_shape`, that of the
+/// accuracies that the tensors' shapes ask for. Throws ConfigError for a k below 1.
 template <class T>
-class RowMetricImpl final : public MetricBase<RowMetricImpl<T>, T> {
- public:
-  /// Of the accuracies it takes, where `by_shape`, the one that the tensors' shapes ask for.
-  RowMetricImpl(std::string name, const RowMetricSpec& spec, bool by_shape = false)
-      : name_(std::move(name)), spec_(spec), by_shape_(by_shape) {
-    require<ConfigError>(spec.k >= 1, "[", name_, "] expected a k of at least 1, found ", spec.k);
-  }
-  std::string name() const override { return name_; }
-  void reset() override { sums_ = {}; }
-  void update(TensorView<const T> prediction, TensorView<const T> target, const T* weight) override {
-    add_row_metric(spec(prediction, target), predictions(prediction, target, weight), sums_.data());
-  }
-  double result() const override { return sums_[1] > 0 ? sums_[0] / sums_[1] : 0; }
-  MonitorMode mode() const override {
-    const bool error =
-        spec_.kind == RowMetricKind::mean_absolute_error || spec_.kind == RowMetricKind::mean_squared_error;
-    return error ? MonitorMode::min : MonitorMode::max;
-  }
-
-  std::int64_t device_sums() const override { return std::ssize(sums_); }
-  void accumulate(Backend<T>& backend, TensorView<const T> prediction, TensorView<const T> target,
-                  const T* weight, double* sums) const override {
-    backend.add_row_metric(spec(prediction, target), predictions(prediction, target, weight), sums);
-  }
-  void set_sums(const double* sums) override { std::copy_n(sums, sums_.size(), sums_.begin()); }
-
- private:
-  RowMetricSpec spec(TensorView<const T> prediction, TensorView<const T> target) const {
-    RowMetricSpec spec = spec_;
-    const bool same = prediction.size() == target.size();
-    if (by_shape_ && !same) spec.kind = RowMetricKind::sparse_categorical_accuracy;
-    if (by_shape_ && same && (prediction.shape().back() == 1 || spec.threshold != 0.5))
-      spec.kind = RowMetricKind::binary_accuracy;
-    require<ShapeError>(takes_class_numbers(spec.kind) ? target.size() == prediction.shape().rows() : same,
-                        "[", name_, "] a target of shape ", target.shape(),
-                        " does not belong to predictions of shape ", prediction.shape());
-    return spec;
-  }
-
-  std::string name_;
-  RowMetricSpec spec_;
-  bool by_shape_;
-  std::array<double, 2> sums_{};  // weighted sum of the figures, sum of the weights
-};
+std::shared_ptr<BasicMetricImpl<T>> row_metric(std::string name, const RowMetricSpec& spec,
+                                               bool by_shape = false);
+}  // namespace detail
 
 struct AccuracyOptions {
   double threshold = 0.5;  ///< of binary predictions
@@ -321,8 +279,8 @@ template <class T>
 class BasicAccuracy : public BasicMetric<T> {
  public:
   explicit BasicAccuracy(const AccuracyOptions& o = {})
-      : BasicMetric<T>(std::make_shared<RowMetricImpl<T>>(
-            o.name, RowMetricSpec{RowMetricKind::categorical_accuracy, o.threshold}, true)) {}
+      : BasicMetric<T>(
+            detail::row_metric<T>(o.name, {RowMetricKind::categorical_accuracy, o.threshold}, true)) {}
 };
 using Accuracy = BasicAccuracy<float>;
 
@@ -331,8 +289,8 @@ template <class T, RowMetricKind kind, class Options>
 class NamedRowMetric : public BasicMetric<T> {
  public:
   explicit NamedRowMetric(const Options& o = {})
-      : BasicMetric<T>(std::make_shared<RowMetricImpl<T>>(
-            o.name.empty() ? std::string(name_of(kind)) : o.name, spec(o))) {}
+      : BasicMetric<T>(detail::row_metric<T>(o.name.empty() ? std::string(name_of(kind)) : o.name, spec(o))) {
+  }
 
  private:
   static RowMetricSpec spec(const BinaryAccuracyOptions& o) { return {kind, o.threshold}; }
