@@ -253,10 +253,11 @@ STRATA_COLD STRATA_INLINE Algorithm CpuBackend::describe_conv2d(const Conv2DGeom
     return {plan.to_string(), 0,
             few_rows_scratch({pool_, workspace_, kernels_}, {g.batch, g.in_c, g.out_c}) * bytes};
   const bool packed = plan.product != &kernels_.product || packs(kernels_, g);
-  return {plan.to_string(), packed ? plan.weight_bytes : 0,
-          (plan.few_channels ? few_channel_scratch({pool_, workspace_, kernels_}, g)
-                             : product_scratch(pool_, kernels_, *plan.product, patches_of(g, nullptr))) *
-              bytes};
+  return {
+      plan.to_string(), packed ? plan.weight_bytes : 0,
+      (plan.few_channels ? few_channel_scratch({pool_, workspace_, kernels_}, g)
+                         : product_scratch(pool_, kernels_, *plan.product, patches_of(g, nullptr), packed)) *
+          bytes};
 }
 
 STRATA_COLD STRATA_INLINE void CpuBackend::conv2d_backward_input(const Conv2DGeometry& g, const float* dy,

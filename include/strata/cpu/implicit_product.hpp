@@ -71,9 +71,10 @@ void multiply(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels
               const ProductKernels& product, const PatchMatrix& patches, const RightFactor& b, float* c,
               FunctionRef<void(std::int64_t, std::int64_t, std::int64_t, std::int64_t)> finish);
 
-/// Floats of scratch that `multiply` takes for a product with these patches.
+/// Floats of scratch that `multiply` takes for a product with these patches and a right factor that is packed
+/// or not.
 std::int64_t product_scratch(const ThreadPool& pool, const KernelTable& kernels,
-                             const ProductKernels& product, const PatchMatrix& patches);
+                             const ProductKernels& product, const PatchMatrix& patches, bool packed);
 
 /// c [patches.columns(),columns] (+)= patches^T * b for b [patches.rows(),columns]: the gradient of a kernel.
 void multiply_transposed(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels,

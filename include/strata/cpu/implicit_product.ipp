@@ -202,8 +202,9 @@ STRATA_INLINE Buffer pack_right_factor(ThreadPool& pool, Workspace& workspace, c
 }
 
 STRATA_INLINE std::int64_t product_scratch(const ThreadPool& pool, const KernelTable& kernels,
-                                           const ProductKernels& product, const PatchMatrix& patches) {
-  if (const RowsInPlace in_place(kernels, product, patches); in_place)
+                                           const ProductKernels& product, const PatchMatrix& patches,
+                                           bool packed) {
+  if (const RowsInPlace in_place(kernels, product, patches); in_place && packed)
     return pool.threads() * in_place.scratch();
   const std::int64_t padded_k = product.whole_units(patches.columns());
   const std::int64_t block_size = choose_block_rows(product, patches.rows()) * padded_k;
@@ -221,9 +222,10 @@ STRATA_INLINE void multiply(
   const std::int64_t panels = divide_up(columns, panel);
   const std::int64_t padded_k = product.whole_units(patches.columns());
   const std::int64_t block_size = block_rows * padded_k, group = blocks_of_task(block_size);
-  // Rows of b that are not packed come from far apart: each block fetches them in short runs.
+  // Rows of b that are not packed come from far apart: they are fetched in short runs of packed rows.
+  const bool packed = b.row_stride == panel;
   const RowsInPlace rows_in_place(kernels, product, patches);
-  const bool in_place = rows_in_place && b.row_stride == panel;
+  const bool in_place = rows_in_place && packed;
 
   // Columns are split only where rows alone do not make tasks enough: each part packs the rows again.
   const std::int64_t groups = in_place ? rows_in_place.tasks() : divide_up(rows, group * block_rows);
@@ -231,7 +233,7 @@ STRATA_INLINE void multiply(
   const std::int64_t slab = divide_up(panels, slabs);
 
   const std::int64_t zero_count = in_place ? 0 : patches.run * patches.channels;
-  const auto memory = workspace.lease(product_scratch(pool, kernels, product, patches));
+  const auto memory = workspace.lease(product_scratch(pool, kernels, product, patches, packed));
   const std::int64_t scratch =
       in_place ? rows_in_place.scratch() : group * block_size + padded_k * product.per_unit;
   float* const zeros = memory.data();
