@@ -241,10 +241,10 @@ STRATA_INLINE void multiply(
 
   const auto pack_blocks = [&](std::int64_t first_row, std::int64_t count, float* linear,
                                std::vector<LeftBlock>& blocks) {
-    float* const packed = linear + padded_k * product.per_unit;
+    float* const first_block = linear + padded_k * product.per_unit;
     PatchRows walk(patches, first_row, zeros);
     for (std::int64_t r = 0; r < count; ++r) {
-      float* const block = packed + r / block_rows * block_size;
+      float* const block = first_block + r / block_rows * block_size;
       const std::int64_t length = walk.next();
       product.pack_row(walk.pieces().data(), static_cast<long>(walk.pieces().size()), length, block_rows,
                        static_cast<int>(r % block_rows), linear, block);
@@ -253,7 +253,7 @@ STRATA_INLINE void multiply(
                           packed_rows(kernels, block, block_rows), 0, k});
     }
     if (const std::int64_t filled = count % block_rows; filled > 0 && !product.multiply_rows[filled]) {
-      float* block = packed + count / block_rows * block_size;  // its missing rows count as zeros
+      float* block = first_block + count / block_rows * block_size;  // its missing rows count as zeros
       for (std::int64_t chunk = 0; chunk < padded_k / kernels.width;
            ++chunk, block += block_rows * kernels.width)
         std::fill(block + filled * kernels.width, block + block_rows * kernels.width, 0.f);
