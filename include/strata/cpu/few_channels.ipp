@@ -4,28 +4,10 @@
 #include <vector>
 
 #include <strata/cpu/few_channels.hpp>
+#include <strata/cpu/implicit_product.hpp>
 #include <strata/cpu/tasks.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
-
-/// Rows of images [h,w,channels] as the kernels read them: `pitch` pixels each, `left` of them zeros before
-/// the image's, zeros behind.
-struct PaddedRows {
-  std::int64_t h, w, channels, left, pitch;
-
-  std::int64_t size() const { return pitch * channels; }
-  /// Rows outside of the image are zeros.
-  void copy(const float* image, std::int64_t first, std::int64_t count, float* to) const {
-    const std::int64_t begin = std::min(left, pitch), end = std::min(left + w, pitch);
-    for (std::int64_t y = first; y < first + count; ++y, to += size()) {
-      const bool inside = y >= 0 && y < h;
-      std::fill_n(to, (inside ? begin : pitch) * channels, 0.f);
-      if (!inside) continue;
-      std::copy_n(image + y * w * channels, (end - begin) * channels, to + begin * channels);
-      std::fill_n(to + end * channels, (pitch - end) * channels, 0.f);
-    }
-  }
-};
 
 inline PaddedRows padded_input(const Conv2DGeometry& g) {
   return {g.in_h, g.in_w, g.in_c, g.pad_left, (g.out_w - 1) * g.stride_w + g.kernel_w};

@@ -28,6 +28,16 @@ struct PatchMatrix {
   std::int64_t columns() const { return static_cast<std::int64_t>(taps.size()) * channels; }
 };
 
+/// Rows of images [h,w,channels] as kernels read them: `pitch` pixels each, `left` of them zeros before the
+/// image's, or where that is negative so many of the image's left out, and zeros behind.
+struct PaddedRows {
+  std::int64_t h, w, channels, left, pitch;
+
+  std::int64_t size() const { return pitch * channels; }
+  /// Rows outside of the image are zeros.
+  void copy(const float* image, std::int64_t first, std::int64_t count, float* to) const;
+};
+
 /// Walks over the rows of a patch matrix, or over some of their columns alone.
 class PatchRows {
  public:

@@ -10,6 +10,19 @@ namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 inline constexpr std::int64_t max_panel = 32, max_block_rows = 32;  // of any instruction set
 
+STRATA_INLINE void PaddedRows::copy(const float* image, std::int64_t first, std::int64_t count,
+                                    float* to) const {
+  const std::int64_t begin = std::clamp<std::int64_t>(left, 0, pitch),
+                     end = std::clamp(left + w, begin, pitch), skipped = std::max<std::int64_t>(0, -left);
+  for (std::int64_t y = first; y < first + count; ++y, to += size()) {
+    const bool inside = y >= 0 && y < h;
+    std::fill_n(to, (inside ? begin : pitch) * channels, 0.f);
+    if (!inside) continue;
+    std::copy_n(image + (y * w + skipped) * channels, (end - begin) * channels, to + begin * channels);
+    std::fill_n(to + end * channels, (pitch - end) * channels, 0.f);
+  }
+}
+
 STRATA_INLINE PatchRows::PatchRows(const PatchMatrix& patches, std::int64_t row, const float* zeros,
                                    std::int64_t first_column, std::int64_t last_column)
     : patches_(patches),
@@ -77,15 +90,16 @@ class RowsInPlace {
   std::int64_t tasks() const { return divide_up(batch_, images_) * parts_; }
   std::int64_t slice() const { return slice_; }
   std::int64_t scratch() const { return bordered_ ? images_ * copied_rows_ * pitch_ : 0; }  ///< of a task
-  void blocks(std::int64_t task, float* scratch, std::vector<LeftBlock>& out) const;
+  std::vector<LeftBlock> blocks(std::int64_t task, float* scratch) const;
 
  private:
   const PatchMatrix& p_;
   std::int64_t max_rows_, run_, runs_, tap_step_ = 0, slice_;  // runs in floats
   std::int64_t batch_, grid_h_, grid_w_, positions_;           // of an image
-  std::int64_t source_h_, source_w_, chunk_;
+  std::int64_t source_h_, source_w_;
   std::int64_t images_ = 1, lines_, parts_;  // of a task: whole images, or some lines of one in `parts_`
-  std::int64_t pitch_, copied_rows_ = 0;
+  std::int64_t pitch_, copied_rows_;         // in floats
+  std::int64_t read_run_, read_step_;        // as `LeftRows` has them
   bool serves_ = true, bordered_;
 };
 
@@ -100,8 +114,7 @@ STRATA_INLINE RowsInPlace::RowsInPlace(const KernelTable& kernels, const Product
       grid_w_(patches.grid_w),
       positions_(grid_h_ * grid_w_),
       source_h_(patches.source_h),
-      source_w_(patches.source_w),
-      chunk_(kernels.width) {
+      source_w_(patches.source_w) {
   const auto [top, left] = p_.taps.front();
   if (runs_ > 1) tap_step_ = p_.taps[static_cast<std::size_t>(p_.run)].y - top;
   for (std::int64_t r = 0; r < runs_; ++r) {
@@ -113,7 +126,7 @@ STRATA_INLINE RowsInPlace::RowsInPlace(const KernelTable& kernels, const Product
       grid_h_ == source_h_ && grid_w_ == source_w_) {  // all images are one, in lines of any length
     positions_ = patches.rows();
     batch_ = 1;
-    grid_w_ = source_w_ = std::min(positions_, wanted);
+    grid_w_ = source_w_ = std::clamp<std::int64_t>(positions_, 1, wanted);
     grid_h_ = source_h_ = divide_up(positions_, grid_w_);
   }
   const std::int64_t width = (grid_w_ - 1) * p_.step_w + p_.run;
@@ -132,13 +145,16 @@ STRATA_INLINE RowsInPlace::RowsInPlace(const KernelTable& kernels, const Product
   copied_rows_ = std::min(source_h_, (lines_ - 1) * p_.step_h + taps_h);
 
   constexpr std::int64_t set_stride = 1024, longest_run = 1024;
+  // A single run may be read in short ones, so that what follows can be fetched meanwhile.
+  read_run_ = runs_ == 1 ? kernels.width : run_;
+  read_step_ = runs_ == 1 ? kernels.width : tap_step_ * pitch_;
   slice_ = runs_ == 1 ? k_slice : std::max<std::int64_t>(1, k_slice / run_) * run_;
   const std::int64_t height = divide_up(grid_w_, divide_up(grid_w_, max_rows_));
   serves_ = serves_ && &product == &kernels.product && p_.step_w * p_.channels % set_stride != 0 &&
             (runs_ == 1 || run_ <= longest_run) && 2 * height > max_rows_;
 }
 
-STRATA_INLINE void RowsInPlace::blocks(std::int64_t task, float* scratch, std::vector<LeftBlock>& out) const {
+STRATA_INLINE std::vector<LeftBlock> RowsInPlace::blocks(std::int64_t task, float* scratch) const {
   const auto [top, left] = p_.taps.front();
   const std::int64_t channels = p_.channels, step = p_.step_w * channels, reach = (runs_ - 1) * tap_step_;
   const std::int64_t first_line = task % parts_ * lines_, last_line = std::min(grid_h_, first_line + lines_);
@@ -147,23 +163,16 @@ STRATA_INLINE void RowsInPlace::blocks(std::int64_t task, float* scratch, std::v
       std::clamp<std::int64_t>(first_line * p_.step_h + top + std::min<std::int64_t>(0, reach), 0, source_h_);
   const std::int64_t high = std::clamp<std::int64_t>(
       (last_line - 1) * p_.step_h + top + std::max<std::int64_t>(0, reach) + 1, low, source_h_);
-  out.clear();
+  std::vector<LeftBlock> out;
   for (std::int64_t image = first_image; image < std::min(batch_, first_image + images_); ++image) {
-    // At the first tap of the first line's first position, in row `low`.
-    const float* rows = p_.source + (image * source_h_ + low) * source_w_ * channels;
+    const float* const source = p_.source + image * source_h_ * source_w_ * channels;
+    const float* rows = scratch;  // row `low`, at the first tap of its first position
     if (bordered_) {
-      const std::int64_t before = std::clamp<std::int64_t>(-left * channels, 0, pitch_),
-                         from = std::max<std::int64_t>(0, left),
-                         inside = std::clamp<std::int64_t>((source_w_ - from) * channels, 0, pitch_ - before);
-      float* const copy = scratch;
-      for (std::int64_t y = low; y < high; ++y, rows += source_w_ * channels, scratch += pitch_) {
-        std::fill_n(scratch, before, 0.f);
-        std::copy_n(rows + from * channels, inside, scratch + before);
-        std::fill(scratch + before + inside, scratch + pitch_, 0.f);
-      }
-      rows = copy;
+      const PaddedRows padded{source_h_, source_w_, channels, -left, pitch_ / channels};
+      padded.copy(source, low, high - low, scratch);
+      scratch += (high - low) * pitch_;
     } else {
-      rows += left * channels;
+      rows = source + (low * source_w_ + left) * channels;
     }
     for (std::int64_t line = first_line; line < last_line; ++line) {
       const std::int64_t y = line * p_.step_h + top;
@@ -179,12 +188,33 @@ STRATA_INLINE void RowsInPlace::blocks(std::int64_t task, float* scratch, std::v
       const std::int64_t height = divide_up(width, divide_up(width, max_rows_));
       for (std::int64_t x = 0; x < width; x += height)
         out.push_back({image * positions_ + line * grid_w_ + x, static_cast<int>(std::min(height, width - x)),
-                       runs_ == 1 ? LeftRows{at + x * step, step, chunk_, chunk_}
-                                  : LeftRows{at + x * step, step, run_, tap_step_ * pitch_},
-                       begin * run_, end * run_});
+                       LeftRows{at + x * step, step, read_run_, read_step_}, begin * run_, end * run_});
     }
   }
+  return out;
 }
+
+/// How `multiply` reads its left factor: in place, or in row blocks that each task packs.
+struct LeftFactor {
+  RowsInPlace rows_in_place;
+  bool in_place;
+  int block_rows;
+  std::int64_t padded_k, linear, block_size, group;  // of packed rows, in floats; blocks of a task
+  std::int64_t zeros, scratch;                       // for all, and of a thread
+
+  LeftFactor(const KernelTable& kernels, const ProductKernels& product, const PatchMatrix& patches,
+             bool packed_right)
+      : rows_in_place(kernels, product, patches),
+        // Rows of b that are not packed come from far apart: short runs of packed rows fetch them.
+        in_place(rows_in_place && packed_right),
+        block_rows(choose_block_rows(product, patches.rows())),
+        padded_k(product.whole_units(patches.columns())),
+        linear(padded_k * product.per_unit),
+        block_size(block_rows * padded_k),
+        group(blocks_of_task(block_size)),
+        zeros(in_place ? 0 : patches.run * patches.channels),
+        scratch(in_place ? rows_in_place.scratch() : group * block_size + linear) {}
+};
 
 STRATA_INLINE Buffer pack_right_factor(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels,
                                        const ProductKernels& product, std::int64_t k, std::int64_t panels,
@@ -204,12 +234,8 @@ STRATA_INLINE Buffer pack_right_factor(ThreadPool& pool, Workspace& workspace, c
 STRATA_INLINE std::int64_t product_scratch(const ThreadPool& pool, const KernelTable& kernels,
                                            const ProductKernels& product, const PatchMatrix& patches,
                                            bool packed) {
-  if (const RowsInPlace in_place(kernels, product, patches); in_place && packed)
-    return pool.threads() * in_place.scratch();
-  const std::int64_t padded_k = product.whole_units(patches.columns());
-  const std::int64_t block_size = choose_block_rows(product, patches.rows()) * padded_k;
-  return patches.run * patches.channels +
-         pool.threads() * (blocks_of_task(block_size) * block_size + padded_k * product.per_unit);
+  const LeftFactor left(kernels, product, patches, packed);
+  return left.zeros + pool.threads() * left.scratch;
 }
 
 STRATA_INLINE void multiply(
@@ -218,33 +244,27 @@ STRATA_INLINE void multiply(
     FunctionRef<void(std::int64_t, std::int64_t, std::int64_t, std::int64_t)> finish) {
   const std::int64_t rows = patches.rows(), k = b.k, columns = b.columns, panel = kernels.panel();
   if (rows == 0 || columns == 0) return;
-  const int block_rows = choose_block_rows(product, rows);
   const std::int64_t panels = divide_up(columns, panel);
-  const std::int64_t padded_k = product.whole_units(patches.columns());
-  const std::int64_t block_size = block_rows * padded_k, group = blocks_of_task(block_size);
-  // Rows of b that are not packed come from far apart: they are fetched in short runs of packed rows.
-  const bool packed = b.row_stride == panel;
-  const RowsInPlace rows_in_place(kernels, product, patches);
-  const bool in_place = rows_in_place && packed;
+  const LeftFactor a(kernels, product, patches, b.row_stride == panel);
+  const int block_rows = a.block_rows;
 
   // Columns are split only where rows alone do not make tasks enough: each part packs the rows again.
-  const std::int64_t groups = in_place ? rows_in_place.tasks() : divide_up(rows, group * block_rows);
+  const std::int64_t task_rows = a.group * block_rows;  // where they are packed
+  const std::int64_t groups = a.in_place ? a.rows_in_place.tasks() : divide_up(rows, task_rows);
   const std::int64_t slabs = std::min(panels, divide_up(2 * pool.threads(), groups));
   const std::int64_t slab = divide_up(panels, slabs);
 
-  const std::int64_t zero_count = in_place ? 0 : patches.run * patches.channels;
-  const auto memory = workspace.lease(product_scratch(pool, kernels, product, patches, packed));
-  const std::int64_t scratch =
-      in_place ? rows_in_place.scratch() : group * block_size + padded_k * product.per_unit;
+  const auto memory = workspace.lease(a.zeros + pool.threads() * a.scratch);
   float* const zeros = memory.data();
-  std::fill_n(zeros, zero_count, 0.f);
+  std::fill_n(zeros, a.zeros, 0.f);
 
-  const auto pack_blocks = [&](std::int64_t first_row, std::int64_t count, float* linear,
-                               std::vector<LeftBlock>& blocks) {
-    float* const first_block = linear + padded_k * product.per_unit;
+  const auto pack_blocks = [&](std::int64_t first_row, float* linear) {
+    float* const first_block = linear + a.linear;
+    const std::int64_t count = std::min(task_rows, rows - first_row);
+    std::vector<LeftBlock> blocks;
     PatchRows walk(patches, first_row, zeros);
     for (std::int64_t r = 0; r < count; ++r) {
-      float* const block = first_block + r / block_rows * block_size;
+      float* const block = first_block + r / block_rows * a.block_size;
       const std::int64_t length = walk.next();
       product.pack_row(walk.pieces().data(), static_cast<long>(walk.pieces().size()), length, block_rows,
                        static_cast<int>(r % block_rows), linear, block);
@@ -253,29 +273,25 @@ STRATA_INLINE void multiply(
                           packed_rows(kernels, block, block_rows), 0, k});
     }
     if (const std::int64_t filled = count % block_rows; filled > 0 && !product.multiply_rows[filled]) {
-      float* block = first_block + count / block_rows * block_size;  // its missing rows count as zeros
-      for (std::int64_t chunk = 0; chunk < padded_k / kernels.width;
+      float* block = first_block + count / block_rows * a.block_size;  // its missing rows count as zeros
+      for (std::int64_t chunk = 0; chunk < a.padded_k / kernels.width;
            ++chunk, block += block_rows * kernels.width)
         std::fill(block + filled * kernels.width, block + block_rows * kernels.width, 0.f);
     }
+    return blocks;
   };
 
   pool.run(groups * slabs, [&](std::int64_t task, int worker) {
     const std::int64_t first_panel = task % slabs * slab;
     const std::int64_t last_panel = std::min(panels, first_panel + slab);
     if (first_panel >= last_panel) return;
-    float* const own = zeros + zero_count + worker * scratch;
-    std::vector<LeftBlock> blocks;
-    if (in_place) {
-      rows_in_place.blocks(task / slabs, own, blocks);
-    } else {
-      const std::int64_t first_row = task / slabs * group * block_rows;
-      pack_blocks(first_row, std::min(group * block_rows, rows - first_row), own, blocks);
-    }
+    float* const own = zeros + a.zeros + worker * a.scratch;
+    const std::vector<LeftBlock> blocks =
+        a.in_place ? a.rows_in_place.blocks(task / slabs, own) : pack_blocks(task / slabs * task_rows, own);
 
     float tile[max_block_rows * max_panel];
     if (product.begin) product.begin();
-    const std::int64_t slice = in_place ? rows_in_place.slice() : k_slice;
+    const std::int64_t slice = a.in_place ? a.rows_in_place.slice() : k_slice;
     for (std::int64_t k0 = 0; k0 < k; k0 += slice)
       for (std::int64_t p = first_panel; p < last_panel; ++p) {
         const std::int64_t width = std::min(panel, columns - p * panel);
@@ -286,10 +302,10 @@ STRATA_INLINE void multiply(
           LeftRows left = block.rows;
           left.data += (first - block.begin) / left.run * left.run_step + (first - block.begin) % left.run;
           const float* right = b.data + p * b.panel_stride + first * b.row_stride;
-          // Rows of b that are not packed come from far apart, and so do those of a that the first panel
-          // meets.
+          // What is not packed comes from far apart: the next rows of a, until the first panel has met them,
+          // or, for the first of them, those of b.
           FetchAhead ahead;
-          if (in_place && p == first_panel && &block != &blocks.back()) {
+          if (a.in_place && p == first_panel && &block != &blocks.back()) {
             const LeftRows& next = (&block + 1)->rows;
             if (next.run == kernels.width) ahead = {next.data + k0, block.height, next.row_step, next.run};
           } else if (&block == blocks.data() && b.row_stride > panel) {

@@ -43,6 +43,8 @@ struct Batch {
     if (!x.empty()) return x.shape()[0];
     return y.empty() ? 0 : y.shape()[0];
   }
+  /// Moves y, other_y and sample_weight here from another batch.
+  void take_targets(Batch& from);
 };
 
 /// Samples and batches as a pure function of their number in an endless row of passes, their draw, so that

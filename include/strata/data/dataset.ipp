@@ -18,11 +18,15 @@ STRATA_COLD STRATA_INLINE std::vector<std::int64_t> BatchSource::draws_of(std::i
   return draws;
 }
 
+STRATA_COLD STRATA_INLINE void Batch::take_targets(Batch& from) {
+  y = std::move(from.y);
+  other_y = std::move(from.other_y);
+  sample_weight = std::move(from.sample_weight);
+}
+
 STRATA_COLD STRATA_INLINE Batch BatchSource::targets(std::span<const std::int64_t> draws) const {
   Batch whole = gather(draws), out;
-  out.y = std::move(whole.y);
-  out.other_y = std::move(whole.other_y);
-  out.sample_weight = std::move(whole.sample_weight);
+  out.take_targets(whole);
   return out;
 }
 

@@ -160,16 +160,12 @@ STRATA_COLD const DeviceBatch<T>& FrozenPrefix<T>::load(std::int64_t draw, Batch
   if (bare) {
     // What was to be there when this batch was loaded ahead has changed since.
     Batch whole = data_.batch(draw);
-    whole.y = std::move(batch.y);
-    whole.other_y = std::move(batch.other_y);
-    whole.sample_weight = std::move(batch.sample_weight);
+    whole.take_targets(batch);
     batch = std::move(whole);
   }
   if (!known) return loader.load(std::move(batch));
   Batch targets;
-  targets.y = std::move(batch.y);
-  targets.other_y = std::move(batch.other_y);
-  targets.sample_weight = std::move(batch.sample_weight);
+  targets.take_targets(batch);
   const DeviceBatch<T>& loaded = loader.load(std::move(batch));
   Tensor<T> result = compute(loaded.x);
   if (n == full) {
