@@ -23,8 +23,14 @@ inline int thread_count() {
   const char* text = std::getenv("STRATA_BENCH_THREADS");
   return text ? std::atoi(text) : strata::available_cpus();
 }
+/// STRATA_BENCH_POLICY, or float32.
+inline strata::Policy policy() {
+  const char* text = std::getenv("STRATA_BENCH_POLICY");
+  return text ? strata::policy(text) : strata::Policy::float32;
+}
 inline strata::Device& device() {
-  static const strata::DevicePtr device = strata::cpu::device({.threads = thread_count()});
+  static const strata::DevicePtr device =
+      strata::cpu::device({.threads = thread_count(), .policy = policy()});
   return *device;
 }
 

@@ -11,6 +11,7 @@
 #include <strata/cpu/device.hpp>
 #include <strata/cpu/dispatch.hpp>
 #include <strata/cpu/implicit_product.hpp>
+#include <strata/cpu/tile_convolution.hpp>
 #include <strata/cpu/tile_kernels.hpp>
 #include <strata/tensor/backend.hpp>
 
@@ -67,6 +68,44 @@ struct EmulatedTiles {
                                            : std::numeric_limits<float>::quiet_NaN();
   }
 };
+
+/// What follows of x * kernel in double, both rounded: y [batch,out_h,out_w,out_c], or pooled by 2x2.
+std::vector<double> rounded_convolution(const Conv2DGeometry& g, const std::vector<float>& x,
+                                        const std::vector<float>& kernel, const Epilogue<float>& epilogue) {
+  std::vector<double> y;
+  const std::int64_t step = epilogue.max_pool_2x2 ? 2 : 1;
+  const auto sum = [&](std::int64_t n, std::int64_t oy, std::int64_t ox, std::int64_t o) {
+    double out = 0;
+    for (std::int64_t ky = 0; ky < g.kernel_h; ++ky)
+      for (std::int64_t kx = 0; kx < g.kernel_w; ++kx) {
+        const std::int64_t iy = oy - g.pad_top + ky * g.dilation_h, ix = ox - g.pad_left + kx;
+        if (iy < 0 || ix < 0 || iy >= g.in_h || ix >= g.in_w) continue;
+        for (std::int64_t c = 0; c < g.in_c; ++c)
+          out +=
+              rounded(x[static_cast<std::size_t>(((n * g.in_h + iy) * g.in_w + ix) * g.in_c + c)]) *
+              rounded(kernel[static_cast<std::size_t>(((ky * g.kernel_w + kx) * g.in_c + c) * g.out_c + o)]);
+      }
+    return out;
+  };
+  for (std::int64_t n = 0; n < g.batch; ++n)
+    for (std::int64_t oy = 0; oy + step <= g.out_h; oy += step)
+      for (std::int64_t ox = 0; ox + step <= g.out_w; ox += step)
+        for (std::int64_t o = 0; o < g.out_c; ++o) {
+          double v = sum(n, oy, ox, o);
+          if (step == 2)
+            v = std::max({v, sum(n, oy, ox + 1, o), sum(n, oy + 1, ox, o), sum(n, oy + 1, ox + 1, o)});
+          const auto at = [&](const float* p, std::size_t i, float otherwise) {
+            return static_cast<double>(p ? p[i] : otherwise);
+          };
+          const auto channel = static_cast<std::size_t>(o);
+          v = v * at(epilogue.scale, channel, 1) + at(epilogue.bias, channel, 0) +
+              at(epilogue.residual, y.size(), 0);
+          if (epilogue.activation.kind == Activation::Kind::relu) v = std::max(v, 0.);
+          if (epilogue.activation.kind == Activation::Kind::tanh) v = std::tanh(v);
+          y.push_back(v);
+        }
+  return y;
+}
 
 /// Products in bfloat16 that this machine can run, tiles emulated where it has none.
 std::vector<cpu::ProductKernels> products() {
@@ -157,6 +196,73 @@ TEST_CASE("products in bfloat16 are those of the rounded factors, for any number
   }
 }
 
+TEST_CASE("tiles read convolutions in lines, whatever stands on their borders") {
+  const auto kinds = products();
+  if (kinds.empty()) STRATA_SKIP(without);
+  const cpu::KernelTable& kernels = cpu::kernels();
+  const cpu::ProductKernels& product = kinds.back();
+  struct Case {
+    std::int64_t batch, h, w, in_c, out_c, kernel_h, kernel_w, top, left, out_h, out_w, dilation_h = 1;
+  };
+  // The same padding, none, all of it, of one side alone; odd channels; images that share a task and images
+  // of several, whose last is shorter; 1x1, whose images are one.
+  for (const Case& c : {Case{1, 5, 7, 32, 40, 3, 3, 1, 1, 5, 7},
+                        {3, 9, 9, 64, 32, 3, 3, 1, 1, 9, 9},
+                        {2, 8, 6, 32, 65, 3, 3, 0, 0, 6, 4},
+                        {2, 4, 6, 5, 3, 3, 2, 2, 1, 6, 7},
+                        {1, 6, 5, 3, 33, 5, 4, 0, 3, 2, 5},
+                        {1, 7, 9, 33, 32, 2, 5, 1, 0, 8, 5},
+                        {2, 11, 6, 48, 20, 3, 3, 2, 1, 11, 6, 2},
+                        {3, 7, 5, 96, 72, 1, 1, 0, 0, 7, 5},
+                        {1, 40, 70, 100, 4, 3, 3, 1, 1, 40, 70},
+                        {40, 1, 1, 130, 50, 1, 1, 0, 0, 1, 1},
+                        {1, 3, 2, 1, 1, 1, 2, 0, 1, 3, 2}}) {
+    Conv2DGeometry g;
+    g.batch = c.batch, g.in_h = c.h, g.in_w = c.w, g.in_c = c.in_c, g.out_h = c.out_h, g.out_w = c.out_w,
+    g.out_c = c.out_c, g.kernel_h = c.kernel_h, g.kernel_w = c.kernel_w, g.pad_top = c.top,
+    g.pad_left = c.left, g.dilation_h = c.dilation_h;
+    const auto x = random_values(g.batch * g.in_h * g.in_w * g.in_c, 1),
+               kernel = random_values(g.kernel_h * g.kernel_w * g.in_c * g.out_c, 2),
+               bias = random_values(g.out_c, 3), scale = random_values(g.out_c, 4),
+               residual = random_values(g.batch * g.out_h * g.out_w * g.out_c, 5);
+    for (const bool max_pool : {false, true}) {
+      CAPTURE(c.h, c.w, c.in_c, c.out_c, c.kernel_h, c.kernel_w, c.top, c.left, max_pool);
+      REQUIRE(cpu::tile_lines_serve(g, kernels, product, max_pool));
+      for (const Epilogue<float>& epilogue :
+           {Epilogue<float>{.max_pool_2x2 = max_pool},
+            {.bias = bias.data(), .activation = Activation::relu, .max_pool_2x2 = max_pool},
+            {.bias = bias.data(), .activation = Activation::tanh, .max_pool_2x2 = max_pool},
+            {.scale = scale.data(), .residual = residual.data()}}) {
+        if (max_pool != epilogue.max_pool_2x2) continue;
+        const std::vector<double> expected = rounded_convolution(g, x, kernel, epilogue);
+        std::vector<std::vector<float>> found;
+        for (const int threads : {1, 3}) {
+          ThreadPool pool(threads);
+          cpu::Workspace workspace;
+          {
+            const auto used = workspace.lease(1 << 20);  // what a task leaves unset is not a number
+            std::fill_n(used.data(), 1 << 20, std::numeric_limits<float>::quiet_NaN());
+          }
+          const cpu::Engine engine{pool, workspace, kernels};
+          const cpu::Buffer panels =
+              cpu::pack_tile_kernel(engine, product, g, [&](std::int64_t tap, std::int64_t p, float* to) {
+                kernels.pack_panels(
+                    g.in_c, std::min<std::int64_t>(kernels.panel(), g.out_c - p * kernels.panel()),
+                    kernel.data() + tap * g.in_c * g.out_c + p * kernels.panel(), g.out_c, to);
+              });
+          std::vector<float> y(expected.size() + 1, 7.f);
+          cpu::tile_convolution(engine, product, g, x.data(), panels.data(), epilogue, y.data());
+          CHECK(y.back() == 7.f);
+          y.pop_back();
+          CHECK(relative_error(y, expected) < 1e-6);
+          found.push_back(y);
+        }
+        CHECK(found[0] == found[1]);
+      }
+    }
+  }
+}
+
 TEST_CASE("numbers are rounded to the nearest bfloat16, and what is not finite stays so") {
   if (products().empty()) STRATA_SKIP(without);
   const cpu::KernelTable& kernels = cpu::kernels();
@@ -243,6 +349,34 @@ TEST_CASE(
   CHECK(backend->describe_conv2d(g, {}).name.starts_with("direct, bfloat16"));
   CHECK(backend->set_policy(Policy::float32));
   CHECK(backend->describe_conv2d(g, {}).name == "direct");
+}
+
+TEST_CASE("on tiles 3x3 convolutions and their input gradients are read in lines") {
+  const cpu::ProductKernels* const product = cpu::bfloat16_product(cpu::kernels());
+  if (product != &cpu::kernels().bfloat16_tiles) STRATA_SKIP("this processor has no AMX");
+  Conv2DGeometry g;
+  g.batch = 3, g.in_h = 10, g.in_w = 12, g.in_c = 64, g.out_h = 9, g.out_w = 12, g.out_c = 40;
+  g.kernel_h = g.kernel_w = 3, g.pad_top = 1, g.pad_left = 1;
+  const auto x = random_values(g.batch * g.in_h * g.in_w * g.in_c, 1),
+             kernel = random_values(9 * g.in_c * g.out_c, 2),
+             dy = random_values(g.batch * g.out_h * g.out_w * g.out_c, 3),
+             before = random_values(g.batch * g.in_h * g.in_w * g.in_c, 4);
+  std::vector<float> turned(kernel.size());
+  for (std::size_t tap = 0; tap < 9; ++tap)
+    for (std::size_t i = 0; i < 64; ++i)
+      for (std::size_t o = 0; o < 40; ++o)
+        turned[(tap * 40 + o) * 64 + i] = kernel[((8 - tap) * 64 + i) * 40 + o];
+  const DevicePtr device = cpu::device({.threads = 2, .policy = Policy::mixed_bfloat16});
+  const auto backend = device->make_backend<float>();
+  CHECK(backend->describe_conv2d(g, {}).name == "direct, bfloat16 tiles in lines");
+  PackedWeights packed;
+  const WeightView<float> weight{kernel.data(), 1, &packed};
+  std::vector<float> y(dy.size()), dx = before;
+  backend->conv2d(g, x.data(), weight, {}, y.data());
+  CHECK(relative_error(y, rounded_convolution(g, x, kernel, {})) < 1e-6);
+  backend->conv2d_backward_input(g, dy.data(), weight, {dx.data(), true});
+  CHECK(relative_error(dx, rounded_convolution(cpu::transposed(g), dy, turned, {.residual = before.data()})) <
+        1e-6);
 }
 
 TEST_CASE("without the instructions mixed_bfloat16 computes in float32 and says so") {

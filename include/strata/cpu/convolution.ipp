@@ -9,6 +9,7 @@
 #include <strata/cpu/implicit_product.hpp>
 #include <strata/cpu/planner.hpp>
 #include <strata/cpu/tasks.hpp>
+#include <strata/cpu/tile_convolution.hpp>
 #include <strata/cpu/winograd.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
@@ -20,7 +21,9 @@ enum class Packing : std::uint64_t {
   winograd,
   winograd_flipped,
   bfloat16,
-  backward_input_bfloat16
+  backward_input_bfloat16,
+  tile_lines,
+  backward_input_tile_lines
 };
 constexpr std::uint64_t packing_key(Packing packing, std::int64_t detail = 0) {
   return static_cast<std::uint64_t>(packing) | static_cast<std::uint64_t>(detail) << 8;
@@ -155,6 +158,19 @@ STRATA_COLD STRATA_INLINE void CpuBackend::conv2d_by(const ConvolutionPlan& plan
     if (!relu && !leaky && f.kind != Activation::Kind::linear) activation(f, rows, g.out_c, y, y);
     return;
   }
+  if (plan.tile_lines) {
+    const std::int64_t panel = kernels_.panel();
+    const auto panels = packed_weight(kernel, packing_key(Packing::tile_lines), [&] {
+      return pack_tile_kernel(
+          {pool_, workspace_, kernels_}, *plan.product, g, [&](std::int64_t tap, std::int64_t p, float* to) {
+            kernels_.pack_panels(g.in_c, std::min(panel, g.out_c - p * panel),
+                                 kernel.data + tap * g.in_c * g.out_c + p * panel, g.out_c, to);
+          });
+    });
+    tile_convolution({pool_, workspace_, kernels_}, *plan.product, g, x, panels->data(), epilogue, y);
+    if (softmax) activation(f, g.batch * g.out_h * g.out_w, g.out_c, y, y);
+    return;
+  }
   if (epilogue.max_pool_2x2) {
     const std::int64_t image = g.out_h * g.out_w * g.out_c, chunk = images_at_a_time(g);
     const auto whole = workspace_.lease(chunk * image);
@@ -227,6 +243,7 @@ STRATA_COLD STRATA_INLINE Algorithm CpuBackend::describe_conv2d(const Conv2DGeom
   if (plan.tile != 0)
     return {concat("winograd F(", plan.tile, "x", plan.tile, ",3x3)"), plan.weight_bytes,
             winograd_scratch({pool_, workspace_, kernels_}, plan, g) * bytes};
+  if (plan.tile_lines) return {plan.to_string(), plan.weight_bytes, pool_.threads() * plan.workspace_bytes};
   if (epilogue.max_pool_2x2) {
     Conv2DGeometry part = g;
     const std::int64_t images = images_at_a_time(g);
@@ -282,6 +299,21 @@ STRATA_COLD STRATA_INLINE void CpuBackend::backward_input_by(const ConvolutionPl
   if (plan.tile != 0)
     return winograd(plan, transposed(g), dy, kernel, true, {.residual = dx.accumulate ? dx.data : nullptr},
                     dx.data);
+  if (plan.tile_lines) {
+    const Conv2DGeometry turned = transposed(g);
+    const std::int64_t panel = kernels_.panel(), last_tap = g.kernel_h * g.kernel_w - 1;
+    const auto panels = packed_weight(kernel, packing_key(Packing::backward_input_tile_lines), [&] {
+      return pack_tile_kernel({pool_, workspace_, kernels_}, *plan.product, turned,
+                              [&](std::int64_t tap, std::int64_t p, float* to) {
+                                kernels_.pack_panels_transposed(
+                                    g.out_c, std::min(panel, g.in_c - p * panel),
+                                    kernel.data + ((last_tap - tap) * g.in_c + p * panel) * g.out_c, g.out_c,
+                                    to, g.out_c * panel);
+                              });
+    });
+    return tile_convolution({pool_, workspace_, kernels_}, *plan.product, turned, dy, panels->data(),
+                            {.residual = dx.accumulate ? dx.data : nullptr}, dx.data);
+  }
   // Input pixels whose rows and columns agree modulo the stride meet the same taps: each such class is a
   // convolution of dy with stride 1.
   for (std::int64_t phase_y = 0; phase_y < std::min(g.stride_h, g.in_h); ++phase_y)

@@ -122,12 +122,22 @@ struct LeftRows {
   const float* data;
   long row_step, run, run_step;
 };
-/// What a product asks for meanwhile: for each run of its left factor `lines` cache lines, `step` floats
-/// apart, those of the next run `run_step` behind.
+/// What a product asks for meanwhile: for each run of its left factor (of tiles, each `tile_size` of k)
+/// `lines` cache lines, `step` floats apart, those of the next `run_step` behind.
 struct FetchAhead {
   const float* next = nullptr;
   long lines = 0, step = 0, run_step = 0;
 };
+
+/// Sums [lines,pitch,panel] of one panel of a convolution's columns, as `finish_panel` reads them: of each
+/// line the first `positions`, of these the first `columns`.
+struct PanelSums {
+  const float* data;
+  long lines, pitch, positions, columns;
+  bool max_pool = false;  ///< by 2x2
+};
+
+inline constexpr int tile_size = 16;  ///< rows of a tile, and units in one of them
 
 /// How a matrix product computes with factors of one type. They lie in memory in units of 4 bytes along k: a
 /// float, or two bfloat16 that follow each other. Sums are floats.
@@ -147,6 +157,8 @@ struct ProductKernels {
   /// Rows of floats [k,panel] -> units, filled up with zeros to whole vectors along k; null where a float is
   /// one.
   void (*narrow_panel)(long k, const float* from, float* to) = nullptr;
+  /// Of tiles: pixels of floats -> units; see tile_convolution.hpp.
+  void (*narrow_pixels)(long pixels, long channels, long units, const float* from, float* to) = nullptr;
   // Around the products of one task, in its thread; null: nothing to do.
   void (*begin)() = nullptr;
   void (*end)() = nullptr;
@@ -192,6 +204,8 @@ struct KernelTable {
   void (*activate_backward)(Function f, float slope, long count, const float* from, const float* dy,
                             float* dx);
   void (*finish)(const ProductEpilogue& epilogue, long rows, long columns, long stride, float* y);
+  void (*finish_panel)(const ProductEpilogue& epilogue, const PanelSums& sums, long pixel, long line,
+                       float* y);
   void (*softmax)(long rows, long channels, const float* x, float* y);
   void (*softmax_backward)(long rows, long channels, const float* y, const float* dy, float* dx);
   void (*affine)(long count, float scale, float offset, const float* x, float* y);

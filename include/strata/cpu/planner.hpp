@@ -40,6 +40,7 @@ struct ConvolutionPlan {
   const ProductKernels* product = nullptr;  ///< of the direct way
   bool few_channels = false;                ///< direct, by the kernels of few_channels.hpp
   bool few_rows = false;                    ///< direct, a dense product by few_rows.hpp
+  bool tile_lines = false;                  ///< direct, by tile_convolution.hpp
   int block_rows = 0;                       ///< tiles in a register block
   std::int64_t group = 0;                   ///< register blocks in a task
   std::int64_t slab = 0;                    ///< output channels computed at a time

@@ -6,6 +6,7 @@
 #include <strata/core/error.hpp>
 #include <strata/cpu/planner.hpp>
 #include <strata/cpu/tasks.hpp>
+#include <strata/cpu/tile_convolution.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
@@ -25,7 +26,7 @@ inline constexpr std::int64_t cache_bytes = std::int64_t{20} << 20;
 STRATA_INLINE std::string ConvolutionPlan::to_string() const {
   if (tile == 0 && few_rows) return "direct, few rows";
   if (tile == 0 && few_channels) return "direct, few channels";
-  if (tile == 0) return product && *product->name ? concat("direct, ", product->name) : "direct";
+  if (tile == 0) return way();
   return concat("winograd F(", tile, "x", tile, ",3x3), ", tiles(), " tiles by ", block_rows,
                 shared ? ", shared transforms" : ", private transforms",
                 down * across > 1 ? concat(", ", down, "x", across, " images on a plane") : std::string());
@@ -34,7 +35,8 @@ STRATA_INLINE std::string ConvolutionPlan::to_string() const {
 STRATA_COLD STRATA_INLINE std::string ConvolutionPlan::way() const {
   if (tile != 0) return concat("winograd ", tile, shared ? ", shared" : "");
   if (few_rows || few_channels) return few_rows ? "few rows" : "few channels";
-  return product && *product->name ? concat("direct, ", product->name) : "direct";
+  if (!product || !*product->name) return "direct";
+  return concat("direct, ", product->name, tile_lines ? " in lines" : "");
 }
 
 STRATA_INLINE int choose_block_rows(const ProductKernels& product, std::int64_t rows) {
@@ -120,6 +122,24 @@ inline ConvolutionPlan plan_direct(const Conv2DGeometry& g, const KernelTable& k
   if (product.narrow_panel && g.kernel_w > 1 && g.in_c % product.per_vector != 0)
     plan.cost += cost::gather_run * static_cast<double>(rows * g.kernel_h);
   plan.few_channels = few_channels;
+  return plan;
+}
+
+/// By tile_convolution.hpp: what stands on borders, and what fills up rows of the kernel, counts.
+inline ConvolutionPlan plan_tile_lines(const Conv2DGeometry& g, bool max_pool, const KernelTable& kernels,
+                                       const ProductKernels& product) {
+  const TileLines lines(g, max_pool);
+  const std::int64_t panels = divide_up(g.out_c, kernels.panel());
+  const std::int64_t images = lines.parts * lines.geometry.batch;
+  ConvolutionPlan plan;
+  plan.product = &product;
+  plan.tile_lines = true;
+  plan.block_rows = 2 * tile_size;
+  plan.weight_bytes = lines.k * panels * kernels.panel() * 4;
+  plan.workspace_bytes = lines.scratch(kernels) * 4;
+  plan.cost = product.unit_cost * multiply_cost(images * lines.rows / tile_size, tile_size, lines.k, panels) +
+              weight_cost(plan.weight_bytes, kernels) +
+              static_cast<double>(images * lines.image_units / kernels.width);
   return plan;
 }
 
@@ -247,7 +267,11 @@ STRATA_COLD void visit_plans(const ConvolutionTask& task, const KernelTable& ker
   const auto visit_if_fits = [&](const ConvolutionPlan& plan) {
     if (limits.memory == 0 || plan.weight_bytes + plan.workspace_bytes <= limits.memory) visit(plan);
   };
-  if (limits.bfloat16 && !of_kernel) visit_if_fits(plan_direct(g, kernels, *limits.bfloat16));
+  if (limits.bfloat16 && !of_kernel) {
+    const bool lines = tile_lines_serve(g, kernels, *limits.bfloat16, task.max_pool);
+    if (lines) visit_if_fits(plan_tile_lines(g, task.max_pool, kernels, *limits.bfloat16));
+    if (!lines || all) visit_if_fits(plan_direct(g, kernels, *limits.bfloat16));
+  }
   if (!winograd_serves(g)) return;
   for (int tile = 2; tile <= largest_tile(limits.accuracy); ++tile) {
     if (task.max_pool && tile % 2 != 0) continue;

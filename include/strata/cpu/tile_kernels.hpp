@@ -4,8 +4,6 @@
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
-inline constexpr int tile_size = 16;  ///< rows of a tile, and units of 4 bytes in one of its rows
-
 /// AMX: a processor's eight tiles, and products of tiles of bfloat16 pairs. Written in assembly, so that it
 /// needs no flags; who calls has asked the processor and the operating system (see `bfloat16_product`).
 struct AmxTiles {
@@ -48,11 +46,10 @@ struct AmxTiles {
 };
 
 /// `multiply_rows` (micro_kernel.hpp) for 16 or 32 rows of units of two bfloat16 and panels of two tiles; k
-/// is a multiple of tile_size, which a's runs are as long as.
+/// and a's runs are multiples of tile_size.
 template <int Rows, class Tiles = AmxTiles>
 void multiply_tiles(long k, const LeftRows& a, const float* b, long b_stride, float* c, long c_stride,
-                    bool accumulate, const FetchAhead&) {
-  const float* first = a.data;
+                    bool accumulate, const FetchAhead& ahead) {
   const long row = a.row_step * static_cast<long>(sizeof(float));
   const long b_row = b_stride * static_cast<long>(sizeof(float)),
              c_row = c_stride * static_cast<long>(sizeof(float));
@@ -70,18 +67,22 @@ void multiply_tiles(long k, const LeftRows& a, const float* b, long b_stride, fl
     Tiles::template zero<2>();
     Tiles::template zero<3>();
   }
-  for (; k > 0; k -= tile_size, first += a.run_step, b += tile_size * b_stride) {
-    Tiles::template load<6>(b, b_row);
-    Tiles::template load<4>(first, row);
-    Tiles::template multiply_add<0, 4, 6>();
-    Tiles::template load<7>(b + tile_size, b_row);
-    Tiles::template multiply_add<1, 4, 7>();
-    if constexpr (Rows == 32) {
-      Tiles::template load<5>(first + tile_size * a.row_step, row);
-      Tiles::template multiply_add<2, 5, 6>();
-      Tiles::template multiply_add<3, 5, 7>();
+  const float* fetched = ahead.next;
+  for (const float* run = a.data; k > 0; run += a.run_step)
+    for (const float *first = run, *const end = run + (a.run < k ? a.run : k); first < end;
+         first += tile_size, k -= tile_size, b += tile_size * b_stride, fetched += ahead.run_step) {
+      for (long i = 0; i < ahead.lines; ++i) __builtin_prefetch(fetched + i * ahead.step, 0, 2);
+      Tiles::template load<6>(b, b_row);
+      Tiles::template load<4>(first, row);
+      Tiles::template multiply_add<0, 4, 6>();
+      Tiles::template load<7>(b + tile_size, b_row);
+      Tiles::template multiply_add<1, 4, 7>();
+      if constexpr (Rows == 32) {
+        Tiles::template load<5>(first + tile_size * a.row_step, row);
+        Tiles::template multiply_add<2, 5, 6>();
+        Tiles::template multiply_add<3, 5, 7>();
+      }
     }
-  }
   Tiles::template store<0>(c, c_row);
   Tiles::template store<1>(c + tile_size, c_row);
   if constexpr (Rows == 32) {

@@ -12,6 +12,7 @@
 #include <strata/cpu/pixels.ipp>
 #include <strata/cpu/planner.ipp>
 #include <strata/cpu/pooling.ipp>
+#include <strata/cpu/tile_convolution.ipp>
 #include <strata/cpu/training.ipp>
 #include <strata/cpu/tuning.ipp>
 #include <strata/cpu/winograd.ipp>

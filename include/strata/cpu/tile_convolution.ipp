@@ -1,0 +1,124 @@
+#pragma once
+
+#include <algorithm>
+
+#include <strata/cpu/implicit_product.hpp>
+#include <strata/cpu/tile_convolution.hpp>
+
+namespace strata { inline namespace STRATA_ABI { namespace cpu {
+
+STRATA_INLINE TileLines::TileLines(const Conv2DGeometry& g, bool max_pool) : geometry(g) {
+  if (g.kernel_h * g.kernel_w == 1 && g.pad_top == 0 && g.pad_left == 0 && g.out_h == g.in_h &&
+      g.out_w == g.in_w && !max_pool) {
+    geometry.in_h = geometry.out_h = g.batch * g.in_h * g.in_w;
+    geometry.batch = geometry.in_w = geometry.out_w = 1;
+  }
+  const std::int64_t out_h = geometry.out_h, out_w = geometry.out_w;
+  pixel = divide_up(g.in_c, 2);
+  run = divide_up(g.kernel_w * pixel, tile_size) * tile_size;
+  k = g.kernel_h * run;
+  const std::int64_t right = out_w + g.kernel_w - 1 - g.pad_left - geometry.in_w;
+  pitch = geometry.in_w + std::max<std::int64_t>(g.pad_left, right);
+
+  // What a task reads and the sums of a panel stay in the second-level cache, beside the panel.
+  constexpr std::int64_t cache_units = 128 * 1024, panel = 2 * tile_size, most_rows = 2048;
+  const std::int64_t wanted = std::min(most_rows, cache_units / (pixel + panel));  // positions
+  lines = std::clamp<std::int64_t>(wanted / pitch, 1, out_h);
+  parts = divide_up(out_h, lines);
+  lines = divide_up(out_h, parts);
+  if (max_pool) lines = divide_up(lines, 2) * 2;
+  parts = divide_up(out_h, lines);
+  if (parts == 1) images = std::clamp<std::int64_t>(wanted / (lines * pitch), 1, geometry.batch);
+  rows = divide_up((lines - 1) * pitch + out_w, tile_size) * tile_size;
+  const std::int64_t reach = (g.kernel_h - 1) * g.dilation_h;
+  image_units = (g.pad_left + reach * pitch + std::max(rows, lines * pitch)) * pixel + run + tile_size;
+}
+
+STRATA_INLINE bool tile_lines_serve(const Conv2DGeometry& g, const KernelTable& kernels,
+                                    const ProductKernels& product, bool max_pool) {
+  constexpr std::int64_t most_units = 512 * 1024;
+  if (!product.narrow_pixels || g.groups != 1 || g.stride_h != 1 || g.stride_w != 1 || g.dilation_w != 1 ||
+      g.batch == 0 || g.pad_top < 0 || g.pad_left < 0 || g.pad_left >= g.kernel_w ||
+      g.out_w + g.kernel_w - 1 < g.pad_left + g.in_w)
+    return false;
+  return TileLines(g, max_pool).scratch(kernels) <= most_units;
+}
+
+STRATA_INLINE Buffer pack_tile_kernel(const Engine& engine, const ProductKernels& product,
+                                      const Conv2DGeometry& g,
+                                      FunctionRef<void(std::int64_t, std::int64_t, float*)> pack_tap) {
+  const TileLines lines(g, false);
+  const std::int64_t panel = engine.kernels.panel();
+  return pack_right_factor(engine.pool, engine.workspace, engine.kernels, product, 2 * lines.k,
+                           divide_up(g.out_c, panel), [&](std::int64_t p, float* to) {
+                             std::fill_n(to, 2 * lines.k * panel, 0.f);
+                             for (std::int64_t ky = 0; ky < g.kernel_h; ++ky)
+                               for (std::int64_t kx = 0; kx < g.kernel_w; ++kx)
+                                 pack_tap(ky * g.kernel_w + kx, p,
+                                          to + 2 * (ky * lines.run + kx * lines.pixel) * panel);
+                           });
+}
+
+STRATA_INLINE void tile_convolution(const Engine& engine, const ProductKernels& product,
+                                    const Conv2DGeometry& of, const float* x, const float* panels,
+                                    const Epilogue<float>& epilogue, float* y) {
+  const KernelTable& kernels = engine.kernels;
+  const bool max_pool = epilogue.max_pool_2x2;
+  const TileLines t(of, max_pool);
+  const Conv2DGeometry& g = t.geometry;
+  const std::int64_t panel = kernels.panel(), count = divide_up(g.out_c, panel);
+  const std::int64_t shrink = max_pool ? 2 : 1, y_h = g.out_h / shrink, y_w = g.out_w / shrink;
+  const std::int64_t slabs = std::clamp<std::int64_t>(divide_up(wanted_tasks, t.groups()), 1, count);
+  const std::int64_t reach = (g.kernel_h - 1) * g.dilation_h;  // rows of the image below a line's first
+  const auto memory = engine.workspace.lease(engine.pool.threads() * t.scratch(kernels));
+
+  // Rows [first, first + count) of an image, as tiles read them.
+  const auto narrow = [&](std::int64_t image, std::int64_t first, std::int64_t rows, float* to) {
+    float* const end = to + t.image_units;
+    std::fill_n(to, g.pad_left * t.pixel, 0.f);
+    to += g.pad_left * t.pixel;
+    for (std::int64_t row = first; row < first + rows; ++row, to += t.pitch * t.pixel) {
+      const bool inside = row >= 0 && row < g.in_h;
+      if (inside)
+        product.narrow_pixels(g.in_w, g.in_c, t.pixel, x + (image * g.in_h + row) * g.in_w * g.in_c, to);
+      const std::int64_t filled = inside ? g.in_w : 0;
+      std::fill_n(to + filled * t.pixel, (t.pitch - filled) * t.pixel, 0.f);
+    }
+    std::fill(to, end, 0.f);
+  };
+
+  engine.pool.run(t.groups() * slabs, [&](std::int64_t task, int worker) {
+    const std::int64_t first_panel = count * (task % slabs) / slabs,
+                       last_panel = count * (task % slabs + 1) / slabs, group = task / slabs;
+    const std::int64_t first_line = group % t.parts * t.lines, first_image = group / t.parts * t.images;
+    const std::int64_t lines = std::min(t.lines, g.out_h - first_line),
+                       images = std::min(t.images, g.batch - first_image);
+    const std::int64_t rows = (lines - 1) * t.pitch + g.out_w;
+    float* const inputs = memory.data() + worker * t.scratch(kernels);
+    float* const sums = inputs + t.images * t.image_units;
+    for (std::int64_t i = 0; i < images; ++i)
+      narrow(first_image + i, first_line - g.pad_top, lines + reach, inputs + i * t.image_units);
+
+    product.begin();
+    for (std::int64_t p = first_panel; p < last_panel; ++p) {
+      const float* const right = panels + p * t.k * panel;
+      for (std::int64_t i = 0; i < images; ++i) {
+        for (std::int64_t row = 0; row < rows; row += 2 * tile_size) {
+          const int height = rows - row > tile_size ? 2 * tile_size : tile_size;
+          product.multiply_rows[height](
+              t.k,
+              {inputs + i * t.image_units + row * t.pixel, t.pixel, t.run, g.dilation_h * t.pitch * t.pixel},
+              right, panel, sums + row * panel, panel, false, {});
+        }
+        const std::int64_t pixel = ((first_image + i) * y_h + first_line / shrink) * y_w;
+        const std::int64_t column = p * panel;
+        kernels.finish_panel(epilogue_of(epilogue, g.out_c, pixel, column),
+                             {sums, lines, t.pitch, g.out_w, std::min(panel, g.out_c - column), max_pool},
+                             g.out_c, y_w * g.out_c, y + pixel * g.out_c + column);
+      }
+    }
+    product.end();
+  });
+}
+
+}}}  // namespace strata::STRATA_ABI::cpu
