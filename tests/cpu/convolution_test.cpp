@@ -160,6 +160,73 @@ TEST_CASE("bias, activation and max-pooling follow a convolution") {
   }
 }
 
+TEST_CASE(
+    "a depthwise convolution with what follows it equals plain sums in double, for any number of threads") {
+  // Pairs of rows and odd ones; blocks of columns, what they leave, and images too narrow for them; borders
+  // as wide as the image and wider, taps that all lie outside; several vectors of channels and parts of one.
+  const Case depthwise[] = {{2, 9, 21, 70, 70, 3, 3, 1, 1, 1, 1},  {1, 8, 17, 24, 24, 3, 3, 1, 1, 1, 0},
+                            {3, 13, 27, 19, 19, 3, 3, 2, 2, 1, 1}, {1, 18, 40, 8, 8, 3, 3, 2, 2, 1, 0},
+                            {2, 1, 9, 5, 5, 3, 3, 1, 1, 1, 1},     {2, 2, 6, 130, 130, 3, 3, 1, 1, 1, 4},
+                            {1, 3, 2, 17, 17, 3, 3, 2, 2, 1, 5},   {2, 11, 12, 33, 33, 3, 3, 1, 2, 1, 1},
+                            {1, 12, 14, 16, 16, 3, 3, 1, 1, 2, 2}, {1, 10, 15, 40, 40, 5, 5, 1, 1, 1, 2},
+                            {1, 11, 29, 18, 18, 5, 5, 2, 2, 1, 2}, {1, 9, 16, 65, 65, 7, 7, 1, 1, 1, 3},
+                            {1, 5, 13, 6, 6, 1, 3, 1, 1, 1, 1},    {1, 16, 31, 6, 6, 4, 2, 3, 3, 1, 0},
+                            {4, 40, 20, 48, 48, 3, 3, 1, 1, 1, 1}};
+  struct Behind {
+    Activation activation;
+    bool scale, bias, residual;
+    double (*f)(double);
+  };
+  const Behind all_behind[] = {
+      {Activation::linear, false, false, false, [](double v) { return v; }},
+      {Activation::relu, false, true, false, [](double v) { return v > 0 ? v : 0; }},
+      {Activation::relu6, true, true, false, [](double v) { return std::clamp(v, 0., 6.); }},
+      {Activation::leaky_relu(0.1), true, false, true, [](double v) { return v > 0 ? v : 0.1 * v; }},
+      {Activation::silu, true, true, true, [](double v) { return v / (1 + std::exp(-v)); }}};
+  for (const Case& c : depthwise) {
+    Conv2DGeometry g = geometry_of(c);
+    g.groups = g.in_c;
+    CAPTURE(g.batch, g.in_h, g.in_w, g.in_c, g.kernel_h, g.kernel_w, g.stride_h, g.stride_w, g.dilation_h,
+            g.pad_top);
+    const auto x = random_values(g.batch * g.in_h * g.in_w * g.in_c, 1);
+    const auto kernel = random_values(g.kernel_h * g.kernel_w * g.out_c, 2);
+    const auto scale = random_values(g.out_c, 3), bias = random_values(g.out_c, 4);
+    const auto residual = random_values(g.batch * g.out_h * g.out_w * g.out_c, 5);
+    const auto channels = static_cast<std::size_t>(g.out_c);
+    std::vector<double> sums(residual.size());
+    for_products(g, [&](std::size_t in, std::size_t w, std::size_t out) {
+      sums[out] += static_cast<double>(x[in]) * static_cast<double>(kernel[w]);
+    });
+    for (const Behind& behind : all_behind) {
+      std::vector<double> expected = sums;
+      for (std::size_t i = 0; i < expected.size(); ++i) {
+        if (behind.scale) expected[i] *= static_cast<double>(scale[i % channels]);
+        if (behind.bias) expected[i] += static_cast<double>(bias[i % channels]);
+        if (behind.residual) expected[i] += static_cast<double>(residual[i]);
+        expected[i] = behind.f(expected[i]);
+      }
+      for (const cpu::KernelTable* kernels : cpu::available_kernels()) {
+        const auto found = [&](int threads, bool in_place) {
+          std::vector<float> y = residual;
+          const auto device = cpu::device({.threads = threads, .instruction_set = kernels->name});
+          const float* const added = in_place ? y.data() : residual.data();
+          device->make_backend<float>()->conv2d(
+              g, x.data(), {kernel.data(), 0, nullptr},
+              {behind.bias ? bias.data() : nullptr, behind.activation, false,
+               behind.scale ? scale.data() : nullptr, behind.residual ? added : nullptr},
+              y.data());
+          return y;
+        };
+        INFO(kernels->name << ", " << name_of(behind.activation));
+        const std::vector<float> one = found(1, false);
+        CHECK(relative_error(one, expected) < 1e-5);
+        CHECK((one == found(3, false)));
+        CHECK((one == found(1, true)));  // y is its own residual
+      }
+    }
+  }
+}
+
 TEST_CASE("a gradient is written or added") {
   const Conv2DGeometry g = geometry_of({2, 9, 8, 3, 5, 3, 3, 1, 1, 1, 1});
   const auto x = random_values(g.batch * g.in_h * g.in_w * g.in_c, 1);

@@ -8,20 +8,25 @@
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
-/// The part of a depthwise convolution that reads one row of the image, and where it starts.
+/// Rows of a depthwise convolution's output, and the first row of the image that they read.
 struct DepthwiseTaps {
   DepthwiseRow row;
-  std::int64_t first_tap, first_input_row;
+  std::int64_t first_input_row;
 };
-/// For output row `oy`; channels are those of the output.
-inline DepthwiseTaps depthwise_taps(const Conv2DGeometry& g, std::int64_t oy) {
+/// For output row `oy`, or two from there on; channels are those of the output.
+inline DepthwiseTaps depthwise_taps(const Conv2DGeometry& g, std::int64_t oy, std::int64_t rows = 1) {
   const std::int64_t top = oy * g.stride_h - g.pad_top, d = g.dilation_h;
+  const std::int64_t taps = g.kernel_h + (rows - 1) * g.stride_h;
   const std::int64_t first = top < 0 ? divide_up(-top, d) : 0;
-  const std::int64_t last = std::min(g.kernel_h, g.in_h > top ? divide_up(g.in_h - top, d) : 0);
-  return {{g.in_w, g.out_c, g.out_w, g.kernel_w, g.stride_w, g.dilation_w, g.pad_left,
-           std::max<std::int64_t>(0, last - first), d * g.in_w * g.out_c},
-          first,
+  const std::int64_t last = std::min(taps, g.in_h > top ? divide_up(g.in_h - top, d) : 0);
+  return {{g.in_w, g.out_c, g.out_w, g.kernel_w, g.stride_w, g.dilation_w, g.pad_left, rows, first,
+           std::max(first, last), d * g.in_w * g.out_c},
           top + first * d};
+}
+/// Two rows at a time read what lies under both once: see DepthwiseRow.
+inline bool pairs_rows(const Conv2DGeometry& g) {
+  return g.kernel_h == 3 && g.kernel_w == 3 && g.dilation_h == 1 && g.dilation_w == 1 &&
+         g.stride_h == g.stride_w && g.stride_h <= 2;
 }
 
 /// Every element `times` times: inputs of a depthwise convolution that makes several outputs of each. Costs
@@ -43,16 +48,18 @@ STRATA_COLD STRATA_INLINE void CpuBackend::grouped_conv2d(const Conv2DGeometry& 
     if (times > 1) repeat_channels(pool_, pixels * g.in_c, times, x, repeated.data());
     const float* const in = times > 1 ? repeated.data() : x;
     const std::int64_t pitch = g.out_w * g.out_c;
-    pool_.for_range(g.batch * g.out_h, row_grain(pitch * g.kernel_h * g.kernel_w),
-                    [&](std::int64_t begin, std::int64_t end) {
-                      for (std::int64_t line = begin; line < end; ++line) {
-                        const auto [row, tap, in_row] = depthwise_taps(g, line % g.out_h);
-                        kernels_.depthwise(row, in + (line / g.out_h * g.in_h + in_row) * g.in_w * g.out_c,
-                                           kernel + tap * g.kernel_w * g.out_c, y + line * pitch);
-                        kernels_.finish(epilogue_of(epilogue, g.out_c, line * g.out_w), g.out_w, g.out_c,
-                                        g.out_c, y + line * pitch);
-                      }
-                    });
+    const std::int64_t rows = pairs_rows(g) ? 2 : 1, steps = divide_up(g.out_h, rows);
+    // Neighbours share rows of the image: a task takes several where enough tasks are left.
+    const std::int64_t several = std::min<std::int64_t>(8, g.batch * steps / wanted_tasks);
+    const std::int64_t grain = std::max(several, row_grain(rows * pitch * g.kernel_h * g.kernel_w));
+    pool_.for_range(g.batch * steps, grain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const std::int64_t n = i / steps, oy = i % steps * rows, line = n * g.out_h + oy;
+        const auto [row, in_row] = depthwise_taps(g, oy, std::min(rows, g.out_h - oy));
+        kernels_.depthwise(row, epilogue_of(epilogue, g.out_c, line * g.out_w),
+                           in + (n * g.in_h + in_row) * g.in_w * g.out_c, kernel, y + line * pitch);
+      }
+    });
   } else {
     // Correct, not yet fast: every group is copied out, computed as any convolution, and copied back.
     const Conv2DGeometry one = one_group(g);
@@ -149,9 +156,9 @@ STRATA_COLD STRATA_INLINE void CpuBackend::grouped_backward_kernel(const Conv2DG
       float* const sums = partial + b * size;
       std::fill_n(sums, size, 0.f);
       for (std::int64_t line = b * block; line < std::min(lines, (b + 1) * block); ++line) {
-        const auto [row, tap, in_row] = depthwise_taps(g, line % g.out_h);
+        const auto [row, in_row] = depthwise_taps(g, line % g.out_h);
         kernels_.depthwise_backward_kernel(row, from + (line / g.out_h * g.in_h + in_row) * g.in_w * g.out_c,
-                                           dy + line * g.out_w * g.out_c, sums + tap * g.kernel_w * g.out_c);
+                                           dy + line * g.out_w * g.out_c, sums);
       }
     });
     if (!dkernel.accumulate) std::fill_n(dkernel.data, size, 0.f);

@@ -39,11 +39,13 @@ struct PoolRow {
   bool tiled;     ///< windows follow each other without gaps: gradients are written, not added
 };
 
-/// One row of a depthwise convolution, in elements: see depthwise_kernels.hpp.
+/// One row of a depthwise convolution, in elements: see depthwise_kernels.hpp. Or two of its output, of a 3x3
+/// kernel that is not dilated and steps downwards as it does to the right.
 struct DepthwiseRow {
   long in_w, channels, out_w, kernel_w, stride_w, dilation_w, pad_left;
-  long taps_h;    ///< rows of the kernel inside the image
-  long tap_step;  ///< from one of their input rows to the next
+  long rows;
+  long first_tap, last_tap;  ///< under the first row's taps and on, [first, last) lie inside the image
+  long tap_step;             ///< from one of their input rows to the next
 };
 
 /// One row of a warped picture [height,width,channels]: pixel i of it is what lies at (m[0] row + m[1] c +
@@ -247,8 +249,9 @@ struct KernelTable {
   void (*max_pool_backward)(const PoolRow& row, const float* x, const float* y, const float* dy, float* dx);
   void (*average_pool_backward)(const PoolRow& row, const float* dy, float* dx);
 
-  // depthwise_kernels.hpp: one row of output
-  void (*depthwise)(const DepthwiseRow& row, const float* x, const float* kernel, float* y);
+  // depthwise_kernels.hpp: a row of output, or two
+  void (*depthwise)(const DepthwiseRow& row, const ProductEpilogue& epilogue, const float* x,
+                    const float* kernel, float* y);
   void (*depthwise_backward_input)(const DepthwiseRow& row, const float* dy, const float* kernel, float* dx);
   void (*depthwise_backward_kernel)(const DepthwiseRow& row, const float* x, const float* dy, float* dkernel);
 
