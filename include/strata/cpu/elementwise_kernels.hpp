@@ -162,6 +162,7 @@ inline void finish(const ProductEpilogue& e, long rows, long columns, long strid
 /// y = f(scale * sum + bias + residual), or of the largest of 2x2 sums: pixels of y are `pixel` floats apart,
 /// its lines `line`; the residual lies as y.
 inline void finish_panel(const ProductEpilogue& e, const PanelSums& sums, long pixel, long line, float* y) {
+  constexpr long ahead = 8;  // pixels, which lie too far apart for the processor to foresee them
   const long below = sums.pitch * panel, step = sums.max_pool ? 2 : 1;
   const auto for_pixels = [&](auto visit) {
     for (long l = 0; l + step <= sums.lines; l += step)
@@ -170,6 +171,7 @@ inline void finish_panel(const ProductEpilogue& e, const PanelSums& sums, long p
   };
   const auto write = [&](auto function) {
     for_pixels([&](const float* from, long at) {
+      for (long c = 0; c < sums.columns; c += width) __builtin_prefetch(y + at + ahead * pixel + c, 1);
       for_channels(sums.columns, [&](long c, long rest) {
         Vec v = load(from + c);
         if (sums.max_pool)

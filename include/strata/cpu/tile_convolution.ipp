@@ -69,6 +69,7 @@ STRATA_INLINE void tile_convolution(const Engine& engine, const ProductKernels& 
   const std::int64_t panel = kernels.panel(), count = divide_up(g.out_c, panel);
   const std::int64_t shrink = max_pool ? 2 : 1, y_h = g.out_h / shrink, y_w = g.out_w / shrink;
   const std::int64_t slabs = std::clamp<std::int64_t>(divide_up(wanted_tasks, t.groups()), 1, count);
+  constexpr std::int64_t line = 16, cached = 128 * 1024;       // floats
   const std::int64_t reach = (g.kernel_h - 1) * g.dilation_h;  // rows of the image below a line's first
   const auto memory = engine.workspace.lease(engine.pool.threads() * t.scratch(kernels));
 
@@ -102,13 +103,21 @@ STRATA_INLINE void tile_convolution(const Engine& engine, const ProductKernels& 
     product.begin();
     for (std::int64_t p = first_panel; p < last_panel; ++p) {
       const float* const right = panels + p * t.k * panel;
+      // Each block asks for its share of the next panel, where those of a task do not stay in the cache.
+      const std::int64_t blocks = images * divide_up(rows, 2 * tile_size);
+      FetchAhead ahead{right + t.k * panel, 0, line, 0};
+      if (p + 1 < last_panel && (last_panel - first_panel) * t.k * panel > cached) {
+        ahead.lines = divide_up(tile_size * panel / line, blocks);
+        ahead.run_step = ahead.lines * line;
+      }
       for (std::int64_t i = 0; i < images; ++i) {
         for (std::int64_t row = 0; row < rows; row += 2 * tile_size) {
           const int height = rows - row > tile_size ? 2 * tile_size : tile_size;
           product.multiply_rows[height](
               t.k,
               {inputs + i * t.image_units + row * t.pixel, t.pixel, t.run, g.dilation_h * t.pitch * t.pixel},
-              right, panel, sums + row * panel, panel, false, {});
+              right, panel, sums + row * panel, panel, false, ahead);
+          ahead.next += t.k / tile_size * ahead.run_step;
         }
         const std::int64_t pixel = ((first_image + i) * y_h + first_line / shrink) * y_w;
         const std::int64_t column = p * panel;
