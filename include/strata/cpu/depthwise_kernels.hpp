@@ -9,6 +9,9 @@
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu { namespace STRATA_CPU_ISA {
 
+/// Rows of output at a time: their 3 x 6 sums and the kernel take 28 of 32 registers, 2 x 4 sums 15 of 16.
+inline constexpr int depthwise_rows = max_rows < 8 ? 2 : 3;
+
 /// The outputs [first, last) whose input column under tap kx lies inside the image.
 struct Columns {
   long first, last;
@@ -85,8 +88,8 @@ inline void border_output(const DepthwiseRow& r, const ProductEpilogue& e, long 
   }
 }
 
-/// Outputs from ox on of Rows rows, all of whose Taps of a row lie inside, with Stride and no dilation: each
-/// input is loaded once.
+/// Outputs from ox on of all rows, at most Rows, all of whose Taps of a row lie inside, with Stride and no
+/// dilation: each input is loaded once.
 template <int Taps, int Stride, int Rows, int Outputs>
 STRATA_ALWAYS_INLINE void near_outputs(const DepthwiseRow& r, const ProductEpilogue& e, long ox, long c,
                                        long rest, const float* x, const float* kernel, float* y) {
@@ -119,7 +122,7 @@ STRATA_ALWAYS_INLINE void near_outputs(const DepthwiseRow& r, const ProductEpilo
   }
   STRATA_UNROLL
   for (int row = 0; row < Rows; ++row)
-    store_outputs(e, sums[row], channels, c, rest, (row * r.out_w + ox) * channels + c, y);
+    if (row < r.rows) store_outputs(e, sums[row], channels, c, rest, (row * r.out_w + ox) * channels + c, y);
 }
 
 /// Few columns at a time with all their channels, which lie side by side. Taps 0: any, of one row.
@@ -136,7 +139,7 @@ void depthwise_row(const DepthwiseRow& r, const ProductEpilogue& e, const float*
         any_outputs<1, Outputs>(r, e, 0, ox, 0, r.kernel_w, c, rest, x, kernel, y);
     });
   };
-  constexpr int outputs = Rows > 1 && max_rows < 8 ? 4 : 8;  // two rows of 8 are too many for 16 registers
+  constexpr int outputs = Rows == 1 ? 8 : 2 * Rows;
   for (long ox = 0; ox < r.out_w;) {
     // At the end some are computed twice, unless y is then its own residual.
     const bool few = last - first < 4 || (e.residual && last - ox < 4);
@@ -153,14 +156,15 @@ void depthwise_row(const DepthwiseRow& r, const ProductEpilogue& e, const float*
   }
 }
 
-/// y = f(scale * sums + bias + residual) of a row, or of two; x is the first row inside the image.
+/// y = f(scale * sums + bias + residual) of a row, or of several; x is the first row inside the image.
 inline void depthwise(const DepthwiseRow& r, const ProductEpilogue& e, const float* x, const float* kernel,
                       float* y) {
   const auto is = [&](long taps, long stride) {
     return r.kernel_w == taps && r.stride_w == stride && r.dilation_w == 1;
   };
   if (r.rows > 1)
-    r.stride_w == 1 ? depthwise_row<3, 1, 2>(r, e, x, kernel, y) : depthwise_row<3, 2, 2>(r, e, x, kernel, y);
+    r.stride_w == 1 ? depthwise_row<3, 1, depthwise_rows>(r, e, x, kernel, y)
+                    : depthwise_row<3, 2, depthwise_rows>(r, e, x, kernel, y);
   else if (is(3, 1))
     depthwise_row<3, 1, 1>(r, e, x, kernel, y);
   else if (is(3, 2))

@@ -13,7 +13,7 @@ struct DepthwiseTaps {
   DepthwiseRow row;
   std::int64_t first_input_row;
 };
-/// For output row `oy`, or two from there on; channels are those of the output.
+/// For output row `oy`, or `rows` from there on; channels are those of the output.
 inline DepthwiseTaps depthwise_taps(const Conv2DGeometry& g, std::int64_t oy, std::int64_t rows = 1) {
   const std::int64_t top = oy * g.stride_h - g.pad_top, d = g.dilation_h;
   const std::int64_t taps = g.kernel_h + (rows - 1) * g.stride_h;
@@ -23,8 +23,8 @@ inline DepthwiseTaps depthwise_taps(const Conv2DGeometry& g, std::int64_t oy, st
            std::max(first, last), d * g.in_w * g.out_c},
           top + first * d};
 }
-/// Two rows at a time read what lies under both once: see DepthwiseRow.
-inline bool pairs_rows(const Conv2DGeometry& g) {
+/// Rows of output that lie over the same rows of the image can be computed at once: see DepthwiseRow.
+inline bool joins_rows(const Conv2DGeometry& g) {
   return g.kernel_h == 3 && g.kernel_w == 3 && g.dilation_h == 1 && g.dilation_w == 1 &&
          g.stride_h == g.stride_w && g.stride_h <= 2;
 }
@@ -48,9 +48,9 @@ STRATA_COLD STRATA_INLINE void CpuBackend::grouped_conv2d(const Conv2DGeometry& 
     if (times > 1) repeat_channels(pool_, pixels * g.in_c, times, x, repeated.data());
     const float* const in = times > 1 ? repeated.data() : x;
     const std::int64_t pitch = g.out_w * g.out_c;
-    const std::int64_t rows = pairs_rows(g) ? 2 : 1, steps = divide_up(g.out_h, rows);
+    const std::int64_t rows = joins_rows(g) ? kernels_.depthwise_rows : 1, steps = divide_up(g.out_h, rows);
     // Neighbours share rows of the image: a task takes several where enough tasks are left.
-    const std::int64_t several = std::min<std::int64_t>(8, g.batch * steps / wanted_tasks);
+    const std::int64_t several = std::min(16 / rows, g.batch * steps / wanted_tasks);
     const std::int64_t grain = std::max(several, row_grain(rows * pitch * g.kernel_h * g.kernel_w));
     pool_.for_range(g.batch * steps, grain, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {

@@ -39,8 +39,8 @@ struct PoolRow {
   bool tiled;     ///< windows follow each other without gaps: gradients are written, not added
 };
 
-/// One row of a depthwise convolution, in elements: see depthwise_kernels.hpp. Or two of its output, of a 3x3
-/// kernel that is not dilated and steps downwards as it does to the right.
+/// One row of a depthwise convolution, in elements: see depthwise_kernels.hpp. Or several of its
+/// output, of a 3x3 kernel that is not dilated and steps downwards as it does to the right.
 struct DepthwiseRow {
   long in_w, channels, out_w, kernel_w, stride_w, dilation_w, pad_left;
   long rows;
@@ -249,7 +249,8 @@ struct KernelTable {
   void (*max_pool_backward)(const PoolRow& row, const float* x, const float* y, const float* dy, float* dx);
   void (*average_pool_backward)(const PoolRow& row, const float* dy, float* dx);
 
-  // depthwise_kernels.hpp: a row of output, or two
+  // depthwise_kernels.hpp: a row of output, or up to depthwise_rows
+  int depthwise_rows;
   void (*depthwise)(const DepthwiseRow& row, const ProductEpilogue& epilogue, const float* x,
                     const float* kernel, float* y);
   void (*depthwise_backward_input)(const DepthwiseRow& row, const float* dy, const float* kernel, float* dx);

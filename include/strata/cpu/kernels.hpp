@@ -121,6 +121,7 @@ constexpr KernelTable table = {
     .average_pool = average_pool,
     .max_pool_backward = max_pool_backward,
     .average_pool_backward = average_pool_backward,
+    .depthwise_rows = depthwise_rows,
     .depthwise = depthwise,
     .depthwise_backward_input = depthwise_backward_input,
     .depthwise_backward_kernel = depthwise_backward_kernel,
