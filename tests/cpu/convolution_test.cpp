@@ -227,6 +227,52 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("what follows a product follows the last of its slices, in whole panels and in parts of one") {
+  // Blocks that see padding alone, more than one slice of k, in place and packed; a dense product.
+  for (const Case& c : {Case{1, 6, 12, 64, 80, 3, 3, 1, 1, 1, 4},
+                        {2, 9, 8, 600, 80, 1, 1, 1, 1, 1, 0},
+                        {2, 6, 8, 1024, 80, 1, 1, 1, 1, 1, 0},
+                        {100, 1, 1, 70, 64, 1, 1, 1, 1, 1, 0}}) {
+    const Conv2DGeometry g = geometry_of(c);
+    const auto x = random_values(g.batch * g.in_h * g.in_w * g.in_c, 1);
+    const auto kernel = random_values(g.kernel_h * g.kernel_w * g.in_c * g.out_c, 2);
+    const auto bias = random_values(g.out_c, 3), scale = random_values(g.out_c, 4);
+    const auto residual = random_values(g.batch * g.out_h * g.out_w * g.out_c, 5);
+    const auto run = [&](int threads, const Epilogue<float>& epilogue) {
+      std::vector<float> y(residual.size());
+      cpu::device({.threads = threads})
+          ->make_backend<float>()
+          ->conv2d(g, x.data(), {kernel.data(), 0, nullptr}, epilogue, y.data());
+      return y;
+    };
+    const std::vector<float> sums = run(1, {});
+    const auto expected = [&](auto function, bool whole) {
+      std::vector<double> out;
+      for (std::size_t i = 0; i < sums.size(); ++i) {
+        const std::size_t channel = i % bias.size();
+        double v = static_cast<double>(sums[i]);
+        if (whole) v = v * static_cast<double>(scale[channel]) + static_cast<double>(residual[i]);
+        out.push_back(function(v + static_cast<double>(bias[channel])));
+      }
+      return out;
+    };
+    const auto check = [&](const Activation& f, auto function) {
+      for (const bool whole : {false, true}) {
+        Epilogue<float> epilogue{bias.data(), f};
+        if (whole) epilogue.scale = scale.data(), epilogue.residual = residual.data();
+        const std::vector<float> found = run(1, epilogue);
+        CHECK(relative_error(found, expected(function, whole)) < 1e-6);
+        CHECK(found == run(3, epilogue));
+      }
+    };
+    check(Activation::linear, [](double v) { return v; });
+    check(Activation::relu, [](double v) { return std::max(v, 0.); });
+    check(Activation::leaky_relu(0.1), [](double v) { return v < 0 ? 0.1 * v : v; });
+    check(Activation::relu6, [](double v) { return std::clamp(v, 0., 6.); });
+    check(Activation::tanh, [](double v) { return std::tanh(v); });
+  }
+}
+
 TEST_CASE("a gradient is written or added") {
   const Conv2DGeometry g = geometry_of({2, 9, 8, 3, 5, 3, 3, 1, 1, 1, 1});
   const auto x = random_values(g.batch * g.in_h * g.in_w * g.in_c, 1);

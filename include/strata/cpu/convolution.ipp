@@ -219,11 +219,8 @@ STRATA_COLD STRATA_INLINE void CpuBackend::conv2d_by(const ConvolutionPlan& plan
           kernels_.finish(epilogue_of(epilogue, g.out_c, row), rows, g.out_c, g.out_c, y + row * g.out_c);
         });
   else
-    multiply(pool_, workspace_, kernels_, product, patches, b, y,
-             [&](std::int64_t row, std::int64_t rows, std::int64_t column, std::int64_t columns) {
-               kernels_.finish(epilogue_of(epilogue, g.out_c, row, column), rows, columns, g.out_c,
-                               y + row * g.out_c + column);
-             });
+    multiply(
+        pool_, workspace_, kernels_, product, patches, b, y, [](auto...) {}, epilogue_of(epilogue, g.out_c));
   if (softmax) activation(f, patches.rows(), g.out_c, y, y);
 }
 

@@ -183,6 +183,7 @@ STRATA_INLINE std::vector<LeftBlock> RowsInPlace::blocks(std::int64_t task, floa
       std::int64_t begin = 0, end = runs_;
       while (begin < end && outside(begin)) ++begin;
       while (begin < end && outside(end - 1)) --end;
+      if (begin == end) begin = end = 0;  // the sums are zeros
       const float* const at = begin < end ? rows + (y + begin * tap_step_ - low) * pitch_ : rows;
       const std::int64_t width = std::min(grid_w_, positions_ - line * grid_w_);
       const std::int64_t height = divide_up(width, divide_up(width, max_rows_));
@@ -238,10 +239,11 @@ STRATA_INLINE std::int64_t product_scratch(const ThreadPool& pool, const KernelT
   return left.zeros + pool.threads() * left.scratch;
 }
 
-STRATA_INLINE void multiply(
-    ThreadPool& pool, Workspace& workspace, const KernelTable& kernels, const ProductKernels& product,
-    const PatchMatrix& patches, const RightFactor& b, float* c,
-    FunctionRef<void(std::int64_t, std::int64_t, std::int64_t, std::int64_t)> finish) {
+STRATA_INLINE void multiply(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels,
+                            const ProductKernels& product, const PatchMatrix& patches, const RightFactor& b,
+                            float* c,
+                            FunctionRef<void(std::int64_t, std::int64_t, std::int64_t, std::int64_t)> finish,
+                            const ProductEpilogue& epilogue) {
   const std::int64_t rows = patches.rows(), k = b.k, columns = b.columns, panel = kernels.panel();
   if (rows == 0 || columns == 0) return;
   const std::int64_t panels = divide_up(columns, panel);
@@ -253,6 +255,9 @@ STRATA_INLINE void multiply(
   const std::int64_t groups = a.in_place ? a.rows_in_place.tasks() : divide_up(rows, task_rows);
   const std::int64_t slabs = std::min(panels, divide_up(2 * pool.threads(), groups));
   const std::int64_t slab = divide_up(panels, slabs);
+
+  // An epilogue follows each block of whole panels in registers, elsewhere a task.
+  const std::int64_t finished_columns = product.finishes ? columns / panel * panel : 0;
 
   const auto memory = workspace.lease(a.zeros + pool.threads() * a.scratch);
   float* const zeros = memory.data();
@@ -316,7 +321,9 @@ STRATA_INLINE void multiply(
           const auto kernel = exact ? exact : product.multiply_rows[block_rows];
           float* out = c + block.row * columns + p * panel;
           if (exact && width == panel) {
-            kernel(steps, left, right, b.row_stride, out, columns, k0 > 0, ahead);
+            const ProductEpilogue here = part_of(epilogue, columns, block.row, p * panel);
+            const bool last = product.finishes && block.end <= k0 + slice;
+            kernel(steps, left, right, b.row_stride, out, columns, {k0 > 0, last ? &here : nullptr}, ahead);
             continue;
           }
           kernel(steps, left, right, b.row_stride, tile, panel, false, ahead);
@@ -328,9 +335,14 @@ STRATA_INLINE void multiply(
       }
     if (product.end) product.end();
     const LeftBlock &front = blocks.front(), &back = blocks.back();
-    const std::int64_t first_column = first_panel * panel;
-    finish(front.row, back.row + back.height - front.row, first_column,
-           std::min(columns, last_panel * panel) - first_column);
+    const std::int64_t first_column = first_panel * panel,
+                       last_column = std::min(columns, last_panel * panel),
+                       rest = std::clamp(finished_columns, first_column, last_column),
+                       count = back.row + back.height - front.row;
+    if (rest < last_column)
+      kernels.finish(part_of(epilogue, columns, front.row, rest), count, last_column - rest, columns,
+                     c + front.row * columns + rest);
+    finish(front.row, count, first_column, last_column - first_column);
   });
 }
 

@@ -131,6 +131,14 @@ struct FetchAhead {
   long lines = 0, step = 0, run_step = 0;
 };
 
+/// What becomes of a register block's sums: those of c are added, then follows an epilogue whose pointers are
+/// those of the block; null: none.
+struct AfterSums {
+  bool accumulate;
+  const ProductEpilogue* epilogue;
+  AfterSums(bool add, const ProductEpilogue* then = nullptr) : accumulate(add), epilogue(then) {}
+};
+
 /// Sums [lines,pitch,panel] of one panel of a convolution's columns, as `finish_panel` reads them: of each
 /// line the first `positions`, of these the first `columns`.
 struct PanelSums {
@@ -144,15 +152,16 @@ inline constexpr int tile_size = 16;  ///< rows of a tile, and units in one of t
 /// How a matrix product computes with factors of one type. They lie in memory in units of 4 bytes along k: a
 /// float, or two bfloat16 that follow each other. Sums are floats.
 struct ProductKernels {
-  const char* name;      ///< "", "bfloat16", "bfloat16 on tiles"
-  int per_unit = 1;      ///< numbers in a unit
-  int per_vector = 1;    ///< and in a vector of units
-  int max_rows = 0;      ///< rows of the largest register block; 0: there are none
-  double unit_cost = 1;  ///< time of a unit, a multiply-add of floats being 1
+  const char* name;       ///< "", "bfloat16", "bfloat16 on tiles"
+  int per_unit = 1;       ///< numbers in a unit
+  int per_vector = 1;     ///< and in a vector of units
+  int max_rows = 0;       ///< rows of the largest register block; 0: there are none
+  double unit_cost = 1;   ///< time of a unit, a multiply-add of floats being 1
+  bool finishes = false;  ///< whether `multiply_rows` heeds an epilogue
 
   /// [rows] of micro_kernel.hpp; null where there is no block of that many rows.
   using MultiplyRows = void (*)(long k, const LeftRows& a, const float* b, long b_stride, float* c,
-                                long c_stride, bool accumulate, const FetchAhead& ahead);
+                                long c_stride, const AfterSums& after, const FetchAhead& ahead);
   MultiplyRows multiply_rows[33] = {};
   void (*pack_row)(const float* const* taps, long tap_count, long channels, int rows, int row, float* linear,
                    float* block) = nullptr;

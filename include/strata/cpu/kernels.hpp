@@ -36,6 +36,7 @@ constexpr ProductKernels vector_products(const char* name) {
                     .per_vector = Units::per_unit * width,
                     .max_rows = max_rows,
                     .unit_cost = 1,
+                    .finishes = true,
                     .pack_row = pack_row<Units>};
   add_row_kernels<Units, 1>(to);
   return to;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <strata/cpu/elementwise_kernels.hpp>
 #include <strata/cpu/kernel_table.hpp>
 #include <strata/cpu/simd.hpp>
 
@@ -14,23 +15,35 @@ struct Floats {
   STRATA_ALWAYS_INLINE static Vec multiply_add(Vec a, Vec b, Vec sum) { return fma(a, b, sum); }
 };
 
+/// Functions that cost more than a pass over the nearest cache are no part of the kernels.
+[[gnu::noinline]] inline void activate_rows(const ProductEpilogue& e, int rows, float* c, long c_stride) {
+  for (int i = 0; i < rows; ++i, c += c_stride) activate(e.f, e.slope, panel, c, c);
+}
+
 /// The one loop that dense products and convolutions live in: c [Rows,panel] (+)= a [Rows,k] b [k,panel], k
 /// counted in units (see ProductKernels). All sums stay in registers; each step broadcasts one unit of a per
-/// row and multiplies a row of b. Rows of b and c are b_stride and c_stride apart.
+/// row and multiplies a row of b. Rows of b and c are b_stride and c_stride apart, a residual's as c's.
 template <int Rows, class Units = Floats>
 void multiply_rows(long k, const LeftRows& a, const float* b, long b_stride, float* c, long c_stride,
-                   bool accumulate, const FetchAhead& ahead) {
+                   const AfterSums& after, const FetchAhead& ahead) {
   Vec sum[Rows][2];
   STRATA_UNROLL
   for (int i = 0; i < Rows; ++i) sum[i][0] = sum[i][1] = Vec{};
-  // Rows of a new c that lie apart are in no cache, and the stores at the end would wait for them.
-  if (!accumulate && c_stride > 2 * width) {
+  // Row by row: the compiler would work out all addresses beforehand and spill them.
+  const auto for_rows = [&](auto use) {
+    long at = 0;
     STRATA_UNROLL
-    for (int i = 0; i < Rows; ++i) {
-      __builtin_prefetch(c + i * c_stride, 1);
-      __builtin_prefetch(c + i * c_stride + width, 1);
+    for (int i = 0; i < Rows; ++i, at += c_stride) {
+      asm("" : "+r"(at));
+      use(i, at);
     }
-  }
+  };
+  // Rows of a new c that lie apart are in no cache, and the stores at the end would wait for them.
+  if (!after.accumulate && c_stride > 2 * width)
+    for_rows([&](int, long at) {
+      __builtin_prefetch(c + at, 1);
+      __builtin_prefetch(c + at + width, 1);
+    });
   constexpr int reach = 5;  // rows that one pointer addresses: an index is scaled by 1, 2 or 4
   const long row_step = a.row_step;
   const float *first = a.data, *next = ahead.next;
@@ -54,12 +67,40 @@ void multiply_rows(long k, const LeftRows& a, const float* b, long b_stride, flo
     }
   }
   // c is read only now: loading it before the loop would spill the sums.
-  STRATA_UNROLL
-  for (int i = 0; i < Rows; ++i) {
-    float* out = c + i * c_stride;
-    store(out, accumulate ? load(out) + sum[i][0] : sum[i][0]);
-    store(out + width, accumulate ? load(out + width) + sum[i][1] : sum[i][1]);
+  const auto add = [&](const float* from) {
+    for_rows([&](int i, long at) {
+      sum[i][0] = load(from + at) + sum[i][0];
+      sum[i][1] = load(from + at + width) + sum[i][1];
+    });
+  };
+  const auto combine = [&](const float* columns, auto operation) {
+    const Vec left = load(columns), right = load(columns + width);
+    STRATA_UNROLL
+    for (int i = 0; i < Rows; ++i) {
+      sum[i][0] = operation(sum[i][0], left);
+      sum[i][1] = operation(sum[i][1], right);
+    }
+  };
+  const ProductEpilogue* const e = after.epilogue;
+  bool done = true;
+  if (after.accumulate) add(c);
+  if (e) {
+    if (e->scale) combine(e->scale, [](Vec v, Vec by) { return v * by; });
+    if (e->bias) combine(e->bias, [](Vec v, Vec more) { return v + more; });
+    if (e->residual) add(e->residual);
+    done = with_cheap_function(e->f, e->slope, [&](auto function) {
+      STRATA_UNROLL
+      for (int i = 0; i < Rows; ++i) {
+        sum[i][0] = function(sum[i][0]);
+        sum[i][1] = function(sum[i][1]);
+      }
+    });
   }
+  for_rows([&](int i, long at) {
+    store(c + at, sum[i][0]);
+    store(c + at + width, sum[i][1]);
+  });
+  if (!done) activate_rows(*e, Rows, c, c_stride);
 }
 
 template <int Rows>

@@ -141,7 +141,13 @@ STRATA_ALWAYS_INLINE Vec sqrt(Vec x) {
 
 // Comparisons that are false leave NaN where it is, so that NaN reaches the loss, where it is reported.
 STRATA_ALWAYS_INLINE Vec relu(Vec x) {
+#if STRATA_CPU_AVX512
+  return _mm512_maskz_max_ps(0xffff, Vec{}, x);  // the second where one is NaN
+#elif STRATA_CPU_AVX2
+  return _mm256_max_ps(Vec{}, x);
+#else
   return x < 0.f ? Vec{} : x;
+#endif
 }
 STRATA_ALWAYS_INLINE Vec max(Vec a, Vec b) {
   return ((b > a) | (b != b)) ? b : a;

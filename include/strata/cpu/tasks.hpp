@@ -23,14 +23,21 @@ inline constexpr std::int64_t wanted_tasks = 16;
 inline Function function_of(const Activation& f) {
   return static_cast<Function>(f.kind);  // the same order, up to softmax
 }
-/// The epilogue from (row, column) of a result [rows,channels] on. Softmax needs whole rows, and is left out.
+/// The epilogue from (row, column) of a result [rows,channels] on.
+inline ProductEpilogue part_of(ProductEpilogue e, std::int64_t channels, std::int64_t row,
+                               std::int64_t column) {
+  if (e.scale) e.scale += column;
+  if (e.bias) e.bias += column;
+  if (e.residual) e.residual += row * channels + column;
+  return e;
+}
+/// Softmax needs whole rows, and is left out.
 inline ProductEpilogue epilogue_of(const Epilogue<float>& e, std::int64_t channels, std::int64_t row = 0,
                                    std::int64_t column = 0) {
-  const auto at = [](const float* p, std::int64_t offset) { return p ? p + offset : nullptr; };
   const bool softmax = e.activation.kind == Activation::Kind::softmax;
-  return {softmax ? Function::linear : function_of(e.activation),
-          static_cast<float>(e.activation.negative_slope), at(e.scale, column), at(e.bias, column),
-          at(e.residual, row * channels + column)};
+  return part_of({softmax ? Function::linear : function_of(e.activation),
+                  static_cast<float>(e.activation.negative_slope), e.scale, e.bias, e.residual},
+                 channels, row, column);
 }
 /// Rows of `columns` elements that make one task.
 inline std::int64_t row_grain(std::int64_t columns) {

@@ -49,12 +49,12 @@ struct AmxTiles {
 /// and a's runs are multiples of tile_size.
 template <int Rows, class Tiles = AmxTiles>
 void multiply_tiles(long k, const LeftRows& a, const float* b, long b_stride, float* c, long c_stride,
-                    bool accumulate, const FetchAhead& ahead) {
+                    const AfterSums& after, const FetchAhead& ahead) {
   const long row = a.row_step * static_cast<long>(sizeof(float));
   const long b_row = b_stride * static_cast<long>(sizeof(float)),
              c_row = c_stride * static_cast<long>(sizeof(float));
   float* const below = c + tile_size * c_stride;
-  if (accumulate) {
+  if (after.accumulate) {
     Tiles::template load<0>(c, c_row);
     Tiles::template load<1>(c + tile_size, c_row);
     if constexpr (Rows == 32) {
