@@ -174,3 +174,29 @@ TEST_CASE("A kernel far larger than the image takes the memory of one that meets
     CHECK(algorithm.workspace_bytes == said);
   }
 }
+
+TEST_CASE("The planner reads convolutions in lines where there are tiles, and packs what cannot be read so") {
+  const cpu::KernelTable& kernels = cpu::kernels();
+  if (kernels.bfloat16_tiles.max_rows == 0) return;  // no instruction set with tiles was compiled
+  cpu::PlanLimits limits{.bfloat16 = &kernels.bfloat16_tiles};
+  const Conv2DGeometry g = same_3x3(20, 75, 128, 128), rgb = same_3x3(20, 150, 3, 64);
+  for (const bool max_pool : {false, true})
+    for (const Conv2DGeometry& each : {g, rgb})
+      CHECK(plan(each, limits, max_pool).to_string() == "direct, bfloat16 tiles in lines");
+  CHECK(cpu::plan_convolution({cpu::ConvolutionPass::input_gradient, g}, kernels, limits).tile_lines);
+  CHECK_FALSE(cpu::plan_convolution({cpu::ConvolutionPass::kernel_gradient, g}, kernels, limits).product);
+
+  Conv2DGeometry strided = g, dilated = g;
+  strided.stride_h = strided.stride_w = 2;
+  strided.out_h = strided.out_w = 38;
+  dilated.dilation_w = dilated.pad_left = 2;
+  for (const Conv2DGeometry& each : {strided, dilated})
+    CHECK(plan(each, limits).to_string() == "direct, bfloat16 tiles");
+  Conv2DGeometry dense = g;  // of which a block of rows fills the cache alone
+  dense.batch = 64, dense.in_h = dense.in_w = dense.out_h = dense.out_w = dense.kernel_h = dense.kernel_w = 1;
+  dense.pad_top = dense.pad_left = 0, dense.in_c = 80'000;
+  CHECK(plan(dense, limits).to_string() == "direct, bfloat16 tiles");
+
+  limits.memory = plan(g, limits).weight_bytes;  // leaves nothing for scratch
+  CHECK_FALSE(plan(g, limits).tile_lines);
+}

@@ -7,11 +7,11 @@
 
 int main(int argc, char** argv) {
 #ifdef __x86_64__
-  // Releases choose Haswell's or Zen's kernels on CPUs that are younger than they are; what they should
-  // choose is read as the library is loaded.
+  // Releases choose kernels without AVX-512 (Haswell's, Zen's, Prescott's) on CPUs that are younger than they
+  // are; what they should choose is read as the library is loaded.
   const std::string chosen = openblas_get_corename();
-  if ((chosen == "Haswell" || chosen == "Zen") && __builtin_cpu_supports("avx512f") &&
-      !std::getenv("OPENBLAS_CORETYPE")) {
+  if (chosen != "SkylakeX" && chosen != "Cooperlake" && chosen != "SapphireRapids" &&
+      __builtin_cpu_supports("avx512f") && !std::getenv("OPENBLAS_CORETYPE")) {
     setenv("OPENBLAS_CORETYPE", "SkylakeX", 1);
     execv("/proc/self/exe", argv);
   }

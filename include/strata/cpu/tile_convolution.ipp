@@ -68,7 +68,9 @@ STRATA_INLINE void tile_convolution(const Engine& engine, const ProductKernels& 
   const Conv2DGeometry& g = t.geometry;
   const std::int64_t panel = kernels.panel(), count = divide_up(g.out_c, panel);
   const std::int64_t shrink = max_pool ? 2 : 1, y_h = g.out_h / shrink, y_w = g.out_w / shrink;
-  const std::int64_t slabs = std::clamp<std::int64_t>(divide_up(wanted_tasks, t.groups()), 1, count);
+  // Columns are split only where lines alone do not make tasks enough: each part rounds them again.
+  const std::int64_t slabs =
+      std::clamp<std::int64_t>(divide_up(2 * engine.pool.threads(), t.groups()), 1, count);
   constexpr std::int64_t line = 16, cached = 128 * 1024;       // floats
   const std::int64_t reach = (g.kernel_h - 1) * g.dilation_h;  // rows of the image below a line's first
   const auto memory = engine.workspace.lease(engine.pool.threads() * t.scratch(kernels));
