@@ -38,8 +38,8 @@ bool tile_lines_serve(const Conv2DGeometry& g, const KernelTable& kernels, const
 Buffer pack_tile_kernel(const Engine& engine, const ProductKernels& product, const Conv2DGeometry& g,
                         FunctionRef<void(std::int64_t, std::int64_t, float*)> pack_tap);
 
-/// y = what follows of x * kernel, which is pooled by 2x2 first where the epilogue has it; its softmax is left
-/// out.
+/// y = what follows of x * kernel, which is pooled by 2x2 first where the epilogue has it; its softmax is
+/// left out.
 void tile_convolution(const Engine& engine, const ProductKernels& product, const Conv2DGeometry& g,
                       const float* x, const float* panels, const Epilogue<float>& epilogue, float* y);
 
