@@ -216,7 +216,8 @@ TEST_CASE("tiles read convolutions in lines, whatever stands on their borders") 
                         {3, 7, 5, 96, 72, 1, 1, 0, 0, 7, 5},
                         {1, 40, 70, 100, 4, 3, 3, 1, 1, 40, 70},
                         {40, 1, 1, 130, 50, 1, 1, 0, 0, 1, 1},
-                        {1, 3, 2, 1, 1, 1, 2, 0, 1, 3, 2}}) {
+                        {1, 3, 2, 1, 1, 1, 2, 0, 1, 3, 2},
+                        {2, 5, 6, 20, 10, 3, 3, 0, 0, 5, 6}}) {
     Conv2DGeometry g;
     g.batch = c.batch, g.in_h = c.h, g.in_w = c.w, g.in_c = c.in_c, g.out_h = c.out_h, g.out_w = c.out_w,
     g.out_c = c.out_c, g.kernel_h = c.kernel_h, g.kernel_w = c.kernel_w, g.pad_top = c.top,
