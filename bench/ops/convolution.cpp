@@ -67,8 +67,8 @@ void forward(benchmark::State& state, ConvolutionLayer layer, std::int64_t batch
         return exact(g, x, w, pixel / (g.out_h * g.out_w), pixel / g.out_w % g.out_h, pixel % g.out_w,
                      at % g.out_c);
       });
-  state.SetLabel(label_of(
-      g, cpu::plan_convolution({cpu::ConvolutionPass::forward, g, layer.max_pool}, cpu::kernels(), {})));
+  state.SetLabel(label_of(g, cpu::plan_convolution({cpu::ConvolutionPass::forward, g, layer.max_pool},
+                                                   cpu::kernels(), plan_limits())));
 }
 
 void backward_input(benchmark::State& state, ConvolutionLayer layer, std::int64_t batch) {
@@ -83,8 +83,8 @@ void backward_input(benchmark::State& state, ConvolutionLayer layer, std::int64_
   run();
   for (auto _ : state) run();
   report(state, g);
-  state.SetLabel(
-      label_of(g, cpu::plan_convolution({cpu::ConvolutionPass::input_gradient, g}, cpu::kernels(), {})));
+  state.SetLabel(label_of(
+      g, cpu::plan_convolution({cpu::ConvolutionPass::input_gradient, g}, cpu::kernels(), plan_limits())));
 }
 
 void backward_kernel(benchmark::State& state, ConvolutionLayer layer, std::int64_t batch) {
@@ -96,8 +96,8 @@ void backward_kernel(benchmark::State& state, ConvolutionLayer layer, std::int64
   run();
   for (auto _ : state) run();
   report(state, g);
-  state.SetLabel(
-      label_of(g, cpu::plan_convolution({cpu::ConvolutionPass::kernel_gradient, g}, cpu::kernels(), {})));
+  state.SetLabel(label_of(
+      g, cpu::plan_convolution({cpu::ConvolutionPass::kernel_gradient, g}, cpu::kernels(), plan_limits())));
 }
 
 const bool registered = [] {

@@ -28,6 +28,11 @@ inline strata::Policy policy() {
   const char* text = std::getenv("STRATA_BENCH_POLICY");
   return text ? strata::policy(text) : strata::Policy::float32;
 }
+/// What the planner may do for `device()`.
+inline strata::cpu::PlanLimits plan_limits() {
+  const bool narrow = policy() == strata::Policy::mixed_bfloat16;
+  return {.bfloat16 = narrow ? strata::cpu::bfloat16_product(strata::cpu::kernels()) : nullptr};
+}
 inline strata::Device& device() {
   static const strata::DevicePtr device =
       strata::cpu::device({.threads = thread_count(), .policy = policy()});

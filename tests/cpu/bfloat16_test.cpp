@@ -183,7 +183,7 @@ TEST_CASE("products in bfloat16 are those of the rounded factors, for any number
         std::mutex mutex;
         cpu::multiply(pool, workspace, kernels, product, patches,
                       {packed.data(), product.units(k), columns, product.units(k) * panel, panel}, c.data(),
-                      [&](std::int64_t, std::int64_t part, std::int64_t, std::int64_t part_columns) {
+                      {}, [&](std::int64_t, std::int64_t part, std::int64_t, std::int64_t part_columns) {
                         const std::lock_guard lock(mutex);
                         finished += part * part_columns;
                       });

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <strata/cpu/micro_kernel.hpp>
+#include <strata/cpu/packing_kernels.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu { namespace STRATA_CPU_ISA {
 
@@ -39,14 +40,10 @@ STRATA_ALWAYS_INLINE UVec rounded(Vec x) {
 /// Pixels of `channels` floats -> pairs, `units` of them each: where those are more than the channels fill,
 /// zeros. Up to a vector of units is written beyond the last.
 inline void narrow_pixels(long pixels, long channels, long units, const float* from, float* to) {
-  constexpr long numbers = 2 * width;
   const bool together = 2 * units == channels;  // nothing stands between the pixels
   const long rows = together ? 1 : pixels, count = together ? pixels * channels : channels;
-  for (long r = 0; r < rows; ++r, from += count, to += units) {
-    long i = 0;
-    for (; i + numbers <= count; i += numbers) store(to + i / 2, Bfloat16Pairs::units(from + i));
-    if (i < count) store(to + i / 2, Bfloat16Pairs::units(from + i, count - i));
-  }
+  for (long r = 0; r < rows; ++r, from += count, to += units)
+    pack_row<Bfloat16Pairs>(&from, 1, count, 1, 0, nullptr, to);
 }
 
 /// Rows of floats [k,panel] -> pairs of rows, zeros behind them up to a whole vector of units along k.

@@ -219,8 +219,7 @@ STRATA_COLD STRATA_INLINE void CpuBackend::conv2d_by(const ConvolutionPlan& plan
           kernels_.finish(epilogue_of(epilogue, g.out_c, row), rows, g.out_c, g.out_c, y + row * g.out_c);
         });
   else
-    multiply(
-        pool_, workspace_, kernels_, product, patches, b, y, [](auto...) {}, epilogue_of(epilogue, g.out_c));
+    multiply(pool_, workspace_, kernels_, product, patches, b, y, epilogue_of(epilogue, g.out_c));
   if (softmax) activation(f, patches.rows(), g.out_c, y, y);
 }
 
@@ -362,8 +361,7 @@ STRATA_COLD STRATA_INLINE void CpuBackend::backward_input_by(const ConvolutionPl
               });
         });
         multiply(pool_, workspace_, kernels_, product, patches,
-                 {packed->data(), units, g.in_c, units * panel, panel}, out,
-                 [](std::int64_t, std::int64_t, std::int64_t, std::int64_t) {});
+                 {packed->data(), units, g.in_c, units * panel, panel}, out);
       }
       if (!apart) continue;
       const std::int64_t run = g.stride_w == 1 ? patches.grid_w : 1;  // neighbours in both
@@ -458,7 +456,7 @@ STRATA_COLD STRATA_INLINE void CpuBackend::dense_backward_input(const DenseGeome
   float* const transposed_dx = right + panels * panel * out;
   kernels_.pack_panels_transposed(out, rows, dy, out, right, out * panel);
   multiply(pool_, workspace_, kernels_, kernels_.product, weight, {right, out, rows, out * panel, panel},
-           transposed_dx,
+           transposed_dx, {},
            [&](std::int64_t first, std::int64_t count, std::int64_t column, std::int64_t columns) {
              for (std::int64_t r = column; r < column + columns; ++r)
                for (std::int64_t i = first; i < first + count; ++i) {

@@ -105,6 +105,14 @@ inline void activate_backward(Function f, float slope, long count, const float* 
   }
 }
 
+/// scale * v + bias + residual, v being the result at `at` and of column `c`.
+STRATA_ALWAYS_INLINE Vec scaled(const ProductEpilogue& e, Vec v, long c, long at, long rest) {
+  if (e.scale) v *= load_some(e.scale + c, rest);
+  if (e.bias) v += load_some(e.bias + c, rest);
+  if (e.residual) v += load_some(e.residual + at, rest);
+  return v;
+}
+
 /// y = f(scale * y + bias + residual) for [rows,columns] whose rows are `stride` apart; null: left out.
 inline void finish(const ProductEpilogue& e, long rows, long columns, long stride, float* y) {
   const bool linear = !e.scale && !e.bias && !e.residual;
@@ -133,11 +141,7 @@ inline void finish(const ProductEpilogue& e, long rows, long columns, long strid
     for (long r = 0; r < rows; ++r, y += stride) {
       if (e.scale || e.residual)
         for_channels(columns, [&](long c, long rest) {
-          const auto read = [&](const float* from) { return load_some(from, rest); };
-          Vec v = read(y + c);
-          if (e.scale) v *= read(e.scale + c);
-          if (e.bias) v += read(e.bias + c);
-          if (e.residual) v += read(e.residual + r * stride + c);
+          const Vec v = scaled(e, load_some(y + c, rest), c, r * stride + c, rest);
           store_some(y + c, function(v), rest);
         });
       else if (e.bias)
@@ -177,10 +181,7 @@ inline void finish_panel(const ProductEpilogue& e, const PanelSums& sums, long p
         if (sums.max_pool)
           v = max(max(v, load(from + panel + c)),
                   max(load(from + below + c), load(from + below + panel + c)));
-        if (e.scale) v *= load_some(e.scale + c, rest);
-        if (e.bias) v += load_some(e.bias + c, rest);
-        if (e.residual) v += load_some(e.residual + at + c, rest);
-        store_some(y + at + c, function(v), rest);
+        store_some(y + at + c, function(scaled(e, v, c, at + c, rest)), rest);
       });
     });
   };

@@ -75,13 +75,15 @@ Buffer pack_right_factor(ThreadPool& pool, Workspace& workspace, const KernelTab
                          const ProductKernels& product, std::int64_t k, std::int64_t panels,
                          FunctionRef<void(std::int64_t, float*)> pack);
 
+inline constexpr auto nothing_more = [](std::int64_t, std::int64_t, std::int64_t, std::int64_t) {};
+
 /// c [rows,columns] = patches * b and what `epilogue` says, the pointers of which are those of the whole c,
 /// then finish(first row, rows, first column, columns) for every finished part of c. Every sum runs over k in
 /// the same order whatever the split, so threads do not change the bits.
-void multiply(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels,
-              const ProductKernels& product, const PatchMatrix& patches, const RightFactor& b, float* c,
-              FunctionRef<void(std::int64_t, std::int64_t, std::int64_t, std::int64_t)> finish,
-              const ProductEpilogue& epilogue = {});
+void multiply(
+    ThreadPool& pool, Workspace& workspace, const KernelTable& kernels, const ProductKernels& product,
+    const PatchMatrix& patches, const RightFactor& b, float* c, const ProductEpilogue& epilogue = {},
+    FunctionRef<void(std::int64_t, std::int64_t, std::int64_t, std::int64_t)> finish = nothing_more);
 
 /// Floats of scratch that `multiply` takes for a product with these patches and a right factor that is packed
 /// or not.

@@ -239,11 +239,10 @@ STRATA_INLINE std::int64_t product_scratch(const ThreadPool& pool, const KernelT
   return left.zeros + pool.threads() * left.scratch;
 }
 
-STRATA_INLINE void multiply(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels,
-                            const ProductKernels& product, const PatchMatrix& patches, const RightFactor& b,
-                            float* c,
-                            FunctionRef<void(std::int64_t, std::int64_t, std::int64_t, std::int64_t)> finish,
-                            const ProductEpilogue& epilogue) {
+STRATA_INLINE void multiply(
+    ThreadPool& pool, Workspace& workspace, const KernelTable& kernels, const ProductKernels& product,
+    const PatchMatrix& patches, const RightFactor& b, float* c, const ProductEpilogue& epilogue,
+    FunctionRef<void(std::int64_t, std::int64_t, std::int64_t, std::int64_t)> finish) {
   const std::int64_t rows = patches.rows(), k = b.k, columns = b.columns, panel = kernels.panel();
   if (rows == 0 || columns == 0) return;
   const std::int64_t panels = divide_up(columns, panel);

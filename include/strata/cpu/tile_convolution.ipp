@@ -71,11 +71,11 @@ STRATA_INLINE void tile_convolution(const Engine& engine, const ProductKernels& 
   // Columns are split only where lines alone do not make tasks enough: each part rounds them again.
   const std::int64_t slabs =
       std::clamp<std::int64_t>(divide_up(2 * engine.pool.threads(), t.groups()), 1, count);
-  constexpr std::int64_t line = 16, cached = 128 * 1024;       // floats
+  constexpr std::int64_t block = 2 * tile_size, line = 16, cached = 128 * 1024;  // rows, floats, floats
   const std::int64_t reach = (g.kernel_h - 1) * g.dilation_h;  // rows of the image below a line's first
   const auto memory = engine.workspace.lease(engine.pool.threads() * t.scratch(kernels));
 
-  // Rows [first, first + count) of an image, as tiles read them.
+  // Rows [first, first + rows) of an image, as tiles read them.
   const auto narrow = [&](std::int64_t image, std::int64_t first, std::int64_t rows, float* to) {
     float* const end = to + t.image_units;
     std::fill_n(to, g.pad_left * t.pixel, 0.f);
@@ -102,19 +102,17 @@ STRATA_INLINE void tile_convolution(const Engine& engine, const ProductKernels& 
     for (std::int64_t i = 0; i < images; ++i)
       narrow(first_image + i, first_line - g.pad_top, lines + reach, inputs + i * t.image_units);
 
+    // Each block asks for its share of the next panel, where those of a task do not stay in the cache.
+    const bool streams = (last_panel - first_panel) * t.k * panel > cached;
+    const std::int64_t share =
+        streams ? divide_up(tile_size * panel / line, images * divide_up(rows, block)) : 0;
     product.begin();
     for (std::int64_t p = first_panel; p < last_panel; ++p) {
       const float* const right = panels + p * t.k * panel;
-      // Each block asks for its share of the next panel, where those of a task do not stay in the cache.
-      const std::int64_t blocks = images * divide_up(rows, 2 * tile_size);
-      FetchAhead ahead{right + t.k * panel, 0, line, 0};
-      if (p + 1 < last_panel && (last_panel - first_panel) * t.k * panel > cached) {
-        ahead.lines = divide_up(tile_size * panel / line, blocks);
-        ahead.run_step = ahead.lines * line;
-      }
+      FetchAhead ahead{right + t.k * panel, p + 1 < last_panel ? share : 0, line, share * line};
       for (std::int64_t i = 0; i < images; ++i) {
-        for (std::int64_t row = 0; row < rows; row += 2 * tile_size) {
-          const int height = rows - row > tile_size ? 2 * tile_size : tile_size;
+        for (std::int64_t row = 0; row < rows; row += block) {
+          const std::int64_t height = rows - row > tile_size ? block : tile_size;
           product.multiply_rows[height](
               t.k,
               {inputs + i * t.image_units + row * t.pixel, t.pixel, t.run, g.dilation_h * t.pitch * t.pixel},
