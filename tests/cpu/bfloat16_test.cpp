@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -259,6 +260,78 @@ TEST_CASE("tiles read convolutions in lines, whatever stands on their borders") 
           found.push_back(y);
         }
         CHECK(found[0] == found[1]);
+      }
+    }
+  }
+}
+
+TEST_CASE("tiles read and leave bfloat16 with the bits that they make of floats") {
+  const auto kinds = products();
+  if (kinds.empty()) STRATA_SKIP(without);
+  const cpu::KernelTable& kernels = cpu::kernels();
+  const cpu::ProductKernels& product = kinds.back();
+  // What lies narrow: whole tiles of channels and others, 1x1 read in place and, where that is too small,
+  // not.
+  for (const auto& [batch, side, in_c, out_c, kernel_size] : {std::array<std::int64_t, 5>{2, 9, 64, 32, 3},
+                                                              {2, 9, 6, 70, 3},
+                                                              {3, 7, 64, 34, 1},
+                                                              {1, 40, 32, 40, 1},
+                                                              {1, 5, 32, 64, 1},
+                                                              {2, 8, 20, 2, 1},
+                                                              {1, 30, 10, 96, 5}}) {
+    Conv2DGeometry g;
+    g.batch = batch, g.in_h = g.in_w = g.out_h = g.out_w = side, g.in_c = in_c, g.out_c = out_c;
+    g.kernel_h = g.kernel_w = kernel_size, g.pad_top = g.pad_left = kernel_size / 2;
+    const auto x = random_values(g.batch * side * side * in_c, 1),
+               kernel = random_values(kernel_size * kernel_size * in_c * out_c, 2),
+               bias = random_values(out_c, 3), residual = random_values(g.batch * side * side * out_c, 4);
+    const auto narrowed = [](std::vector<float> values, float rest) {
+      std::vector<float> out(values.size(), rest);
+      auto* to = reinterpret_cast<unsigned char*>(out.data());
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        const auto bits = std::bit_cast<std::uint32_t>(static_cast<float>(rounded(values[i]))) >> 16;
+        to[2 * i] = static_cast<unsigned char>(bits), to[2 * i + 1] = static_cast<unsigned char>(bits >> 8);
+      }
+      return out;
+    };
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    const std::vector<float> narrow_x = narrowed(x, nan);
+    for (Epilogue<float> epilogue :
+         {Epilogue<float>{.bias = bias.data(), .activation = Activation::relu},
+          {.bias = bias.data(), .activation = Activation::silu, .max_pool_2x2 = true},
+          {.bias = bias.data(), .activation = Activation::leaky_relu(0.1), .max_pool_2x2 = true},
+          {.activation = Activation::tanh, .residual = residual.data()}}) {
+      CAPTURE(batch, side, in_c, out_c, kernel_size, epilogue.max_pool_2x2);
+      REQUIRE(cpu::tile_lines_serve(g, kernels, product, epilogue.max_pool_2x2));
+      const std::int64_t shrink = epilogue.max_pool_2x2 ? 2 : 1;
+      const auto count = static_cast<std::size_t>(batch * (side / shrink) * (side / shrink) * out_c);
+      for (const int threads : {1, 3}) {
+        ThreadPool pool(threads);
+        cpu::Workspace workspace;
+        const cpu::Engine engine{pool, workspace, kernels};
+        const cpu::Buffer panels =
+            cpu::pack_tile_kernel(engine, product, g, [&](std::int64_t tap, std::int64_t p, float* to) {
+              kernels.pack_panels(g.in_c,
+                                  std::min<std::int64_t>(kernels.panel(), g.out_c - p * kernels.panel()),
+                                  kernel.data() + tap * g.in_c * g.out_c + p * kernels.panel(), g.out_c, to);
+            });
+        const auto run = [&](bool from_narrow, bool to_narrow) {
+          std::vector<float> y(count + 1, 7.f);
+          epilogue.narrow_x = from_narrow;
+          epilogue.narrow_y = to_narrow;
+          cpu::tile_convolution(engine, product, g, (from_narrow ? narrow_x : x).data(), panels.data(),
+                                epilogue, y.data());
+          CHECK(y.back() == 7.f);
+          y.pop_back();
+          return y;
+        };
+        const std::vector<float> y = run(false, false);
+        CHECK(run(true, false) == y);
+        const std::vector<float> narrow_y = narrowed(y, 7.f);  // nothing beyond the first half
+        for (const bool from_narrow : {false, true}) {
+          const std::vector<float> found = run(from_narrow, true);
+          CHECK(std::memcmp(found.data(), narrow_y.data(), count * sizeof(float)) == 0);
+        }
       }
     }
   }

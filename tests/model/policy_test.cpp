@@ -1,13 +1,18 @@
 #include <catch2/catch.hpp>
 
 #include <cmath>
+#include <utility>
 
 #include <strata/cpu/device.hpp>
 #include <strata/cpu/dispatch.hpp>
 #include <strata/layers/registry.hpp>
 #include <strata/training/fit.hpp>
 
+#include "support/device_training.hpp"
 #include "support/golden.hpp"
+#include "support/gradient_check.hpp"
+#include "support/reference/memory.hpp"
+#include "support/reference/reference.hpp"
 #include "support/skip.hpp"
 
 using namespace strata;
@@ -42,6 +47,46 @@ double distance(const Tensor<float>& a, const Tensor<float>& b) {
     sum += std::pow(static_cast<double>(a.data()[i] - b.data()[i]), 2);
   return std::sqrt(sum);
 }
+
+/// Convolutions that alone read what others leave, with poolings and activations between them, and results
+/// that others read too.
+Model chain() {
+  const auto convolution = [](const char* name, std::int64_t filters, int size, const Activation& f) {
+    return Conv2D(
+        {.filters = filters, .kernel_size = size, .padding = Padding::same, .activation = f, .name = name});
+  };
+  const std::vector<Layer> layers{convolution("a", 8, 3, Activation::relu),
+                                  MaxPooling2D(),
+                                  convolution("b", 6, 1, Activation::linear),
+                                  MaxPooling2D({.padding = Padding::same}),
+                                  convolution("c", 34, 3, Activation::silu),
+                                  convolution("d", 32, 1, Activation::linear),
+                                  BatchNormalization(),
+                                  convolution("e", 64, 1, Activation::linear),
+                                  ActivationLayer({.activation = Activation::leaky_relu(0.1)}),
+                                  Dropout(0.5),
+                                  convolution("f", 16, 3, Activation::relu),
+                                  convolution("g", 16, 1, Activation::relu),
+                                  Add(),
+                                  DepthwiseConv2D({.kernel_size = 2, .name = "h"}),
+                                  convolution("i", 5, 1, Activation::relu),
+                                  Flatten(),
+                                  Dense({.units = 3, .name = "j"})};
+  const Symbol input = Input({.shape = {9, 8, 4}});
+  Symbol before, x = input;
+  for (const Layer& layer : layers) {
+    const Symbol y = layer.class_name() == "Add" ? Add()({before, x}) : layer(x);
+    before = x;
+    x = y;
+  }
+  return Model(input, x);
+}
+
+struct Watcher : RunObserver<float> {
+  int seen = 0;
+  void after_forward(const std::string&, const LayerImpl&, TensorView<float>) override { ++seen; }
+  void after_backward(const std::string&, const LayerImpl&, std::span<const TensorView<float>>) override {}
+};
 
 }  // namespace
 
@@ -112,4 +157,60 @@ TEST_CASE("a device without products in bfloat16 computes as before") {
   model.to(cpu::device({.threads = 1, .instruction_set = least.name}));
   const Tensor<float> x = part(golden.read<float>("x"), 0), plain = model.predict(x);
   CHECK(distance(model.set_policy("mixed_bfloat16").predict(x), plain) == 0);
+}
+
+TEST_CASE("a result that one convolution alone reads lies in bfloat16, and that changes no bit") {
+  const DevicePtr reference = reference_device({.host_accessible = false});
+  std::vector<DevicePtr> devices{reference};
+  if (available()) devices.push_back(cpu::device({.threads = 2}));
+  std::int64_t& narrow = memory_of(reference).counts.narrow_inputs;
+  const Tensor<float> x = random_tensor({3, 9, 8, 4}, 7).cast<float>();
+  for (const DevicePtr& device : devices) {
+    CAPTURE(device->description());
+    const auto taken = [&](std::int64_t expected) {
+      const std::int64_t found = std::exchange(narrow, 0);
+      if (device == reference) CHECK(found == expected);
+    };
+    Model model = chain();
+    model.to(device);
+    model.predict(x);
+    taken(0);
+    model.set_policy("mixed_bfloat16");
+    Session<float> session(device);
+    session.backend().set_policy(Policy::mixed_bfloat16);
+    const Graph<float>& graph = model.model().graph();
+    const Tensor<float> on_device = x.to(device), y({3, 3}, device);
+    const TensorView<const float> input[] = {on_device};
+    const TensorView<float> output[] = {TensorView<float>(const_cast<float*>(y.data()), y.shape())};
+    const auto run = [&](const Session<float>::Options& options) {
+      graph.forward(input, output, session.begin(options));
+      return y.to(nullptr);
+    };
+    Watcher watcher;  // sees floats
+    const Tensor<float> expected = run({.observer = &watcher});
+    CHECK(watcher.seen > 8);
+    taken(0);
+    CHECK(distance(model.predict(x), expected) == 0);
+    taken(4);             // of b, behind a pooling, of c, of d and of e, behind a batch normalization
+    model.predict(x, 2);  // another plan
+    taken(8);
+
+    // What a run ends with is whole, here c's result. Where it is given, d reads floats.
+    const int path[] = {5};
+    REQUIRE(graph.node_at(path).name() == "c");
+    const Tensor<float> c = session.download(graph.forward_prefix(input, path, session.begin({})));
+    taken(2);
+    const Tensor<float> given = c.to(device);
+    CHECK(distance(run({.given = {path, given}}), expected) == 0);
+    taken(1);
+    CHECK(graph.first_non_finite(input, session.begin({})) == "");
+    taken(0);
+
+    // A convolution that trains reads floats, as its gradient does.
+    model.compile({.loss = "mse"});
+    for (const Layer& layer : model.layers())
+      Layer(layer).set_trainable(layer.name() == "d" || layer.name() == "j");
+    model.train_on_batch(x, Tensor<float>({3, 3}));
+    taken(2);
+  }
 }

@@ -30,6 +30,7 @@ class CpuBackend final : public HostBackend<float> {
   void conv2d_backward_weights(const Conv2DGeometry& g, const float* x, const float* dy,
                                Gradient<float> dkernel, Gradient<float> dbias) override;
 
+  bool takes_narrow(const Conv2DGeometry& g, const Epilogue<float>& epilogue) const override;
   Algorithm describe_conv2d(const Conv2DGeometry& g, const Epilogue<float>& epilogue) const override;
   Algorithm describe_dense(const DenseGeometry& g) const override;
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <strata/cpu/elementwise_kernels.hpp>
 #include <strata/cpu/micro_kernel.hpp>
 #include <strata/cpu/packing_kernels.hpp>
 
@@ -55,6 +56,40 @@ inline void narrow_panel(long k, const float* from, float* to) {
       const Vec first = i < k ? load(from + c) : Vec{}, second = i + 1 < k ? load(from + panel + c) : Vec{};
       store(to + c, reinterpret_cast<Vec>(rounded(first) >> 16 | rounded(second)));
     }
+}
+
+/// y = f(scale * sum + bias + residual), or of the largest of 2x2 sums, as floats or, two to a float's place,
+/// as bfloat16: pixels of y are `pixel` numbers apart, its lines `line`; the residual lies as a y of floats.
+template <bool narrow>
+void finish_panel(const ProductEpilogue& e, const PanelSums& sums, long pixel, long line, float* y) {
+  constexpr long ahead = 8;  // pixels, which lie too far apart for the processor to foresee them
+  constexpr long per_unit = narrow ? 2 : 1;
+  const long below = sums.pitch * panel, step = sums.max_pool ? 2 : 1;
+  float values[panel];
+  const auto write = [&](auto function, bool activates) {
+    for (long l = 0; l + step <= sums.lines; l += step)
+      for (long p = 0; p + step <= sums.positions; p += step) {
+        const float* const from = sums.data + l * below + p * panel;
+        const long at = l / step * line + p / step * pixel;
+        float* const unit = y + at / per_unit;
+        float* const to = narrow ? values : unit;
+        for (long c = 0; c < sums.columns; c += per_unit * width)
+          __builtin_prefetch(unit + (ahead * pixel + c) / per_unit, 1);
+        for_channels(sums.columns, [&](long c, long rest) {
+          Vec v = load(from + c);
+          if (sums.max_pool)
+            v = max(max(v, load(from + panel + c)),
+                    max(load(from + below + c), load(from + below + panel + c)));
+          store_some(to + c, function(scaled(e, v, c, at + c, rest)), rest);
+        });
+        if (activates) activate(e.f, e.slope, sums.columns, to, to);
+        if (narrow)
+          store_some(unit, Bfloat16Pairs::units(values, sums.columns),
+                     sums.columns == panel ? 0 : sums.columns / per_unit);
+      }
+  };
+  if (!with_cheap_function(e.f, e.slope, [&](auto function) { write(function, false); }))
+    write([](Vec v) { return v; }, true);
 }
 
 #endif

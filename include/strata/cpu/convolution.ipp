@@ -137,7 +137,9 @@ STRATA_COLD STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const
     return conv2d(near.geometry, x, {part.data()}, epilogue, y);
   }
   ConvolutionPlan plan;
-  if (g.groups == 1 && (!epilogue.max_pool_2x2 || follows_pooling(epilogue)))
+  if (epilogue.narrow_x || epilogue.narrow_y)
+    plan.product = limits_.bfloat16, plan.tile_lines = true;
+  else if (g.groups == 1 && (!epilogue.max_pool_2x2 || follows_pooling(epilogue)))
     plan = chosen_plan({ConvolutionPass::forward, g, epilogue.max_pool_2x2});
   conv2d_by(plan, g, x, kernel, epilogue, y);
 }
@@ -221,6 +223,17 @@ STRATA_COLD STRATA_INLINE void CpuBackend::conv2d_by(const ConvolutionPlan& plan
   else
     multiply(pool_, workspace_, kernels_, product, patches, b, y, epilogue_of(epilogue, g.out_c));
   if (softmax) activation(f, patches.rows(), g.out_c, y, y);
+}
+
+// In lines of tiles alone; pixels are whole units.
+STRATA_COLD STRATA_INLINE bool CpuBackend::takes_narrow(const Conv2DGeometry& g,
+                                                        const Epilogue<float>& epilogue) const {
+  if (const CroppedKernel near(g); near.geometry != g) return takes_narrow(near.geometry, epilogue);
+  return g.groups == 1 && (!epilogue.max_pool_2x2 || follows_pooling(epilogue)) &&
+         (!epilogue.narrow_x || g.in_c % 2 == 0) &&
+         (!epilogue.narrow_y ||
+          (g.out_c % 2 == 0 && epilogue.activation.kind != Activation::Kind::softmax)) &&
+         known_plan({ConvolutionPass::forward, g, epilogue.max_pool_2x2}).tile_lines;
 }
 
 // The decisions of `conv2d`.

@@ -163,33 +163,6 @@ inline void finish(const ProductEpilogue& e, long rows, long columns, long strid
   }
 }
 
-/// y = f(scale * sum + bias + residual), or of the largest of 2x2 sums: pixels of y are `pixel` floats apart,
-/// its lines `line`; the residual lies as y.
-inline void finish_panel(const ProductEpilogue& e, const PanelSums& sums, long pixel, long line, float* y) {
-  constexpr long ahead = 8;  // pixels, which lie too far apart for the processor to foresee them
-  const long below = sums.pitch * panel, step = sums.max_pool ? 2 : 1;
-  const auto for_pixels = [&](auto visit) {
-    for (long l = 0; l + step <= sums.lines; l += step)
-      for (long p = 0; p + step <= sums.positions; p += step)
-        visit(sums.data + l * below + p * panel, l / step * line + p / step * pixel);
-  };
-  const auto write = [&](auto function) {
-    for_pixels([&](const float* from, long at) {
-      for (long c = 0; c < sums.columns; c += width) __builtin_prefetch(y + at + ahead * pixel + c, 1);
-      for_channels(sums.columns, [&](long c, long rest) {
-        Vec v = load(from + c);
-        if (sums.max_pool)
-          v = max(max(v, load(from + panel + c)),
-                  max(load(from + below + c), load(from + below + panel + c)));
-        store_some(y + at + c, function(scaled(e, v, c, at + c, rest)), rest);
-      });
-    });
-  };
-  if (with_cheap_function(e.f, e.slope, write)) return;
-  write([](Vec v) { return v; });
-  for_pixels([&](const float*, long at) { activate(e.f, e.slope, sums.columns, y + at, y + at); });
-}
-
 /// Sum or maximum of the elements of a vector, in a fixed order.
 STRATA_ALWAYS_INLINE float sum_of(Vec v) {
   float s = 0;

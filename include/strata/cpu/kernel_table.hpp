@@ -168,8 +168,10 @@ struct ProductKernels {
   /// Rows of floats [k,panel] -> units, filled up with zeros to whole vectors along k; null where a float is
   /// one.
   void (*narrow_panel)(long k, const float* from, float* to) = nullptr;
-  /// Of tiles: pixels of floats -> units; see tile_convolution.hpp.
+  // Of tiles, see tile_convolution.hpp: pixels of floats -> units, and sums -> results, [1] in bfloat16.
   void (*narrow_pixels)(long pixels, long channels, long units, const float* from, float* to) = nullptr;
+  void (*finish_panel[2])(const ProductEpilogue& epilogue, const PanelSums& sums, long pixel, long line,
+                          float* y) = {};
   // Around the products of one task, in its thread; null: nothing to do.
   void (*begin)() = nullptr;
   void (*end)() = nullptr;
@@ -215,8 +217,6 @@ struct KernelTable {
   void (*activate_backward)(Function f, float slope, long count, const float* from, const float* dy,
                             float* dx);
   void (*finish)(const ProductEpilogue& epilogue, long rows, long columns, long stride, float* y);
-  void (*finish_panel)(const ProductEpilogue& epilogue, const PanelSums& sums, long pixel, long line,
-                       float* y);
   void (*softmax)(long rows, long channels, const float* x, float* y);
   void (*softmax_backward)(long rows, long channels, const float* y, const float* dy, float* dx);
   void (*affine)(long count, float scale, float offset, const float* x, float* y);

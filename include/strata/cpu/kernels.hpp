@@ -60,6 +60,7 @@ constexpr ProductKernels bfloat16_tiles() {
         .pack_row = to.pack_row,
         .narrow_panel = to.narrow_panel,
         .narrow_pixels = narrow_pixels,
+        .finish_panel = {finish_panel<false>, finish_panel<true>},
         .begin = AmxTiles::begin,
         .end = AmxTiles::end};
   to.multiply_rows[16] = multiply_tiles<16>;
@@ -97,7 +98,6 @@ constexpr KernelTable table = {
     .activate = activate,
     .activate_backward = activate_backward,
     .finish = finish,
-    .finish_panel = finish_panel,
     .softmax = softmax,
     .softmax_backward = softmax_backward,
     .affine = affine,

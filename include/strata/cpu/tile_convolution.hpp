@@ -11,7 +11,8 @@ namespace strata { inline namespace STRATA_ABI { namespace cpu {
 /// positions lie equally far apart from line to line, and any 32 in a row are a register block. The few that
 /// stand on borders are computed and dropped.
 struct TileLines {
-  Conv2DGeometry geometry;            ///< a 1x1's positions are the lines of one image
+  Conv2DGeometry geometry;
+  bool positions = false;             ///< a 1x1's, which are the lines of one image
   std::int64_t pixel = 0;             ///< units of a pixel
   std::int64_t run = 0, k = 0;        ///< units of a row of the kernel, filled up with zeros, and of all
   std::int64_t pitch = 0;             ///< pixels from a line to the next

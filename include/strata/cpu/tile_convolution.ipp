@@ -12,6 +12,7 @@ STRATA_INLINE TileLines::TileLines(const Conv2DGeometry& g, bool max_pool) : geo
       g.out_w == g.in_w && !max_pool) {
     geometry.in_h = geometry.out_h = g.batch * g.in_h * g.in_w;
     geometry.batch = geometry.in_w = geometry.out_w = 1;
+    positions = true;
   }
   const std::int64_t out_h = geometry.out_h, out_w = geometry.out_w;
   pixel = divide_up(g.in_c, 2);
@@ -75,6 +76,10 @@ STRATA_INLINE void tile_convolution(const Engine& engine, const ProductKernels& 
   const std::int64_t reach = (g.kernel_h - 1) * g.dilation_h;  // rows of the image below a line's first
   const auto memory = engine.workspace.lease(engine.pool.threads() * t.scratch(kernels));
 
+  // A 1x1 reads what is narrow where it lies; behind the last position lies as much memory again.
+  const bool in_place = epilogue.narrow_x && t.positions && t.run == t.pixel && g.in_h >= 2 * tile_size;
+  const std::int64_t x_unit = epilogue.narrow_x ? 2 : 1, y_unit = epilogue.narrow_y ? 2 : 1;
+
   // Rows [first, first + rows) of an image, as tiles read them.
   const auto narrow = [&](std::int64_t image, std::int64_t first, std::int64_t rows, float* to) {
     float* const end = to + t.image_units;
@@ -82,8 +87,13 @@ STRATA_INLINE void tile_convolution(const Engine& engine, const ProductKernels& 
     to += g.pad_left * t.pixel;
     for (std::int64_t row = first; row < first + rows; ++row, to += t.pitch * t.pixel) {
       const bool inside = row >= 0 && row < g.in_h;
-      if (inside)
-        product.narrow_pixels(g.in_w, g.in_c, t.pixel, x + (image * g.in_h + row) * g.in_w * g.in_c, to);
+      if (inside) {
+        const float* const from = x + (image * g.in_h + row) * g.in_w * g.in_c / x_unit;
+        if (epilogue.narrow_x)
+          std::copy_n(from, g.in_w * t.pixel, to);
+        else
+          product.narrow_pixels(g.in_w, g.in_c, t.pixel, from, to);
+      }
       const std::int64_t filled = inside ? g.in_w : 0;
       std::fill_n(to + filled * t.pixel, (t.pitch - filled) * t.pixel, 0.f);
     }
@@ -97,10 +107,11 @@ STRATA_INLINE void tile_convolution(const Engine& engine, const ProductKernels& 
     const std::int64_t lines = std::min(t.lines, g.out_h - first_line),
                        images = std::min(t.images, g.batch - first_image);
     const std::int64_t rows = (lines - 1) * t.pitch + g.out_w;
-    float* const inputs = memory.data() + worker * t.scratch(kernels);
-    float* const sums = inputs + t.images * t.image_units;
-    for (std::int64_t i = 0; i < images; ++i)
-      narrow(first_image + i, first_line - g.pad_top, lines + reach, inputs + i * t.image_units);
+    float* const own = memory.data() + worker * t.scratch(kernels);
+    float* const sums = own + t.images * t.image_units;
+    const float* const inputs = in_place ? x + first_line * t.pixel : own;
+    for (std::int64_t i = 0; i < images && !in_place; ++i)
+      narrow(first_image + i, first_line - g.pad_top, lines + reach, own + i * t.image_units);
 
     // Each block asks for its share of the next panel, where those of a task do not stay in the cache.
     const bool streams = (last_panel - first_panel) * t.k * panel > cached;
@@ -121,9 +132,10 @@ STRATA_INLINE void tile_convolution(const Engine& engine, const ProductKernels& 
         }
         const std::int64_t pixel = ((first_image + i) * y_h + first_line / shrink) * y_w;
         const std::int64_t column = p * panel;
-        kernels.finish_panel(epilogue_of(epilogue, g.out_c, pixel, column),
-                             {sums, lines, t.pitch, g.out_w, std::min(panel, g.out_c - column), max_pool},
-                             g.out_c, y_w * g.out_c, y + pixel * g.out_c + column);
+        product.finish_panel[epilogue.narrow_y](
+            epilogue_of(epilogue, g.out_c, pixel, column),
+            {sums, lines, t.pitch, g.out_w, std::min(panel, g.out_c - column), max_pool}, g.out_c,
+            y_w * g.out_c, y + (pixel * g.out_c + column) / y_unit);
       }
     }
     product.end();

@@ -84,7 +84,7 @@ class ActivationImpl final : public LayerBase<ActivationImpl<T, Options>, T, Opt
   }
   Activation final_activation() const override { return function_; }
   bool is_activation() const override { return true; }
-  bool append_to(Epilogue<T>& epilogue, bool) const override {
+  bool append_to(const Shape&, Epilogue<T>& epilogue, bool) const override {
     if (epilogue.activation != Activation::linear || epilogue.max_pool_2x2) return false;
     epilogue.activation = function_;
     return true;

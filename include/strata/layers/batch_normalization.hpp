@@ -64,10 +64,11 @@ class BatchNormalizationImpl final
   LayerCost cost(Shapes, const BasicContext<T>& context) const override {
     return {.saved = uses_batch(context) ? 2 * mean_->shape().size() : 0};
   }
-  bool absorb(const BasicLayerImpl<T>& next, Epilogue<T>& epilogue, bool training) const override {
-    return next.is_activation() && next.append_to(epilogue, training);
+  bool absorb(const BasicLayerImpl<T>& next, const Shape& y, Epilogue<T>& epilogue,
+              bool training) const override {
+    return next.is_activation() && next.append_to(y, epilogue, training);
   }
-  bool append_to(Epilogue<T>& epilogue, bool training) const override {
+  bool append_to(const Shape&, Epilogue<T>& epilogue, bool training) const override {
     if ((training && this->trainable()) || epilogue.scale || epilogue.residual || epilogue.max_pool_2x2 ||
         epilogue.activation != Activation::linear)
       return false;

@@ -93,10 +93,14 @@ class Conv2DImpl final : public LayerBase<Conv2DImpl<T>, T, Conv2DOptions> {
     return {.flops = g.flops(),
             .algorithm = context.backend().describe_conv2d(g, context.epilogue(final_activation()))};
   }
+  bool takes_narrow(Shapes x, const BasicContext<T>& context) const override {
+    return context.backend().takes_narrow(geometry(x[0]), context.epilogue(final_activation()));
+  }
   Activation final_activation() const override { return this->options().activation; }
   bool adds_input_gradient() const override { return true; }
-  bool absorb(const BasicLayerImpl<T>& next, Epilogue<T>& epilogue, bool training) const override {
-    return next.append_to(epilogue, training);
+  bool absorb(const BasicLayerImpl<T>& next, const Shape& y, Epilogue<T>& epilogue,
+              bool training) const override {
+    return next.append_to(y, epilogue, training);
   }
 
  private:

@@ -109,8 +109,9 @@ class Conv2DTransposeImpl final : public LayerBase<Conv2DTransposeImpl<T>, T, Co
     return {.flops = geometry(x[0]).flops()};
   }
   Activation final_activation() const override { return this->options().activation; }
-  bool absorb(const BasicLayerImpl<T>& next, Epilogue<T>& epilogue, bool training) const override {
-    return next.is_activation() && next.append_to(epilogue, training);
+  bool absorb(const BasicLayerImpl<T>& next, const Shape& y, Epilogue<T>& epilogue,
+              bool training) const override {
+    return next.is_activation() && next.append_to(y, epilogue, training);
   }
 
  private:

@@ -74,8 +74,9 @@ class DenseImpl final : public LayerBase<DenseImpl<T>, T, DenseOptions> {
   }
   Activation final_activation() const override { return this->options().activation; }
   bool adds_input_gradient() const override { return true; }
-  bool absorb(const BasicLayerImpl<T>& next, Epilogue<T>& epilogue, bool training) const override {
-    return next.is_activation() && next.append_to(epilogue, training);
+  bool absorb(const BasicLayerImpl<T>& next, const Shape& y, Epilogue<T>& epilogue,
+              bool training) const override {
+    return next.is_activation() && next.append_to(y, epilogue, training);
   }
 
  private:

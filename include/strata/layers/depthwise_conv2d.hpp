@@ -89,8 +89,9 @@ class DepthwiseConv2DImpl final : public LayerBase<DepthwiseConv2DImpl<T>, T, De
   }
   Activation final_activation() const override { return this->options().activation; }
   bool adds_input_gradient() const override { return true; }
-  bool absorb(const BasicLayerImpl<T>& next, Epilogue<T>& epilogue, bool training) const override {
-    return next.append_to(epilogue, training);
+  bool absorb(const BasicLayerImpl<T>& next, const Shape& y, Epilogue<T>& epilogue,
+              bool training) const override {
+    return next.append_to(y, epilogue, training);
   }
 
  private:

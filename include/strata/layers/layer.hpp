@@ -101,14 +101,22 @@ class BasicLayerImpl {
   /// The layer is its final activation and nothing else.
   virtual bool is_activation() const { return false; }
   /// Whether `forward` can do the work of `next`, the only reader of its result, on the way out: it is then
-  /// in `epilogue`, which holds what the layer does last already, and in the one that the context gives.
-  virtual bool absorb(const BasicLayerImpl& next, Epilogue<T>& epilogue, bool training) const {
-    return (void)next, (void)epilogue, (void)training, false;
+  /// in `epilogue`, which holds what the layer does last already, and in the one that the context gives. y is
+  /// the shape that `next` would read.
+  virtual bool absorb(const BasicLayerImpl& next, const Shape& y, Epilogue<T>& epilogue,
+                      bool training) const {
+    return (void)next, (void)y, (void)epilogue, (void)training, false;
   }
-  /// Adds the layer's work to what the one in front does last. False where that is not possible, outside the
-  /// backward pass, behind what is there. Of a layer of two inputs, the other is the residual already.
-  virtual bool append_to(Epilogue<T>& epilogue, bool training) const {
-    return (void)epilogue, (void)training, false;
+  /// Adds the layer's work on an input of shape x to what the one in front does last. False where that is not
+  /// possible, outside the backward pass, behind what is there. Of a layer of two inputs, the other is the
+  /// residual already.
+  virtual bool append_to(const Shape& x, Epilogue<T>& epilogue, bool training) const {
+    return (void)x, (void)epilogue, (void)training, false;
+  }
+  /// Whether `forward` can read its input, or leave its result, in bfloat16, as the context's epilogue has
+  /// it.
+  virtual bool takes_narrow(Shapes inputs, const Context& context) const {
+    return (void)inputs, (void)context, false;
   }
   /// Where `append_to` set a scale, to memory that only stands for it: sets scale and bias of a call whose
   /// own bias (may be null) is `bias`.

@@ -269,7 +269,7 @@ class MergeImpl final : public LayerBase<MergeImpl<T, kind>, T, MergeOptions> {
                 BasicContext<T>& context) const override {
     Merging<T>::backward(kind, x, y, dy, dx, context);
   }
-  bool append_to(Epilogue<T>& epilogue, bool) const override {
+  bool append_to(const Shape&, Epilogue<T>& epilogue, bool) const override {
     return kind == MergeKind::add && epilogue.residual && epilogue.activation == Activation::linear &&
            !epilogue.max_pool_2x2;
   }

@@ -42,10 +42,11 @@ class Pooling2DImpl final : public LayerBase<Pooling2DImpl<T, kind>, T, Pooling2
                                         x[0].data(), y.data(), dy.data(), dx[0].data());
   }
   bool goes_through_activation() const override { return true; }
-  bool append_to(Epilogue<T>& epilogue, bool) const override {
+  bool append_to(const Shape& x, Epilogue<T>& epilogue, bool) const override {
     const auto& o = this->options();
-    if (kind != PoolKind::max || o.pool_size != Size2D(2) || strides() != Size2D(2) ||
-        o.padding != Padding::valid || epilogue.max_pool_2x2)
+    const bool whole = o.padding == Padding::valid || (x[0] % 2 == 0 && x[1] % 2 == 0);
+    if (kind != PoolKind::max || o.pool_size != Size2D(2) || strides() != Size2D(2) || !whole ||
+        epilogue.max_pool_2x2)
       return false;
     epilogue.max_pool_2x2 = true;
     return true;

@@ -92,8 +92,9 @@ class SeparableConv2DImpl final : public LayerBase<SeparableConv2DImpl<T>, T, Se
   }
   Activation final_activation() const override { return this->options().activation; }
   bool adds_input_gradient() const override { return true; }
-  bool absorb(const BasicLayerImpl<T>& next, Epilogue<T>& epilogue, bool training) const override {
-    return next.append_to(epilogue, training);
+  bool absorb(const BasicLayerImpl<T>& next, const Shape& y, Epilogue<T>& epilogue,
+              bool training) const override {
+    return next.append_to(y, epilogue, training);
   }
 
  private:

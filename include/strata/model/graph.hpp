@@ -92,6 +92,14 @@ class Graph {
   // Tells the context of a node's call what that absorbed, with the pointers of now; null: of a call that is
   // only planned.
   void set_absorbed(int node, const GraphPlan& plan, const std::vector<View>* values, Context& context) const;
+  // What `ask(layer, shapes of its inputs, context)` says of a node's call in such a run.
+  template <class Ask>
+  auto ask(int node, const GraphPlan& plan, const Context& context, Ask ask) const;
+  // Results that one call alone reads, and in bfloat16 as well, on the way forward.
+  void choose_narrow(GraphPlan& plan, const Context& context) const;
+  const Shape& input_shape(int node) const {
+    return nodes_[static_cast<std::size_t>(nodes_[static_cast<std::size_t>(node)].inputs[0])].shape;
+  }
   int first_node(const Context& context, State& state) const;  // that a run has to compute
   void descend(View dy, std::span<const Output> dx, Context& context) const;
   void evaluate(int node, std::span<const View> x, std::span<const Output> y, State& state) const;

@@ -19,6 +19,8 @@ struct Graph<T>::State {
   std::vector<Tensor<T>> buffers, gradients;
   std::vector<Tensor<T>> linear;  // results before their activation, where its derivative needs them
   std::vector<View> values;
+  std::vector<char> narrow;  // of these
+  int first_seen = 0;        // from here on others see results as well, which are what they seem
   BufferPool<T>* pool = nullptr;
 
   void release(int node) { pool->give(std::exchange(buffers[static_cast<std::size_t>(node)], {})); }
@@ -212,6 +214,8 @@ STRATA_COLD typename Graph<T>::State& Graph<T>::prepare(std::span<const View> x,
     s.contexts[i]->given_ = {};
   }
   s.values.assign(count, {});
+  s.narrow.assign(count, false);
+  s.first_seen = context.run_->observer ? 0 : static_cast<int>(count);
 
   RunMode mode = context.mode_;
   mode.batch_size = x[0].shape()[0];
@@ -221,7 +225,9 @@ STRATA_COLD typename Graph<T>::State& Graph<T>::prepare(std::span<const View> x,
     if (holds(*plan, mode)) s.plan = plan.get();
   if (!s.plan) {
     if (s.plans.size() == State::most_plans) s.plans.erase(s.plans.begin());
-    s.plan = s.plans.emplace_back(std::make_unique<GraphPlan>(plan(mode))).get();
+    auto made = std::make_unique<GraphPlan>(plan(mode));
+    choose_narrow(*made, context);
+    s.plan = s.plans.emplace_back(std::move(made)).get();
     ++context.run_->plans;
   }
   for (std::size_t i = 0; i < count; ++i) s.contexts[i]->mode_ = s.plan->nodes[i].mode;
@@ -254,6 +260,9 @@ STRATA_COLD void Graph<T>::evaluate(int number, std::span<const View> x, std::sp
   if (p.apart) take(s.linear[i]);
   Context& context = *s.contexts[i];
   set_absorbed(number, *s.plan, &s.values, context);
+  context.absorbed_.narrow_x = s.narrow[static_cast<std::size_t>(node.inputs[0])];
+  s.narrow[w] = s.plan->nodes[w].narrow && last < s.first_seen;
+  context.absorbed_.narrow_y = s.narrow[w];
   node.layer->forward(in, p.apart ? Output(s.linear[i]) : out, context);
   if (p.apart) {
     context.backend().activation(node.layer->final_activation(), out.shape().rows(), out.shape().back(),
@@ -288,6 +297,7 @@ STRATA_COLD typename Graph<T>::View Graph<T>::forward_prefix(std::span<const Vie
                                                              Context& context) const {
   State& s = prepare(x, context);
   const bool here = path.size() == 1;
+  s.first_seen = std::min(s.first_seen, path[0]);
   for (int i = 0; i < path[0] + here; ++i) evaluate(i, x, {}, s);
   const auto i = static_cast<std::size_t>(path[0]);
   if (here) return s.values[i];
@@ -444,6 +454,7 @@ STRATA_COLD void Graph<T>::backward_from_outputs(std::span<Tensor<T>> dy, std::s
 template <class T>
 STRATA_COLD std::string Graph<T>::first_non_finite(std::span<const View> x, Context& context) const {
   State& s = prepare(x, context);
+  s.first_seen = 0;
   std::vector<Tensor<T>> results;
   std::vector<Output> y;
   for (const int output : outputs_) {

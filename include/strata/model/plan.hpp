@@ -25,13 +25,15 @@ struct NodePlan {
   bool behind = false;        ///< its reader takes the gradient through its activation
   bool apart = false;         ///< the executor applies its activation, and keeps the result from before
   std::vector<int> absorbs;   ///< nodes whose work its call does too, in order
+  bool narrow = false;        ///< its result lies in bfloat16 (where the device takes it so)
   int absorbed_by = -1;       ///< the node whose call does this one's work too
   std::vector<int> releases;  ///< nodes whose results nobody reads any more once it has run
   std::vector<GradientWay> gradients;  ///< by input; empty where the backward pass does not come by
 };
 
 /// How a graph runs: which nodes share memory and calls, what is kept for the backward pass, and where that
-/// goes. Depends on the graph, the kind of run and the weights that train, and on nothing else.
+/// goes. Depends on the graph, the kind of run and the weights that train, and but for `narrow` on nothing
+/// else.
 struct GraphPlan {
   RunMode mode;
   std::vector<NodePlan> nodes;

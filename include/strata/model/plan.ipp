@@ -74,7 +74,8 @@ STRATA_COLD GraphPlan Graph<T>::plan(const RunMode& mode) const {
       const bool differentiable =
           node.layer->is_activation() && !derivative_needs_input(node.layer->final_activation().kind);
       if (node.inputs.size() > 2 || (at(next).needs && !differentiable) ||
-          !nodes_[i].layer->absorb(*node.layer, epilogue, mode.training))
+          !nodes_[i].layer->absorb(*node.layer, nodes_[static_cast<std::size_t>(last)].shape, epilogue,
+                                   mode.training))
         break;
       at(next).absorbed_by = static_cast<int>(i);
       p.absorbs.push_back(next);
@@ -176,7 +177,8 @@ STRATA_COLD bool Graph<T>::holds(const GraphPlan& plan, const RunMode& mode) con
     if (mode.recording && plan.nodes[i].trains != nodes_[i].layer->trains()) return false;
     // A batch normalization of no weights that train is frozen all the same.
     Epilogue<T> behind{.residual = nodes_[i].inputs.size() == 2 ? &detail::some_value<T> : nullptr};
-    if (mode.training && plan.nodes[i].absorbed_by >= 0 && !nodes_[i].layer->append_to(behind, true))
+    if (mode.training && plan.nodes[i].absorbed_by >= 0 &&
+        !nodes_[i].layer->append_to(input_shape(static_cast<int>(i)), behind, true))
       return false;
   }
   return true;
@@ -195,13 +197,14 @@ STRATA_COLD void Graph<T>::set_absorbed(int number, const GraphPlan& plan, const
       epilogue.residual = values ? (*values)[static_cast<std::size_t>(other)].data() : &detail::some_value<T>;
     }
     const bool scaled = epilogue.scale;
-    layer->append_to(epilogue, plan.mode.training);
+    layer->append_to(input_shape(node), epilogue, plan.mode.training);
     if (!scaled && epilogue.scale) context.scaled_by_ = layer.get();
   }
 }
 
 template <class T>
-STRATA_COLD LayerCost Graph<T>::cost(int node, const GraphPlan& plan, const Context& context) const {
+template <class Ask>
+auto Graph<T>::ask(int node, const GraphPlan& plan, const Context& context, Ask ask) const {
   const auto i = static_cast<std::size_t>(node);
   Context own;
   own.run_ = context.run_;
@@ -210,9 +213,46 @@ STRATA_COLD LayerCost Graph<T>::cost(int node, const GraphPlan& plan, const Cont
   std::vector<Shape> shapes;
   for (const int input : nodes_[i].inputs)
     shapes.push_back(plan.nodes[static_cast<std::size_t>(input)].shape);
-  LayerCost cost = nodes_[i].layer->cost(shapes, own);
-  if (own.scaled_by_) cost.saved += folded_shape<T>(plan.nodes[i].shape.back()).size();
-  return cost;
+  return ask(*nodes_[i].layer, shapes, own);
+}
+
+template <class T>
+STRATA_COLD LayerCost Graph<T>::cost(int node, const GraphPlan& plan, const Context& context) const {
+  return ask(node, plan, context, [&](const auto& layer, const std::vector<Shape>& x, const Context& own) {
+    LayerCost cost = layer.cost(x, own);
+    if (own.scaled_by_)
+      cost.saved += folded_shape<T>(plan.nodes[static_cast<std::size_t>(node)].shape.back()).size();
+    return cost;
+  });
+}
+
+template <class T>
+STRATA_COLD void Graph<T>::choose_narrow(GraphPlan& plan, const Context& context) const {
+  std::vector<std::vector<int>> readers(nodes_.size());
+  for (int i = 0; i < static_cast<int>(nodes_.size()); ++i)
+    for (const int input : nodes_[static_cast<std::size_t>(i)].inputs)
+      readers[static_cast<std::size_t>(input)].push_back(i);
+  const auto computes = [&](int node) {  // by a call of its own, for the forward pass alone
+    const NodePlan& p = plan.nodes[static_cast<std::size_t>(node)];
+    return nodes_[static_cast<std::size_t>(node)].inputs.size() == 1 && !p.passes && !p.needs &&
+           p.absorbed_by < 0;
+  };
+  const auto takes = [&](int node, bool x, bool y) {
+    return ask(node, plan, context, [&](const auto& layer, const std::vector<Shape>& shapes, Context& own) {
+      own.absorbed_.narrow_x = x;
+      own.absorbed_.narrow_y = y;
+      return layer.takes_narrow(shapes, own);
+    });
+  };
+  for (int i = 0; i < static_cast<int>(nodes_.size()); ++i) {
+    if (!computes(i)) continue;
+    const std::vector<int>& absorbs = plan.nodes[static_cast<std::size_t>(i)].absorbs;
+    const int last = absorbs.empty() ? i : absorbs.back();
+    const std::vector<int>& to = readers[static_cast<std::size_t>(last)];
+    plan.nodes[static_cast<std::size_t>(last)].narrow = output_number(last) < 0 && to.size() == 1 &&
+                                                        computes(to[0]) && takes(i, false, true) &&
+                                                        takes(to[0], true, false);
+  }
 }
 
 #if !STRATA_HEADER_ONLY
@@ -220,6 +260,8 @@ template GraphPlan Graph<float>::plan(const RunMode&) const;
 template GraphPlan Graph<double>::plan(const RunMode&) const;
 template LayerCost Graph<float>::cost(int, const GraphPlan&, const Context&) const;
 template LayerCost Graph<double>::cost(int, const GraphPlan&, const Context&) const;
+template void Graph<float>::choose_narrow(GraphPlan&, const Context&) const;
+template void Graph<double>::choose_narrow(GraphPlan&, const Context&) const;
 template void Graph<float>::set_absorbed(int, const GraphPlan&, const std::vector<View>*, Context&) const;
 template void Graph<double>::set_absorbed(int, const GraphPlan&, const std::vector<View>*, Context&) const;
 template std::vector<int> Graph<float>::frozen_prefix(const RunMode&) const;

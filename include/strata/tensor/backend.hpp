@@ -32,6 +32,8 @@ struct Epilogue {
   bool max_pool_2x2 = false;  ///< convolution only: 2x2 max-pooling with stride 2, incomplete windows dropped
   const T* scale = nullptr;   ///< per output channel, or null
   const T* residual = nullptr;  ///< of the result's shape (before pooling), or null
+  /// x, or y, holds bfloat16 in the first half of its memory: only where the backend `takes_narrow`.
+  bool narrow_x = false, narrow_y = false;
 };
 
 /// How a backend computes a product, for people to see.
@@ -143,6 +145,11 @@ class Backend {
                                        Gradient<T> dbias) {
     if (dkernel.data) conv2d_backward_kernel(g, x, dy, dkernel);
     if (dbias.data) bias_gradient(g.batch * g.out_h * g.out_w, g.out_c, dy, dbias);
+  }
+  /// Whether `conv2d` takes this epilogue, which has narrow_x or narrow_y. The bits of what it computes are
+  /// those that it computes from floats: it rounds these itself.
+  virtual bool takes_narrow(const Conv2DGeometry& g, const Epilogue<T>& epilogue) const {
+    return (void)g, (void)epilogue, false;
   }
   /// What `conv2d` will do.
   virtual Algorithm describe_conv2d(const Conv2DGeometry& g, const Epilogue<T>& epilogue) const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -40,11 +41,34 @@ class ReferenceBackend final : public Backend<T> {
   }
   void synchronize() override {}
 
+  /// In mixed_bfloat16 the inputs of convolutions are rounded, which is enough to keep them so.
+  bool set_policy(Policy policy) override {
+    narrow_ = policy == Policy::mixed_bfloat16 && std::is_same_v<T, float>;
+    return narrow_ || policy == Policy::float32;
+  }
+
   // --- convolution ---
 
+  bool takes_narrow(const Conv2DGeometry& g, const Epilogue<T>&) const override {
+    return narrow_ && g.groups == 1;
+  }
   void conv2d(const Conv2DGeometry& g, const T* x, WeightView<T> kernel, const Epilogue<T>& epilogue,
               T* y) override {
     const Access access(memory_, {x, kernel.data, epilogue.bias, epilogue.scale, epilogue.residual, y});
+    if (!narrow_) return convolve(g, x, kernel, epilogue, y);
+    const Int shrink = epilogue.max_pool_2x2 ? 2 : 1;
+    std::vector<T> in(g.batch * g.in_h * g.in_w * g.in_c),
+        out(g.batch * (g.out_h / shrink) * (g.out_w / shrink) * g.out_c);
+    for (std::size_t i = 0; i < in.size(); ++i)
+      in[i] = epilogue.narrow_x ? T(Bfloat16::at(x, i)) : T(Bfloat16(double(x[i])));
+    convolve(g, in.data(), kernel, epilogue, out.data());
+    memory_.counts.narrow_inputs += epilogue.narrow_x;
+    if (epilogue.narrow_y) std::fill_n(y, out.size(), std::numeric_limits<T>::quiet_NaN());
+    for (std::size_t i = 0; i < out.size(); ++i)
+      epilogue.narrow_y ? Bfloat16(double(out[i])).put(y, i) : void(y[i] = out[i]);
+  }
+  static void convolve(const Conv2DGeometry& g, const T* x, WeightView<T> kernel, const Epilogue<T>& epilogue,
+                       T* y) {
     std::vector<double> image(g.out_h * g.out_w * g.out_c);  // of one sample, before pooling
     Epilogue<T> part = epilogue;
     for (Int n = 0; n < g.batch; ++n) {
@@ -471,6 +495,26 @@ class ReferenceBackend final : public Backend<T> {
 
  private:
   // NaN wins, as it must not be lost on its way to the loss.
+  /// The nearest number of 8 bits of mantissa, ties to even; two lie in a float's place.
+  struct Bfloat16 {
+    std::uint16_t bits;
+    explicit Bfloat16(double value) {
+      int exponent;
+      const double mantissa = std::frexp(value, &exponent);
+      const float nearest = float(std::ldexp(std::nearbyint(mantissa * 256), exponent - 8));
+      bits = std::uint16_t(std::bit_cast<std::uint32_t>(nearest) >> 16);
+    }
+    operator double() const { return double(std::bit_cast<float>(std::uint32_t(bits) << 16)); }
+    static Bfloat16 at(const T* memory, std::size_t i) {
+      Bfloat16 out(0);
+      std::memcpy(&out.bits, reinterpret_cast<const std::byte*>(memory) + 2 * i, 2);
+      return out;
+    }
+    void put(T* memory, std::size_t i) const {
+      std::memcpy(reinterpret_cast<std::byte*>(memory) + 2 * i, &bits, 2);
+    }
+  };
+
   static double maximum(double a, double b) { return std::isnan(a) || a > b ? a : b; }
 
   static void store(const std::vector<double>& from, T* to) {
@@ -851,6 +895,7 @@ class ReferenceBackend final : public Backend<T> {
   }
 
   ReferenceMemory& memory_;
+  bool narrow_ = false;
 };
 
 }  // namespace strata_test

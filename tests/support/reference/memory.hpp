@@ -26,6 +26,7 @@ class ReferenceMemory {
   struct Counts {
     std::int64_t allocations = 0;
     std::atomic<std::int64_t> downloads = 0;
+    std::int64_t narrow_inputs = 0;      ///< convolutions whose input was kept in bfloat16
     std::size_t bytes = 0, peak = 0;     ///< in use now, and at most since `peak` was last set
     std::int64_t allocations_left = -1;  ///< the one after the last throws; negative: none does
   };
