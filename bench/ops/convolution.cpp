@@ -4,6 +4,7 @@
 #include "convolution_layers.hpp"
 #include "measure.hpp"
 
+#include <cmath>
 #include <string>
 
 #include <strata/cpu/planner.hpp>

@@ -3,6 +3,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <cmath>
+
 #include <strata/strata.hpp>
 
 #include "support/paths.hpp"

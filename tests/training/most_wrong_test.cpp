@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 
 #include <array>
+#include <cmath>
 #include <limits>
 
 #include <strata/cpu/device.hpp>

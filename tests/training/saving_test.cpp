@@ -1,5 +1,7 @@
 #include <catch2/catch.hpp>
 
+#include <cmath>
+
 #include <strata/training/saving.hpp>
 
 #include "support/golden.hpp"

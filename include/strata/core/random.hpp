@@ -1,7 +1,6 @@
 #pragma once
 
 #include <array>
-#include <cmath>
 #include <cstdint>
 #include <string_view>
 #include <utility>
@@ -69,10 +68,7 @@ class RandomStream {
   }
 
   /// Standard normal (Box-Muller); element i uses doubles 2i and 2i + 1.
-  double normal(std::uint64_t element) const {
-    const double radius = std::sqrt(-2.0 * std::log(1.0 - uniform_double(2 * element)));
-    return radius * std::cos(6.283185307179586476925 * uniform_double(2 * element + 1));
-  }
+  double normal(std::uint64_t element) const;
 
   /// Uniform integer in [0, bound), bound < 2^32: the high half of a 64-bit product, biased by less than
   /// bound / 2^32.
@@ -100,3 +96,7 @@ class RandomStream {
 };
 
 }}  // namespace strata::STRATA_ABI
+
+#if STRATA_HEADER_ONLY
+#include <strata/core/random.ipp>
+#endif

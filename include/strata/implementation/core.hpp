@@ -3,6 +3,7 @@
 #include <strata/core/error.ipp>
 #include <strata/core/parallel.ipp>
 #include <strata/core/profile.ipp>
+#include <strata/core/random.ipp>
 #include <strata/io/csv.ipp>
 #include <strata/io/dtype.ipp>
 #include <strata/io/event_file.ipp>

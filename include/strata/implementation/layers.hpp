@@ -1,4 +1,6 @@
 #pragma once
 
 #include <strata/layers/config.ipp>
+#include <strata/layers/initializers.ipp>
 #include <strata/layers/instances.ipp>
+#include <strata/layers/random_transforms.ipp>

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <span>
 #include <string_view>
 
@@ -97,6 +97,9 @@ inline double truncated_normal(const RandomStream& random, std::uint64_t i) {
     if (const double z = random.normal(i * 64 + attempt); std::abs(z) < 2) return z;
   return 0;
 }
+
+/// For variance scaling of weights of `shape` (last two axes in, out) what it comes to; others as they are.
+Initializer scaled(const Initializer& how, const Shape& shape);
 }  // namespace detail
 
 /// Fills `values` (of `shape`, kernels last two axes in, out) from `random`. Source: Keras's
@@ -104,28 +107,11 @@ inline double truncated_normal(const RandomStream& random, std::uint64_t i) {
 template <class T>
 void initialize(const Initializer& how, const Shape& shape, const RandomStream& random, std::span<T> values) {
   using Kind = Initializer::Kind;
-  double receptive = 1;
-  for (int axis = 0; axis + 2 < shape.rank(); ++axis) receptive *= static_cast<double>(shape[axis]);
-  const double fan_in =
-      shape.rank() < 2 ? static_cast<double>(shape.size()) : receptive * static_cast<double>(shape[-2]);
-  const double fan_out =
-      shape.rank() < 2 ? static_cast<double>(shape.size()) : receptive * static_cast<double>(shape[-1]);
-
-  Kind kind = how.kind;
-  double a = how.a, b = how.b;
-  if (kind == Kind::variance_scaling) {
-    const double fan = how.fan == Initializer::Fan::in    ? fan_in
-                       : how.fan == Initializer::Fan::out ? fan_out
-                                                          : (fan_in + fan_out) / 2;
-    const double variance = how.a / (fan > 1 ? fan : 1);
-    kind = how.distribution;
-    // A normal cut at two deviations has 0.8796 of its standard deviation.
-    b = kind == Kind::random_uniform ? std::sqrt(3 * variance) : std::sqrt(variance) / 0.87962566103423978;
-    a = kind == Kind::random_uniform ? -b : 0;
-  }
+  const Initializer scaled = detail::scaled(how, shape);
+  const double a = scaled.a, b = scaled.b;
   for (std::size_t i = 0; i < values.size(); ++i) {
     double value = 0;
-    switch (kind) {
+    switch (scaled.kind) {
       case Kind::zeros:
         break;
       case Kind::ones:
@@ -150,3 +136,7 @@ void initialize(const Initializer& how, const Shape& shape, const RandomStream& 
 }
 
 }}  // namespace strata::STRATA_ABI
+
+#if STRATA_HEADER_ONLY
+#include <strata/layers/initializers.ipp>
+#endif

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cmath>
 #include <numbers>
 
 #include <strata/layers/random_layer.hpp>
@@ -97,6 +96,11 @@ struct RandomRotationOptions {
   }
 };
 
+namespace detail {
+/// Turns pictures of height * width about their centre by `angle` radians.
+PixelWarp rotation(double angle, std::int64_t height, std::int64_t width);
+}  // namespace detail
+
 /// In training, turns each picture about its centre. Source: Keras's RandomRotation.
 template <class T>
 class RandomRotationImpl final : public RandomTransform<RandomRotationImpl<T>, T, RandomRotationOptions> {
@@ -111,10 +115,7 @@ class RandomRotationImpl final : public RandomTransform<RandomRotationImpl<T>, T
   template <class Draw>
   PixelWarp parameters(Draw draw, std::int64_t height, std::int64_t width) const {
     const double angle = 2 * std::numbers::pi * draw(0, this->options().factor);
-    const double cos = std::cos(angle), sin = std::sin(angle);
-    const double row = 0.5 * static_cast<double>(height - 1), column = 0.5 * static_cast<double>(width - 1);
-    return {.matrix = {cos, sin, row - row * cos - column * sin,  //
-                       -sin, cos, column - column * cos + row * sin}};
+    return detail::rotation(angle, height, width);
   }
 };
 
@@ -220,3 +221,7 @@ using BasicRandomTranslation = LayerHandle<RandomTranslationImpl<T>>;
 using RandomTranslation = BasicRandomTranslation<float>;
 
 }}  // namespace strata::STRATA_ABI
+
+#if STRATA_HEADER_ONLY
+#include <strata/layers/random_transforms.ipp>
+#endif

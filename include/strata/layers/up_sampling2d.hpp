@@ -1,6 +1,6 @@
 #pragma once
 
-#include <cmath>
+#include <cstdlib>
 #include <utility>
 
 #include <strata/layers/layer.hpp>

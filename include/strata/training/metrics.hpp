@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <initializer_list>
 #include <memory>
 #include <string>
@@ -234,30 +233,7 @@ class AUCImpl final : public ConfusionMetric<AUCImpl<T>, T> {
   explicit AUCImpl(const AUCOptions& o)
       : ConfusionMetric<AUCImpl<T>, T>(o.name, {.intervals = checked(o.num_thresholds) - 1}),
         curve_(o.curve) {}
-  double result() const override {
-    const auto c = this->counts();
-    double area = 0;
-    for (std::size_t i = 0; i + 1 < c.size(); ++i) {
-      const auto &a = c[i], &b = c[i + 1];
-      if (curve_ == Curve::ROC) {
-        const auto fall_out = [&](const auto& k) {
-          return this->ratio(k.false_positives, k.false_positives + k.true_negatives);
-        };
-        const auto recall = [&](const auto& k) {
-          return this->ratio(k.true_positives, k.true_positives + k.false_negatives);
-        };
-        area += (fall_out(a) - fall_out(b)) * (recall(a) + recall(b)) / 2;
-      } else {
-        const double p_a = a.true_positives + a.false_positives, p_b = b.true_positives + b.false_positives;
-        const double gained = a.true_positives - b.true_positives;
-        const double slope = this->ratio(gained, p_a - p_b), intercept = b.true_positives - slope * p_b;
-        const double grows = p_a > 0 && p_b > 0 ? p_a / p_b : 1;
-        area +=
-            this->ratio(slope * (gained + intercept * std::log(grows)), b.true_positives + b.false_negatives);
-      }
-    }
-    return area;
-  }
+  double result() const override;
 
  private:
   static int checked(int count) {

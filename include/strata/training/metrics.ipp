@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cmath>
+
 #include <strata/training/losses.ipp>
 #include <strata/training/metrics.hpp>
 
@@ -111,6 +113,32 @@ STRATA_COLD BasicMetric<T> BasicMetric<T>::from_config(const Json& json) try {
   throw DataError(error.what());
 }
 
+template <class T>
+STRATA_COLD double AUCImpl<T>::result() const {
+  const auto c = this->counts();
+  double area = 0;
+  for (std::size_t i = 0; i + 1 < c.size(); ++i) {
+    const auto &a = c[i], &b = c[i + 1];
+    if (curve_ == Curve::ROC) {
+      const auto fall_out = [&](const auto& k) {
+        return this->ratio(k.false_positives, k.false_positives + k.true_negatives);
+      };
+      const auto recall = [&](const auto& k) {
+        return this->ratio(k.true_positives, k.true_positives + k.false_negatives);
+      };
+      area += (fall_out(a) - fall_out(b)) * (recall(a) + recall(b)) / 2;
+    } else {
+      const double p_a = a.true_positives + a.false_positives, p_b = b.true_positives + b.false_positives;
+      const double gained = a.true_positives - b.true_positives;
+      const double slope = this->ratio(gained, p_a - p_b), intercept = b.true_positives - slope * p_b;
+      const double grows = p_a > 0 && p_b > 0 ? p_a / p_b : 1;
+      area +=
+          this->ratio(slope * (gained + intercept * std::log(grows)), b.true_positives + b.false_negatives);
+    }
+  }
+  return area;
+}
+
 #if !STRATA_HEADER_ONLY
 template std::shared_ptr<BasicMetricImpl<float>> detail::row_metric(std::string, const RowMetricSpec&, bool);
 template std::shared_ptr<BasicMetricImpl<double>> detail::row_metric(std::string, const RowMetricSpec&, bool);
@@ -118,6 +146,8 @@ template std::vector<BasicMetrics<float>::Entry> BasicMetrics<float>::in_order(
     const std::vector<std::string>&, const char*) const;
 template std::vector<BasicMetrics<double>::Entry> BasicMetrics<double>::in_order(
     const std::vector<std::string>&, const char*) const;
+template double AUCImpl<float>::result() const;
+template double AUCImpl<double>::result() const;
 template BasicMetric<float>::BasicMetric(const char*);
 template BasicMetric<double>::BasicMetric(const char*);
 template BasicMetric<float> BasicMetric<float>::from_config(const Json&);
