@@ -214,11 +214,19 @@ inline ConvolutionPlan plan_winograd_kernel(int tile, const Conv2DGeometry& g, b
   const std::int64_t points = plan.points(), tiles = plan.tiles();
   const std::int64_t channels = divide_up(g.in_c, kernels.width),
                      panels = divide_up(g.out_c, kernels.panel());
-  constexpr std::int64_t group_bytes = std::int64_t{64} << 20, most_tiles = 1024;
   const std::int64_t tile_bytes = 4 * points * (channels * kernels.width + panels * kernels.panel());
-  plan.group = std::clamp<std::int64_t>(group_bytes / tile_bytes, 1, std::min(tiles, most_tiles));
   plan.weight_bytes = 4 * points * channels * kernels.width * panels * kernels.panel();
-  plan.workspace_bytes = plan.group * tile_bytes;
+  // Where sums are small beside the transforms, tasks have their own and transform tiles for themselves, a
+  // few at a time in the second-level cache. Else all share the transforms of a group: a small one, unless
+  // its sums would have to come from memory each time.
+  constexpr std::int64_t own_bytes = std::int64_t{1} << 20, cached_bytes = std::int64_t{8} << 20;
+  constexpr std::int64_t task_bytes = 900'000, group_bytes = std::int64_t{64} << 20;
+  constexpr std::int64_t most_tiles = 1024, few_tiles = 96;
+  plan.shared = plan.weight_bytes > own_bytes || tiles * tile_bytes < 2 * wanted_tasks * plan.weight_bytes;
+  const bool small = plan.shared && plan.weight_bytes <= cached_bytes && tiles > 2 * few_tiles;
+  plan.group = std::clamp<std::int64_t>((plan.shared ? group_bytes : task_bytes) / tile_bytes, 1,
+                                        std::min(tiles, small ? few_tiles : most_tiles));
+  plan.workspace_bytes = plan.group * tile_bytes + (plan.shared ? 0 : (wanted_tasks - 1) * plan.weight_bytes);
   const double sums = static_cast<double>(plan.weight_bytes / (4 * kernels.width));
   plan.cost = static_cast<double>(points) * multiply_cost(channels * kernels.width / kernels.transposed_rows,
                                                           kernels.transposed_rows, tiles, panels) +

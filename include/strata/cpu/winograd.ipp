@@ -138,8 +138,7 @@ STRATA_INLINE void winograd_kernel_gradient(const Engine& engine, const Convolut
                                             const Conv2DGeometry& g, const float* x, const float* dy,
                                             Gradient<float> dkernel, Gradient<float> dbias) {
   // The same product with other roles: sums over tiles of (B^T X B) .* (G dY G^T), turned back into 3x3 taps
-  // by A^T. Tiles are taken in groups whose transforms at one point fit the second-level cache; each task
-  // owns a point and adds the group to that point's sums [in_c,out_c].
+  // by A^T. Tiles are taken in groups, whose transforms are multiplied point by point into sums [in_c,out_c].
   const KernelTable& kernels = engine.kernels;
   const WinogradKernels& winograd = kernels.winograd[plan.tile];
   const std::int64_t width = kernels.width, panel = kernels.panel(), points = plan.points();
@@ -150,46 +149,75 @@ STRATA_INLINE void winograd_kernel_gradient(const Engine& engine, const Convolut
   const std::int64_t sum_stride = winograd_point_stride(kernels, chunks * width * columns);
   const ImagePlane in_plane = plane_of(plan, g.batch, g.in_h, g.in_w, g.in_c);
   const ImagePlane out_plane = plane_of(plan, g.batch, g.out_h, g.out_w, g.out_c);
-  const auto memory = engine.workspace.lease(points * (in_stride + gradient_stride + sum_stride));
-  float* const transformed = memory.data();
-  float* const gradients = transformed + points * in_stride;
-  float* const sums = gradients + points * gradient_stride;
+  const std::int64_t tasks = plan.shared ? 1 : wanted_tasks;
+  const std::int64_t transforms = points * (in_stride + gradient_stride), sums_size = points * sum_stride;
+  const std::int64_t all_transforms = (plan.shared ? 1 : engine.pool.threads()) * transforms;
+  const auto memory = engine.workspace.lease(all_transforms + tasks * sums_size);
+  float* const all_transformed = memory.data();
+  float* const all_sums = all_transformed + all_transforms;
+  const std::int64_t bias_size = dbias.data ? columns + panel : 0;
+  std::vector<double> all_bias(static_cast<std::size_t>(tasks * bias_size));
 
-  std::vector<double> bias(static_cast<std::size_t>(dbias.data ? columns + panel : 0));
+  const auto transform = [&](std::int64_t tile, std::int64_t t, float* transformed) {
+    const TilePosition at = tile_position(plan, tile);
+    winograd.input(in_plane, x, at.plane, at.y - g.pad_top, at.x - g.pad_left, transformed + t * width,
+                   group * width, in_stride);
+    winograd.gradient(out_plane, dy, at.plane, at.y, at.x, transformed + points * in_stride + t * panel,
+                      group * panel, gradient_stride);
+  };
+  const auto add_point = [&](std::int64_t p, std::int64_t count, const float* transformed, std::int64_t task,
+                             bool accumulate) {
+    const float* const inputs = transformed + p * in_stride;
+    const float* const gradients = transformed + points * in_stride + p * gradient_stride;
+    float* const sums = all_sums + task * sums_size + p * sum_stride;
+    for (std::int64_t j = 0; j < columns && dbias.data && p == winograd.sum_point; j += panel) {
+      double *const bias = all_bias.data() + task * bias_size, *const part = bias + columns;
+      kernels.column_sums(count, panel, gradients + j * group, part);
+      for (std::int64_t c = 0; c < panel; ++c) bias[j + c] += part[c];
+    }
+    for (std::int64_t j = 0; j < columns; j += panel)
+      for (std::int64_t i = 0; i < chunks * width; i += kernels.transposed_rows)
+        kernels.multiply_transposed(count, inputs + i / width * group * width + i % width, width,
+                                    gradients + j * group, panel, sums + i * columns + j, columns,
+                                    accumulate);
+  };
 
-  for (std::int64_t first = 0; first < tiles; first += group) {
-    const std::int64_t count = std::min(group, tiles - first);
-    engine.pool.for_range(count, 4, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t t = begin; t < end; ++t) {
-        const TilePosition at = tile_position(plan, first + t);
-        winograd.input(in_plane, x, at.plane, at.y - g.pad_top, at.x - g.pad_left, transformed + t * width,
-                       group * width, in_stride);
-        winograd.gradient(out_plane, dy, at.plane, at.y, at.x, gradients + t * panel, group * panel,
-                          gradient_stride);
+  if (plan.shared) {  // each task owns a point
+    for (std::int64_t first = 0; first < tiles; first += group) {
+      const std::int64_t count = std::min(group, tiles - first);
+      engine.pool.for_range(count, 4, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t t = begin; t < end; ++t) transform(first + t, t, all_transformed);
+      });
+      engine.pool.run(points,
+                      [&](std::int64_t p, int) { add_point(p, count, all_transformed, 0, first > 0); });
+    }
+  } else {  // each task owns tiles, and sums that are added in order
+    engine.pool.run(tasks, [&](std::int64_t task, int worker) {
+      float* const transformed = all_transformed + worker * transforms;
+      const std::int64_t begin = tiles * task / tasks, end = tiles * (task + 1) / tasks;
+      for (std::int64_t first = begin; first < end; first += group) {
+        const std::int64_t count = std::min(group, end - first);
+        for (std::int64_t t = 0; t < count; ++t) transform(first + t, t, transformed);
+        for (std::int64_t p = 0; p < points; ++p) add_point(p, count, transformed, task, first > begin);
       }
     });
     engine.pool.run(points, [&](std::int64_t p, int) {
-      for (std::int64_t j = 0; j < columns && dbias.data && p == winograd.sum_point; j += panel) {
-        double *const sum = bias.data() + j, *const part = bias.data() + columns;
-        kernels.column_sums(count, panel, gradients + p * gradient_stride + j * group, part);
-        for (std::int64_t c = 0; c < panel; ++c) sum[c] += part[c];
-      }
-      for (std::int64_t j = 0; j < columns; j += panel)
-        for (std::int64_t i = 0; i < chunks * width; i += kernels.transposed_rows)
-          kernels.multiply_transposed(count,
-                                      transformed + p * in_stride + i / width * group * width + i % width,
-                                      width, gradients + p * gradient_stride + j * group, panel,
-                                      sums + p * sum_stride + i * columns + j, columns, first > 0);
+      for (std::int64_t task = 1; task < tasks; ++task)
+        kernels.add(chunks * width * columns, all_sums + task * sums_size + p * sum_stride,
+                    all_sums + p * sum_stride);
     });
   }
   engine.pool.run(chunks, [&](std::int64_t chunk, int) {
     const std::int64_t row = chunk * width;
-    winograd.kernel_gradient(std::min(width, g.in_c - row), g.out_c, sums + row * columns, columns,
+    winograd.kernel_gradient(std::min(width, g.in_c - row), g.out_c, all_sums + row * columns, columns,
                              sum_stride, dkernel.data + row * g.out_c, g.out_c, g.in_c * g.out_c,
                              dkernel.accumulate);
   });
   for (std::int64_t c = 0; c < g.out_c && dbias.data; ++c) {
-    const float sum = static_cast<float>(winograd.sum_scale * bias[static_cast<std::size_t>(c)]);
+    double total = 0;
+    for (std::int64_t task = 0; task < tasks; ++task)
+      total += all_bias[static_cast<std::size_t>(task * bias_size + c)];
+    const float sum = static_cast<float>(winograd.sum_scale * total);
     dbias.data[c] = dbias.accumulate ? dbias.data[c] + sum : sum;
   }
 }

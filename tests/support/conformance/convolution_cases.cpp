@@ -227,6 +227,11 @@ void convolution_cases(Cases& cases) {
   // A layer of MobileNet.
   all({56, 56, 64}, 64, {.size = 3, .padding = Padding::same, .groups = 64}, 2);
 
+  // Gradients of kernels by groups of tiles, whose transforms tasks share or have for themselves.
+  for (const std::int64_t size : {86, 113})
+    for (const bool accumulate : {false, true})
+      backward_kernel(cases, ops::conv2d_geometry("", {size, size, 16}, 32, three, 1), accumulate);
+
   // What bench/ops times, in small, where some layers are the same.
   std::set<std::string> seen;
   for (const strata_bench::ConvolutionLayer& layer : strata_bench::convolution_layers) {
