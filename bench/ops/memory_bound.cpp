@@ -87,6 +87,27 @@ void max_pool_backward(benchmark::State& state) {
 }
 BENCHMARK(max_pool_backward)->Unit(benchmark::kMillisecond)->UseRealTime();
 
+void max_pool_argmax(benchmark::State& state) {
+  const Floats x = random_floats(count, 1);
+  Floats y(count / 4);
+  std::vector<std::uint8_t> argmax(count / 4);
+  for (auto _ : state) backend().pool2d(pool, PoolKind::max, x.data(), y.data(), argmax.data());
+  report_bytes(state, 5.25 * count);
+}
+BENCHMARK(max_pool_argmax)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+void max_pool_argmax_backward(benchmark::State& state) {
+  const Floats x = random_floats(count, 1), dy = random_floats(count / 4, 2);
+  Floats y(count / 4), dx(count);
+  std::vector<std::uint8_t> argmax(count / 4);
+  backend().pool2d(pool, PoolKind::max, x.data(), y.data(), argmax.data());
+  for (auto _ : state)
+    backend().pool2d_backward(pool, PoolKind::max, Activation::relu, nullptr, y.data(), dy.data(), dx.data(),
+                              argmax.data());
+  report_bytes(state, 6.25 * count);
+}
+BENCHMARK(max_pool_argmax_backward)->Unit(benchmark::kMillisecond)->UseRealTime();
+
 void average_pool(benchmark::State& state) {
   const Floats x = random_floats(count, 1);
   Floats y(count / 4);

@@ -184,7 +184,7 @@ STRATA_COLD STRATA_INLINE void CpuBackend::conv2d_by(const ConvolutionPlan& plan
       part.batch = pool.batch = std::min(chunk, g.batch - first);
       if (epilogue.residual) rest.residual = epilogue.residual + first * image;
       conv2d(part, x + first * g.in_h * g.in_w * g.in_c, kernel, rest, whole.data());
-      pool2d(pool, PoolKind::max, whole.data(), y + first * pool.out_h * pool.out_w * g.out_c);
+      pool2d(pool, PoolKind::max, whole.data(), y + first * pool.out_h * pool.out_w * g.out_c, nullptr);
     }
     return;
   }

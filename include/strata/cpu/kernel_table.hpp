@@ -256,6 +256,9 @@ struct KernelTable {
   void (*max_pool)(const PoolRow& row, const float* x, float* y);
   void (*average_pool)(const PoolRow& row, const float* x, float* y);
   void (*max_pool_backward)(const PoolRow& row, const float* x, const float* y, const float* dy, float* dx);
+  void (*max_pool_argmax)(const PoolRow& row, const float* x, float* y, std::uint8_t* argmax);
+  void (*max_pool_argmax_backward)(const PoolRow& row, const std::uint8_t* argmax, const float* dy,
+                                   float* dx);
   void (*average_pool_backward)(const PoolRow& row, const float* dy, float* dx);
 
   // depthwise_kernels.hpp: a row of output, or up to depthwise_rows

@@ -29,6 +29,51 @@ inline void max_pool(const PoolRow& row, const float* x, float* y) {
   });
 }
 
+typedef std::uint8_t Places __attribute__((vector_size(width)));
+STRATA_ALWAYS_INLINE IVec load_places(const std::uint8_t* p, long rest) {
+  Places places{};
+  if (!rest)
+    __builtin_memcpy(&places, p, sizeof places);
+  else
+#if STRATA_CPU_AVX512
+    places = reinterpret_cast<Places>(_mm_maskz_loadu_epi8(static_cast<__mmask16>((1U << rest) - 1), p));
+#else
+    for (long i = 0; i < rest; ++i) places[i] = p[i];
+#endif
+  return __builtin_convertvector(places, IVec);
+}
+STRATA_ALWAYS_INLINE void store_places(std::uint8_t* p, IVec v, long rest) {
+  const Places places = __builtin_convertvector(v, Places);
+  if (!rest)
+    __builtin_memcpy(p, &places, sizeof places);
+  else
+#if STRATA_CPU_AVX512
+    _mm_mask_storeu_epi8(p, static_cast<__mmask16>((1U << rest) - 1), reinterpret_cast<__m128i>(places));
+#else
+    for (long i = 0; i < rest; ++i) p[i] = places[i];
+#endif
+}
+
+/// max_pool, and which element of its window each result is: the first of the largest, or the first NaN.
+inline void max_pool_argmax(const PoolRow& row, const float* x, float* y, std::uint8_t* argmax) {
+  const long pitch = row.in_w * row.channels;
+  for_windows(row, [&](long begin, long end, long out) {
+    for_channels(row.channels, [&](long c, long rest) {
+      Vec largest = load_some(x + begin * row.channels + c, rest);
+      IVec place{}, next{};
+      for (long r = 0; r < row.window_h; ++r)
+        for (long i = begin; i < end; ++i, next += 1) {
+          const Vec v = load_some(x + r * pitch + i * row.channels + c, rest);
+          const IVec larger = ~(v <= largest) & (largest == largest);
+          largest = larger ? v : largest;
+          place = larger ? next : place;
+        }
+      store_some(y + out + c, largest, rest);
+      store_places(argmax + out + c, place, rest);
+    });
+  });
+}
+
 inline void average_pool(const PoolRow& row, const float* x, float* y) {
   const long pitch = row.in_w * row.channels;
   for_windows(row, [&](long begin, long end, long out) {
@@ -76,6 +121,19 @@ inline void max_pool_backward(const PoolRow& row, const float* x, const float* y
     };
   };
   row.tiled ? pool_backward<true>(row, dx, share) : pool_backward<false>(row, dx, share);
+}
+
+/// The same by the places of the maxima, of windows that are tiled. dy may lie at the end of dx: a window
+/// writes to nothing that one behind it, of a column at least, reads.
+inline void max_pool_argmax_backward(const PoolRow& row, const std::uint8_t* argmax, const float* dy,
+                                     float* dx) {
+  pool_backward<true>(row, dx, [&](long, long out, long rest) {
+    return [place = load_places(argmax + out, rest), given = load_some(dy + out, rest)](long) mutable {
+      const Vec part = place == 0 ? given : Vec{};
+      place -= 1;
+      return part;
+    };
+  });
 }
 
 inline void average_pool_backward(const PoolRow& row, const float* dy, float* dx) {

@@ -103,9 +103,10 @@ class CudaBackend final : public Backend<float> {
   Algorithm describe_conv2d(const Conv2DGeometry& g, const Epilogue<float>& epilogue) const override;
 
   // pooling.ipp
-  void pool2d(const Pool2DGeometry& g, PoolKind kind, const float* x, float* y) override;
+  void pool2d(const Pool2DGeometry& g, PoolKind kind, const float* x, float* y,
+              std::uint8_t* argmax) override;
   void pool2d_backward(const Pool2DGeometry& g, PoolKind kind, const Activation& before, const float* x,
-                       const float* y, const float* dy, float* dx) override;
+                       const float* y, const float* dy, float* dx, const std::uint8_t* argmax) override;
 
   // dense.ipp
   void dense(const DenseGeometry& g, const float* x, WeightView<float> kernel,

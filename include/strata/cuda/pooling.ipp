@@ -5,14 +5,15 @@
 
 namespace strata { inline namespace STRATA_ABI { namespace cuda {
 
-STRATA_INLINE void CudaBackend::pool2d(const Pool2DGeometry& g, PoolKind kind, const float* x, float* y) {
+STRATA_INLINE void CudaBackend::pool2d(const Pool2DGeometry& g, PoolKind kind, const float* x, float* y,
+                                       std::uint8_t*) {
   launch_images("strata_pool2d", g.batch, g.out_h, g.out_w * g.channels,
                 Pool2DParameters{.g = g, .max = kind == PoolKind::max, .x = x, .y = y});
 }
 
 STRATA_INLINE void CudaBackend::pool2d_backward(const Pool2DGeometry& g, PoolKind kind,
                                                 const Activation& before, const float* x, const float* y,
-                                                const float* dy, float* dx) {
+                                                const float* dy, float* dx, const std::uint8_t*) {
   const Pool2DBackwardParameters p{.g = g, .max = kind == PoolKind::max, .x = x, .y = y, .dy = dy, .dx = dx};
   const bool apart = g.stride_h >= g.pool_h && g.stride_w >= g.pool_w;
   const bool covered = g.stride_h == g.pool_h && g.stride_w == g.pool_w &&

@@ -35,12 +35,12 @@ class EigenBackend final : public HostBackend<T> {
                               Gradient<T> dkernel) override {
     eigen::conv2d_backward_kernel(pool_, g, x, dy, dkernel);
   }
-  void pool2d(const Pool2DGeometry& g, PoolKind kind, const T* x, T* y) override {
+  void pool2d(const Pool2DGeometry& g, PoolKind kind, const T* x, T* y, std::uint8_t*) override {
     const Index in = g.in_h * g.in_w * g.channels, out = g.out_h * g.out_w * g.channels;
     pool_.run(g.batch, [&](Index n, int) { pool_image(g, kind, x + n * in, y + n * out); });
   }
   void pool2d_backward(const Pool2DGeometry& g, PoolKind kind, const Activation& before, const T* x,
-                       const T* y, const T* dy, T* dx) override {
+                       const T* y, const T* dy, T* dx, const std::uint8_t*) override {
     const Index in = g.in_h * g.in_w * g.channels, out = g.out_h * g.out_w * g.channels;
     pool_.run(g.batch, [&](Index n, int) {
       pool_image_backward(g, kind, x + n * in, y + n * out, dy + n * out, dx + n * in);

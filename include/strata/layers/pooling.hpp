@@ -33,13 +33,18 @@ class Pooling2DImpl final : public LayerBase<Pooling2DImpl<T, kind>, T, Pooling2
   }
   bool repeats(bool) const override { return true; }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
-    context.backend().pool2d(geometry(x[0].shape()), kind, x[0].data(), y.data());
+    const Pool2DGeometry g = geometry(x[0].shape());
+    context.backend().pool2d(g, kind, x[0].data(), y.data(), argmax(g, context));
   }
   void backward(Inputs<T> x, TensorView<const T> y, TensorView<const T> dy, InputGradients<T> dx,
                 BasicContext<T>& context) const override {
-    if (dx[0])
-      context.backend().pool2d_backward(geometry(x[0].shape()), kind, context.activation_in_front(),
-                                        x[0].data(), y.data(), dy.data(), dx[0].data());
+    if (!dx[0]) return;
+    const Pool2DGeometry g = geometry(x[0].shape());
+    context.backend().pool2d_backward(g, kind, context.activation_in_front(), x[0].data(), y.data(),
+                                      dy.data(), dx[0].data(), argmax(g, context));
+  }
+  LayerCost cost(Shapes x, const BasicContext<T>& context) const override {
+    return {.saved = saved(geometry(x[0]), context)};
   }
   bool goes_through_activation() const override { return true; }
   bool append_to(const Shape& x, Epilogue<T>& epilogue, bool) const override {
@@ -61,6 +66,16 @@ class Pooling2DImpl final : public LayerBase<Pooling2DImpl<T, kind>, T, Pooling2
                                 {this->options().pool_size, strides(), 1, this->options().padding}, batch);
   }
   Pool2DGeometry geometry(const Shape& x) const { return geometry(x.without_batch(), x[0]); }
+  /// Elements that hold a byte for every maximum, where the backward pass goes by these.
+  std::int64_t saved(const Pool2DGeometry& g, const BasicContext<T>& context) const {
+    if (kind != PoolKind::max || !context.recording() || !context.backend().remembers_maxima(g)) return 0;
+    const std::int64_t size = sizeof(T);
+    return (g.batch * g.out_h * g.out_w * g.channels + size - 1) / size;
+  }
+  std::uint8_t* argmax(const Pool2DGeometry& g, BasicContext<T>& context) const {
+    const std::int64_t count = saved(g, context);
+    return count ? reinterpret_cast<std::uint8_t*>(context.saved(0, {count}).data()) : nullptr;
+  }
 };
 
 template <class T>

@@ -157,11 +157,16 @@ class Backend {
   }
 
   // --- pooling; the gradient of a maximum goes to its first occurrence in the window ---
-  virtual void pool2d(const Pool2DGeometry& g, PoolKind kind, const T* x, T* y) = 0;
+  /// Unless null, `argmax` [y's elements] is told which element of its window each maximum is, counted
+  /// row-major from 0 over those inside the image; only where the device remembers them.
+  virtual void pool2d(const Pool2DGeometry& g, PoolKind kind, const T* x, T* y,
+                      std::uint8_t* argmax = nullptr) = 0;
   /// x is what the activation `before` gave, whose derivative follows from that channel by channel: dx goes
-  /// through it, too, and is the gradient in front of it.
+  /// through it, too, and is the gradient in front of it. With the forward call's `argmax`, x is not read.
   virtual void pool2d_backward(const Pool2DGeometry& g, PoolKind kind, const Activation& before, const T* x,
-                               const T* y, const T* dy, T* dx) = 0;
+                               const T* y, const T* dy, T* dx, const std::uint8_t* argmax = nullptr) = 0;
+  /// Whether a backward pass by the places of these maxima is possible, and reads less memory.
+  virtual bool remembers_maxima(const Pool2DGeometry& g) const { return (void)g, false; }
 
   // --- dense: x [rows,in], kernel [in,out], y [rows,out] ---
   virtual void dense(const DenseGeometry& g, const T* x, WeightView<T> kernel, const Epilogue<T>& epilogue,

@@ -242,6 +242,18 @@ void convolution_cases(Cases& cases) {
   }
 }
 
+/// The gradient of maxima by their places in a[4], where the device remembers them.
+template <class T>
+void by_argmax(Backend<T>& backend, const Pool2DGeometry& g, const Activation& before,
+               const Arguments<T>& a) {
+  const bool remembers = backend.remembers_maxima(g);
+  std::uint8_t* const argmax = remembers ? reinterpret_cast<std::uint8_t*>(a[4]) : nullptr;
+  backend.pool2d(g, PoolKind::max, a[0], a[1], argmax);
+  backend.pool2d_backward(g, PoolKind::max, before, remembers ? nullptr : a[0], a[1], a[2], a[3], argmax);
+  const std::int64_t size = g.batch * g.out_h * g.out_w * g.channels;
+  backend.zero(a[4], static_cast<std::size_t>(size) * sizeof(T));  // bytes are no numbers to compare
+}
+
 void pooling_cases(Cases& cases) {
   const auto all = [&](const Shape& input, const ops::Window& window, std::int64_t batch) {
     const Pool2DGeometry g = ops::pool2d_geometry("", input, window, batch);
@@ -268,6 +280,12 @@ void pooling_cases(Cases& cases) {
                     backend.pool2d(g, kind, a[0], a[1]);
                     backend.pool2d_backward(g, kind, before, a[0], a[1], a[2], a[3]);
                   });
+      if (kind == PoolKind::max)
+        for (const Activation& before : {Activation::linear, Activation::relu, Activation::sigmoid})
+          cases.add(
+              "pool2d_backward", concat(description, " behind ", name_of(before), ", remembered"),
+              {cases.ties(x), cases.output(y), cases.random(y), cases.output(x), cases.output(y)},
+              [=]<class T>(Backend<T>& backend, const Arguments<T>& a) { by_argmax(backend, g, before, a); });
     }
   };
   for (const std::int64_t channels : {1, 3, 8, 17, 64})
@@ -284,6 +302,7 @@ void pooling_cases(Cases& cases) {
         all({7, 10, 16}, {.size = {size, 2}, .strides = {stride, 1}, .padding = padding}, 1);
       }
   all({10, 10, 128}, {.size = 10, .strides = 10}, 2);
+  all({32, 16, 20}, {.size = 16}, 1);
   all({1, 1, 3}, {.size = 1}, 1);
   all({2, 2, 3}, {.size = 5, .padding = Padding::same}, 1);
   all({75, 75, 64}, {.size = 2, .strides = 2}, 1);
@@ -297,6 +316,13 @@ void pooling_cases(Cases& cases) {
             [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
               backend.pool2d(g, PoolKind::max, a[0], a[1]);
             });
+  for (const float first : {nan, 2.f})
+    cases.add("pool2d_backward", "maximum with two NaN, remembered",
+              {cases.of({first, 1, -infinity, -infinity, nan, nan, -infinity, -infinity}), cases.output(2),
+               cases.random(2), cases.output(8), cases.output(2)},
+              [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+                by_argmax(backend, g, Activation::linear, a);
+              });
   cases.add("pool2d", "maximum of infinities",
             {cases.of({-infinity, -infinity, 3, infinity, -infinity, -infinity, -infinity, 1e38f}),
              cases.output(2)},

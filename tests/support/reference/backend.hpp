@@ -132,13 +132,15 @@ class ReferenceBackend final : public Backend<T> {
 
   // --- pooling ---
 
-  void pool2d(const Pool2DGeometry& g, PoolKind kind, const T* x, T* y) override {
-    const Access access(memory_, {x, y});
+  bool remembers_maxima(const Pool2DGeometry& g) const override { return g.pool_h * g.pool_w <= 256; }
+  void pool2d(const Pool2DGeometry& g, PoolKind kind, const T* x, T* y, std::uint8_t* argmax) override {
+    const Access access(memory_, {x, y, argmax});
     for_windows(g, [&](Int out, const std::vector<Int>& window) {
       if (kind == PoolKind::max) {
         double best = -std::numeric_limits<double>::infinity();
         for (const Int in : window) best = maximum(best, x[in]);
         y[out] = T(best);
+        if (argmax) argmax[out] = std::uint8_t(first_maximum(window, x, y[out]));
       } else {
         double sum = 0;
         for (const Int in : window) sum += x[in];
@@ -148,20 +150,21 @@ class ReferenceBackend final : public Backend<T> {
   }
 
   void pool2d_backward(const Pool2DGeometry& g, PoolKind kind, const Activation& before, const T* x,
-                       const T* y, const T* dy, T* dx) override {
-    const Access access(memory_, {x, y, dy, dx});
+                       const T* y, const T* dy, T* dx, const std::uint8_t* argmax) override {
+    const Access access(memory_, {x, y, dy, dx, argmax});
     std::vector<double> sums(g.batch * g.in_h * g.in_w * g.channels);
+    std::vector<T> maxima(argmax ? sums.size() : 0);  // all of x that counts
     for_windows(g, [&](Int out, const std::vector<Int>& window) {
       if (kind == PoolKind::max) {
-        const auto first = std::find_if(window.begin(), window.end(),
-                                        [&](Int in) { return x[in] == y[out] || std::isnan(x[in]); });
-        if (first != window.end()) sums[*first] += dy[out];
+        const Int place = argmax ? argmax[out] : first_maximum(window, x, y[out]);
+        if (place < Int(window.size())) sums[window[place]] += dy[out];
+        if (argmax) maxima[window[place]] = y[out];
       } else {
         for (const Int in : window) sums[in] += double(dy[out]) / double(window.size());
       }
     });
     store(sums, dx);
-    activation_backward(before, g.batch * g.in_h * g.in_w, g.channels, nullptr, x, dx, dx);
+    differentiate(before, g.batch * g.in_h * g.in_w, g.channels, nullptr, argmax ? maxima.data() : x, dx, dx);
   }
 
   // --- dense ---
@@ -218,6 +221,10 @@ class ReferenceBackend final : public Backend<T> {
   void activation_backward(const Activation& f, Int rows, Int channels, const T* x, const T* y, const T* dy,
                            T* dx) override {
     const Access access(memory_, {x, y, dy, dx});
+    differentiate(f, rows, channels, x, y, dy, dx);
+  }
+  static void differentiate(const Activation& f, Int rows, Int channels, const T* x, const T* y, const T* dy,
+                            T* dx) {
     const T* const from = derivative_needs_input(f.kind) ? x : y;
     for (Int r = 0; r < rows; ++r) {
       double dot = 0;  // sum of y * dy over the channels, for softmax
@@ -549,6 +556,11 @@ class ReferenceBackend final : public Backend<T> {
           f(group * g.group_in(), ci, co);
   }
 
+  static Int first_maximum(const std::vector<Int>& window, const T* x, T y) {
+    return std::find_if(window.begin(), window.end(),
+                        [&](Int in) { return x[in] == y || std::isnan(x[in]); }) -
+           window.begin();
+  }
   /// Calls f(output element, input elements of its window in row-major order).
   template <class F>
   static void for_windows(const Pool2DGeometry& g, F f) {
