@@ -63,7 +63,7 @@ STRATA_INLINE void few_rows_product(const Engine& engine, const DenseGeometry& g
                        left + block * split.part);
     }
     // A few rows of the weight at a time, from end to end of the strip; those that follow are fetched.
-    constexpr std::int64_t chunk = 8;
+    constexpr std::int64_t chunk = 16;
     for (std::int64_t k = 0; k < count; k += chunk)
       for (std::int64_t j = 0; j < split.strip && first_column + j < g.out; j += panel) {
         // The last panel ends where the weight does: it computes some columns again.
