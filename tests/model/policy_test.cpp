@@ -49,8 +49,8 @@ double distance(const Tensor<float>& a, const Tensor<float>& b) {
 }
 
 /// Convolutions that alone read what others leave, with poolings and activations between them, and results
-/// that others read too.
-Model chain() {
+/// that others read too. That of layer `other` is an output, too.
+Model chain(const std::string& other = "") {
   const auto convolution = [](const char* name, std::int64_t filters, int size, const Activation& f) {
     return Conv2D(
         {.filters = filters, .kernel_size = size, .padding = Padding::same, .activation = f, .name = name});
@@ -65,6 +65,7 @@ Model chain() {
                                   convolution("e", 64, 1, Activation::linear),
                                   ActivationLayer({.activation = Activation::leaky_relu(0.1)}),
                                   Dropout(0.5),
+                                  convolution("odd", 7, 1, Activation::relu),
                                   convolution("f", 16, 3, Activation::relu),
                                   convolution("g", 16, 1, Activation::relu),
                                   Add(),
@@ -74,12 +75,15 @@ Model chain() {
                                   Dense({.units = 3, .name = "j"})};
   const Symbol input = Input({.shape = {9, 8, 4}});
   Symbol before, x = input;
+  std::vector<Symbol> outputs;
   for (const Layer& layer : layers) {
     const Symbol y = layer.class_name() == "Add" ? Add()({before, x}) : layer(x);
     before = x;
     x = y;
+    if (!other.empty() && layer.name() == other) outputs.push_back(x);
   }
-  return Model(input, x);
+  outputs.push_back(x);
+  return Model({.inputs = {input}, .outputs = outputs});
 }
 
 struct Watcher : RunObserver<float> {
@@ -191,9 +195,9 @@ TEST_CASE("a result that one convolution alone reads lies in bfloat16, and that 
     CHECK(watcher.seen > 8);
     taken(0);
     CHECK(distance(model.predict(x), expected) == 0);
-    taken(4);             // of b, behind a pooling, of c, of d and of e, behind a batch normalization
+    taken(5);             // of b, behind a pooling, of c, of d, of e, behind a normalization, and of f
     model.predict(x, 2);  // another plan
-    taken(8);
+    taken(10);
 
     // What a run ends with is whole, here c's result. Where it is given, d reads floats.
     const int path[] = {5};
@@ -202,9 +206,20 @@ TEST_CASE("a result that one convolution alone reads lies in bfloat16, and that 
     taken(2);
     const Tensor<float> given = c.to(device);
     CHECK(distance(run({.given = {path, given}}), expected) == 0);
-    taken(1);
+    taken(2);
     CHECK(graph.first_non_finite(input, session.begin({})) == "");
     taken(0);
+
+    // An output is whole, whoever reads it.
+    Model two = chain("c");
+    two.to(device);
+    const std::vector<Tensor<float>> plain = two.predict(std::vector<Tensor<float>>{x});
+    two.set_policy("mixed_bfloat16");
+    taken(0);
+    const std::vector<Tensor<float>> rounded = two.predict(std::vector<Tensor<float>>{x});
+    taken(4);
+    CHECK(distance(rounded[0], plain[0]) > 0);
+    CHECK(distance(rounded[0], plain[0]) < 0.1);
 
     // A convolution that trains reads floats, as its gradient does.
     model.compile({.loss = "mse"});
