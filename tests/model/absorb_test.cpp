@@ -1,5 +1,7 @@
 #include <catch2/catch.hpp>
 
+#include <utility>
+
 #include <strata/cpu/device.hpp>
 #include <strata/layers/layers.hpp>
 #include <strata/model/compare_devices.hpp>
@@ -267,4 +269,18 @@ TEST_CASE("What cannot be done on the way out is not", "[plan]") {
   const Symbol n = norm(a, "n");
   CHECK(chains(Model({.inputs = {x}, .outputs = {n, ReLU()(n)}})) == Chains{{"a", "n"}});
   CHECK(chains(Model({.inputs = {x}, .outputs = {a, n}})).empty());
+}
+
+TEST_CASE("Convolutions absorb poolings of padding same where all windows are whole", "[plan]") {
+  for (const auto& [height, width] : {std::pair<std::int64_t, std::int64_t>{8, 6}, {7, 6}, {8, 5}}) {
+    CAPTURE(height, width);
+    const Symbol input = Input({.shape = {height, width, 5}});
+    const Layer convolution = Conv2D({.filters = 4, .kernel_size = 3, .padding = Padding::same, .name = "a"});
+    const Layer pooling = MaxPooling2D({.padding = Padding::same, .name = "b"});
+    const Model together(input, pooling(convolution(input))),
+        apart(input, pooling(Dropout(0)(convolution(input))));
+    CHECK(chains(together) == (height % 2 == 0 && width % 2 == 0 ? Chains{{"a", "b"}} : Chains{}));
+    const Tensor<float> x = random_tensor({2, height, width, 5}, 8).cast<float>();
+    check_close("prediction", together.predict(x), apart.predict(x), tolerance);
+  }
 }
