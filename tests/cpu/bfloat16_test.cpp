@@ -16,20 +16,14 @@
 #include <strata/cpu/tile_kernels.hpp>
 #include <strata/tensor/backend.hpp>
 
+#include "support/bfloat16.hpp"
 #include "support/random_values.hpp"
 #include "support/skip.hpp"
 
 using namespace strata;
-using strata_test::random_values, strata_test::relative_error;
+using strata_test::random_values, strata_test::relative_error, strata_test::rounded;
 
 namespace {
-
-/// To the nearest number of 8 bits of mantissa, ties to even.
-double rounded(float x) {
-  int exponent;
-  const double mantissa = std::frexp(static_cast<double>(x), &exponent);
-  return std::ldexp(std::nearbyint(mantissa * 256), exponent - 8);
-}
 
 /// The tiles of AMX, for processors without: what Intel's manual says of TDPBF16PS, but for denormals.
 struct EmulatedTiles {
@@ -119,6 +113,24 @@ std::vector<cpu::ProductKernels> products() {
   out[1].end = EmulatedTiles::end;
   out[1].multiply_rows[16] = cpu::multiply_tiles<16, EmulatedTiles>;
   out[1].multiply_rows[32] = cpu::multiply_tiles<32, EmulatedTiles>;
+  return out;
+}
+
+/// The kernel's panels as tiles read them.
+cpu::Buffer tile_panels(const cpu::Engine& engine, const cpu::ProductKernels& product,
+                        const Conv2DGeometry& g, const std::vector<float>& kernel) {
+  const std::int64_t panel = engine.kernels.panel();
+  return cpu::pack_tile_kernel(engine, product, g, [&](std::int64_t tap, std::int64_t p, float* to) {
+    engine.kernels.pack_panels(g.in_c, std::min(panel, g.out_c - p * panel),
+                               kernel.data() + tap * g.in_c * g.out_c + p * panel, g.out_c, to);
+  });
+}
+
+/// The values, rounded, in bfloat16, and behind these `rest` in the place of floats.
+std::vector<float> narrowed(const std::vector<float>& values, float rest) {
+  std::vector<float> out(values.size(), rest);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    strata_test::put_narrow(static_cast<double>(values[i]), out.data(), i);
   return out;
 }
 
@@ -246,12 +258,7 @@ TEST_CASE("tiles read convolutions in lines, whatever stands on their borders") 
             std::fill_n(used.data(), 1 << 20, std::numeric_limits<float>::quiet_NaN());
           }
           const cpu::Engine engine{pool, workspace, kernels};
-          const cpu::Buffer panels =
-              cpu::pack_tile_kernel(engine, product, g, [&](std::int64_t tap, std::int64_t p, float* to) {
-                kernels.pack_panels(
-                    g.in_c, std::min<std::int64_t>(kernels.panel(), g.out_c - p * kernels.panel()),
-                    kernel.data() + tap * g.in_c * g.out_c + p * kernels.panel(), g.out_c, to);
-              });
+          const cpu::Buffer panels = tile_panels(engine, product, g, kernel);
           std::vector<float> y(expected.size() + 1, 7.f);
           cpu::tile_convolution(engine, product, g, x.data(), panels.data(), epilogue, y.data());
           CHECK(y.back() == 7.f);
@@ -285,17 +292,7 @@ TEST_CASE("tiles read and leave bfloat16 with the bits that they make of floats"
     const auto x = random_values(g.batch * side * side * in_c, 1),
                kernel = random_values(kernel_size * kernel_size * in_c * out_c, 2),
                bias = random_values(out_c, 3), residual = random_values(g.batch * side * side * out_c, 4);
-    const auto narrowed = [](std::vector<float> values, float rest) {
-      std::vector<float> out(values.size(), rest);
-      auto* to = reinterpret_cast<unsigned char*>(out.data());
-      for (std::size_t i = 0; i < values.size(); ++i) {
-        const auto bits = std::bit_cast<std::uint32_t>(static_cast<float>(rounded(values[i]))) >> 16;
-        to[2 * i] = static_cast<unsigned char>(bits), to[2 * i + 1] = static_cast<unsigned char>(bits >> 8);
-      }
-      return out;
-    };
-    const float nan = std::numeric_limits<float>::quiet_NaN();
-    const std::vector<float> narrow_x = narrowed(x, nan);
+    const std::vector<float> narrow_x = narrowed(x, std::numeric_limits<float>::quiet_NaN());
     for (Epilogue<float> epilogue :
          {Epilogue<float>{.bias = bias.data(), .activation = Activation::relu},
           {.bias = bias.data(), .activation = Activation::silu, .max_pool_2x2 = true},
@@ -309,12 +306,7 @@ TEST_CASE("tiles read and leave bfloat16 with the bits that they make of floats"
         ThreadPool pool(threads);
         cpu::Workspace workspace;
         const cpu::Engine engine{pool, workspace, kernels};
-        const cpu::Buffer panels =
-            cpu::pack_tile_kernel(engine, product, g, [&](std::int64_t tap, std::int64_t p, float* to) {
-              kernels.pack_panels(g.in_c,
-                                  std::min<std::int64_t>(kernels.panel(), g.out_c - p * kernels.panel()),
-                                  kernel.data() + tap * g.in_c * g.out_c + p * kernels.panel(), g.out_c, to);
-            });
+        const cpu::Buffer panels = tile_panels(engine, product, g, kernel);
         const auto run = [&](bool from_narrow, bool to_narrow) {
           std::vector<float> y(count + 1, 7.f);
           epilogue.narrow_x = from_narrow;

@@ -109,6 +109,10 @@ inline bool follows_pooling(const Epilogue<float>& epilogue) {
   return kind != Activation::Kind::softmax && !derivative_needs_input(kind) && !epilogue.scale &&
          !epilogue.residual;
 }
+/// Whether one of the planner's ways computes it as a whole.
+inline bool has_plan(const Conv2DGeometry& g, const Epilogue<float>& epilogue) {
+  return g.groups == 1 && (!epilogue.max_pool_2x2 || follows_pooling(epilogue));
+}
 /// Images that are pooled at a time, so that their result does not leave the cache for long.
 inline std::int64_t images_at_a_time(const Conv2DGeometry& g) {
   constexpr std::int64_t floats = std::int64_t{4} << 20;
@@ -139,7 +143,7 @@ STRATA_COLD STRATA_INLINE void CpuBackend::conv2d(const Conv2DGeometry& g, const
   ConvolutionPlan plan;
   if (epilogue.narrow_x || epilogue.narrow_y)
     plan.product = limits_.bfloat16, plan.tile_lines = true;
-  else if (g.groups == 1 && (!epilogue.max_pool_2x2 || follows_pooling(epilogue)))
+  else if (has_plan(g, epilogue))
     plan = chosen_plan({ConvolutionPass::forward, g, epilogue.max_pool_2x2});
   conv2d_by(plan, g, x, kernel, epilogue, y);
 }
@@ -229,8 +233,7 @@ STRATA_COLD STRATA_INLINE void CpuBackend::conv2d_by(const ConvolutionPlan& plan
 STRATA_COLD STRATA_INLINE bool CpuBackend::takes_narrow(const Conv2DGeometry& g,
                                                         const Epilogue<float>& epilogue) const {
   if (const CroppedKernel near(g); near.geometry != g) return takes_narrow(near.geometry, epilogue);
-  return g.groups == 1 && (!epilogue.max_pool_2x2 || follows_pooling(epilogue)) &&
-         (!epilogue.narrow_x || g.in_c % 2 == 0) &&
+  return has_plan(g, epilogue) && (!epilogue.narrow_x || g.in_c % 2 == 0) &&
          (!epilogue.narrow_y ||
           (g.out_c % 2 == 0 && epilogue.activation.kind != Activation::Kind::softmax)) &&
          known_plan({ConvolutionPass::forward, g, epilogue.max_pool_2x2}).tile_lines;
@@ -247,8 +250,7 @@ STRATA_COLD STRATA_INLINE Algorithm CpuBackend::describe_conv2d(const Conv2DGeom
     return out;
   }
   ConvolutionPlan plan;
-  if (g.groups == 1 && (!epilogue.max_pool_2x2 || follows_pooling(epilogue)))
-    plan = known_plan({ConvolutionPass::forward, g, epilogue.max_pool_2x2});
+  if (has_plan(g, epilogue)) plan = known_plan({ConvolutionPass::forward, g, epilogue.max_pool_2x2});
   if (plan.tile != 0)
     return {concat("winograd F(", plan.tile, "x", plan.tile, ",3x3)"), plan.weight_bytes,
             winograd_scratch({pool_, workspace_, kernels_}, plan, g) * bytes};

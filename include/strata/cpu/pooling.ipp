@@ -7,6 +7,11 @@
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
+/// Windows follow each other without gaps, and share nothing.
+inline bool is_tiled(const Pool2DGeometry& g) {
+  return g.stride_h == g.pool_h && g.stride_w == g.pool_w;
+}
+
 /// The part of a window that lies inside the image, for one output row.
 struct PoolWindow {
   std::int64_t top;
@@ -15,8 +20,7 @@ struct PoolWindow {
 inline PoolWindow window_of(const Pool2DGeometry& g, std::int64_t out_row) {
   const std::int64_t first = out_row * g.stride_h - g.pad_top;
   const std::int64_t top = std::max<std::int64_t>(0, first), bottom = std::min(g.in_h, first + g.pool_h);
-  const bool tiled = g.stride_h == g.pool_h && g.stride_w == g.pool_w;
-  return {top, {g.in_w, g.channels, g.out_w, g.pool_w, g.stride_w, g.pad_left, bottom - top, tiled}};
+  return {top, {g.in_w, g.channels, g.out_w, g.pool_w, g.stride_w, g.pad_left, bottom - top, is_tiled(g)}};
 }
 
 STRATA_COLD STRATA_INLINE void CpuBackend::pool2d(const Pool2DGeometry& g, PoolKind kind, const float* x,
@@ -83,9 +87,9 @@ STRATA_COLD STRATA_INLINE void CpuBackend::pool2d_backward(const Pool2DGeometry&
   });
 }
 
-// Windows that follow each other: no element has gradients of two, which would be summed behind `before`.
+// Of tiled windows: no element has gradients of two, which would be summed behind `before`.
 STRATA_COLD STRATA_INLINE bool CpuBackend::remembers_maxima(const Pool2DGeometry& g) const {
-  return g.stride_h == g.pool_h && g.stride_w == g.pool_w && g.pool_h * g.pool_w <= 256;
+  return is_tiled(g) && g.pool_h * g.pool_w <= 256;
 }
 
 }}}  // namespace strata::STRATA_ABI::cpu

@@ -38,6 +38,11 @@ struct GraphPlan {
   RunMode mode;
   std::vector<NodePlan> nodes;
 
+  /// The node whose call computes what node `node` stands for.
+  int call_of(int node) const {
+    const int by = nodes[static_cast<std::size_t>(node)].absorbed_by;
+    return by < 0 ? node : by;
+  }
   /// The call of node `call` computes what node `node` stands for.
   bool within(int call, int node) const {
     return node == call || nodes[static_cast<std::size_t>(node)].absorbed_by == call;

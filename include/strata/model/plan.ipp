@@ -65,8 +65,7 @@ STRATA_COLD GraphPlan Graph<T>::plan(const RunMode& mode) const {
       const Node& node = nodes_[static_cast<std::size_t>(next)];
       if (node.inputs.size() == 2) {
         const int other = node.inputs[node.inputs[0] == last];
-        const int ready = at(other).absorbed_by < 0 ? other : at(other).absorbed_by;
-        if (at(next).absorbed_by >= 0 || epilogue.residual || ready >= static_cast<int>(i) ||
+        if (at(next).absorbed_by >= 0 || epilogue.residual || plan.call_of(other) >= static_cast<int>(i) ||
             at(other).shape != at(next).shape || at(last).shape != at(next).shape)
           break;
         epilogue.residual = &detail::some_value<T>;
@@ -228,10 +227,9 @@ STRATA_COLD LayerCost Graph<T>::cost(int node, const GraphPlan& plan, const Cont
 
 template <class T>
 STRATA_COLD void Graph<T>::choose_narrow(GraphPlan& plan, const Context& context) const {
-  std::vector<std::vector<int>> readers(nodes_.size());
-  for (int i = 0; i < static_cast<int>(nodes_.size()); ++i)
-    for (const int input : nodes_[static_cast<std::size_t>(i)].inputs)
-      readers[static_cast<std::size_t>(input)].push_back(i);
+  std::vector<int> readers(nodes_.size());  // of a result
+  for (const Node& node : nodes_)
+    for (const int input : node.inputs) ++readers[static_cast<std::size_t>(input)];
   const auto computes = [&](int node) {  // by a call of its own, for the forward pass alone
     const NodePlan& p = plan.nodes[static_cast<std::size_t>(node)];
     return nodes_[static_cast<std::size_t>(node)].inputs.size() == 1 && !p.passes && !p.needs &&
@@ -246,12 +244,10 @@ STRATA_COLD void Graph<T>::choose_narrow(GraphPlan& plan, const Context& context
   };
   for (int i = 0; i < static_cast<int>(nodes_.size()); ++i) {
     if (!computes(i)) continue;
-    const std::vector<int>& absorbs = plan.nodes[static_cast<std::size_t>(i)].absorbs;
-    const int last = absorbs.empty() ? i : absorbs.back();
-    const std::vector<int>& to = readers[static_cast<std::size_t>(last)];
-    plan.nodes[static_cast<std::size_t>(last)].narrow = output_number(last) < 0 && to.size() == 1 &&
-                                                        computes(to[0]) && takes(i, false, true) &&
-                                                        takes(to[0], true, false);
+    const int x = nodes_[static_cast<std::size_t>(i)].inputs[0], from = plan.call_of(x);
+    plan.nodes[static_cast<std::size_t>(x)].narrow =
+        output_number(x) < 0 && readers[static_cast<std::size_t>(x)] == 1 && computes(from) &&
+        takes(from, false, true) && takes(i, true, false);
   }
 }
 

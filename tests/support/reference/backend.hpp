@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -11,6 +10,7 @@
 
 #include <strata/tensor/backend.hpp>
 
+#include "support/bfloat16.hpp"
 #include "support/reference/memory.hpp"
 
 namespace strata_test {
@@ -60,12 +60,12 @@ class ReferenceBackend final : public Backend<T> {
     std::vector<T> in(g.batch * g.in_h * g.in_w * g.in_c),
         out(g.batch * (g.out_h / shrink) * (g.out_w / shrink) * g.out_c);
     for (std::size_t i = 0; i < in.size(); ++i)
-      in[i] = epilogue.narrow_x ? T(Bfloat16::at(x, i)) : T(Bfloat16(double(x[i])));
+      in[i] = T(epilogue.narrow_x ? narrow_at(x, i) : rounded(double(x[i])));
     convolve(g, in.data(), kernel, epilogue, out.data());
     memory_.counts.narrow_inputs += epilogue.narrow_x;
-    if (epilogue.narrow_y) std::fill_n(y, out.size(), std::numeric_limits<T>::quiet_NaN());
-    for (std::size_t i = 0; i < out.size(); ++i)
-      epilogue.narrow_y ? Bfloat16(double(out[i])).put(y, i) : void(y[i] = out[i]);
+    if (!epilogue.narrow_y) return void(std::copy(out.begin(), out.end(), y));
+    std::fill_n(y, out.size(), std::numeric_limits<T>::quiet_NaN());
+    for (std::size_t i = 0; i < out.size(); ++i) put_narrow(double(out[i]), y, i);
   }
   static void convolve(const Conv2DGeometry& g, const T* x, WeightView<T> kernel, const Epilogue<T>& epilogue,
                        T* y) {
@@ -502,26 +502,6 @@ class ReferenceBackend final : public Backend<T> {
 
  private:
   // NaN wins, as it must not be lost on its way to the loss.
-  /// The nearest number of 8 bits of mantissa, ties to even; two lie in a float's place.
-  struct Bfloat16 {
-    std::uint16_t bits;
-    explicit Bfloat16(double value) {
-      int exponent;
-      const double mantissa = std::frexp(value, &exponent);
-      const float nearest = float(std::ldexp(std::nearbyint(mantissa * 256), exponent - 8));
-      bits = std::uint16_t(std::bit_cast<std::uint32_t>(nearest) >> 16);
-    }
-    operator double() const { return double(std::bit_cast<float>(std::uint32_t(bits) << 16)); }
-    static Bfloat16 at(const T* memory, std::size_t i) {
-      Bfloat16 out(0);
-      std::memcpy(&out.bits, reinterpret_cast<const std::byte*>(memory) + 2 * i, 2);
-      return out;
-    }
-    void put(T* memory, std::size_t i) const {
-      std::memcpy(reinterpret_cast<std::byte*>(memory) + 2 * i, &bits, 2);
-    }
-  };
-
   static double maximum(double a, double b) { return std::isnan(a) || a > b ? a : b; }
 
   static void store(const std::vector<double>& from, T* to) {
