@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -73,9 +72,7 @@ class BatchSource {
   /// Batches per pass; the last one may be smaller.
   virtual std::int64_t batches() const { return (samples() + batch_size() - 1) / batch_size(); }
   /// Where a batch of a pass begins, from 0 to batches(), which begins behind the last sample.
-  virtual std::int64_t first_sample(std::int64_t batch) const {
-    return std::min(batch * batch_size(), samples());
-  }
+  virtual std::int64_t first_sample(std::int64_t batch) const;
   /// Batch number draw % batches() of pass draw / batches().
   Batch batch(std::int64_t draw) const { return gather(draws_of(draw)); }
   /// The draws of its samples. Throws DataError below 0.

@@ -10,6 +10,10 @@
 
 namespace strata { inline namespace STRATA_ABI {
 
+STRATA_COLD STRATA_INLINE std::int64_t BatchSource::first_sample(std::int64_t batch) const {
+  return std::min(batch * batch_size(), samples());
+}
+
 STRATA_COLD STRATA_INLINE std::vector<std::int64_t> BatchSource::draws_of(std::int64_t batch) const {
   require<DataError>(batch >= 0, "[dataset] expected a draw index of 0 or more, found ", batch);
   const std::int64_t number = batch % batches(), begin = first_sample(number);

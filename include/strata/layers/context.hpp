@@ -1,6 +1,5 @@
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <span>
 #include <string>
@@ -195,9 +194,10 @@ class BasicContext {
 
   /// Tensor number `slot`, kept from forward to backward.
   Tensor<T>& saved(std::size_t slot, const Shape& shape) {
-    while (saved_.size() <= slot) saved_.emplace_back();
-    if (saved_[slot].shape() != shape) saved_[slot] = Tensor<T>::uninitialized(shape, device());
-    return saved_[slot];
+    while (saved_.size() <= slot) saved_.push_back(std::make_unique<Tensor<T>>());
+    Tensor<T>& tensor = *saved_[slot];
+    if (tensor.shape() != shape) tensor = Tensor<T>::uninitialized(shape, device());
+    return tensor;
   }
 
   /// What the call derives from weights, kept until `version` or `shape` changes and then written anew by
@@ -231,7 +231,7 @@ class BasicContext {
   const BasicLayerImpl<T>* scaled_by_ = nullptr;  // the layer whose `fold` gives that its scale
   Tensor<T> derived_;
   std::uint64_t derived_version_ = 0;
-  std::deque<Tensor<T>> saved_;  // references stay valid while it grows
+  std::vector<std::unique_ptr<Tensor<T>>> saved_;
   GivenResult<T> given_;         // of a model
   std::shared_ptr<void> graph_;  // what a model keeps here: the contexts and values of its nodes
 };

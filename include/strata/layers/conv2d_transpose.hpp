@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <optional>
 
 #include <strata/layers/layer.hpp>
@@ -60,7 +59,7 @@ class Conv2DTransposeImpl final : public LayerBase<Conv2DTransposeImpl<T>, T, Co
     const auto& o = this->options();
     const Size2D &s = o.strides, &d = o.dilation_rate;
     require<ConfigError>(
-        std::max(s.height, s.width) <= 1 || std::max(d.height, d.width) <= 1, this->who(),
+        (s.height <= 1 && s.width <= 1) || (d.height <= 1 && d.width <= 1), this->who(),
         "`strides > 1` not supported in conjunction with `dilation_rate > 1`, found strides ", s.to_string(),
         " and dilation_rate ", d.to_string());
     if (const auto& p = o.output_padding)
@@ -129,7 +128,7 @@ class Conv2DTransposeImpl final : public LayerBase<Conv2DTransposeImpl<T>, T, Co
                            o.filters, ", ", kernel, ", ", stride, " and ", dilation);
       if (o.padding == Padding::same && !p) return checked_multiply(who, size, stride);
       const std::int64_t span = checked_add(who, checked_multiply(who, kernel - 1, dilation), 1);
-      const std::int64_t reach = o.padding == Padding::same ? span % 2 : p ? span : std::max(span, stride);
+      const std::int64_t reach = o.padding == Padding::same ? span % 2 : (p || span > stride) ? span : stride;
       return checked_add(who, checked_multiply(who, size - 1, stride),
                          checked_add(who, reach, output_padding));
     };

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <functional>
 #include <initializer_list>
 #include <memory>
@@ -318,10 +317,8 @@ class BasicLayer {
   std::vector<ParameterPtr<T>> weights() const { return made().weights(); }
   std::vector<ParameterPtr<T>> trainable_weights() const { return made().trainable_weights(); }
   std::vector<ParameterPtr<T>> non_trainable_weights() const {
-    std::vector<ParameterPtr<T>> out;
-    const auto trained = trainable_weights();
-    for (const auto& weight : weights())
-      if (std::find(trained.begin(), trained.end(), weight) == trained.end()) out.push_back(weight);
+    auto out = weights();
+    for (const auto& trained : trainable_weights()) std::erase(out, trained);
     return out;
   }
   /// Number of numbers in all weights.

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -102,7 +101,8 @@ class Merging {
   /// Of `forward`, with the batch axis.
   static std::int64_t scratch(MergeKind kind, Shapes x, const Shape& y) {
     std::int64_t largest = 0;
-    for (const Shape& part : x) largest = std::max(largest, widening(part, y));
+    for (const Shape& part : x)
+      if (const std::int64_t size = widening(part, y); size > largest) largest = size;
     if (is_extremum(kind)) return static_cast<std::int64_t>(x.size()) * y.size() + largest;
     if (kind == MergeKind::multiply) return largest + widening(x[0], y) + (x.size() > 2 ? y.size() : 0);
     return largest;

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cstring>
 #include <initializer_list>
 #include <limits>
@@ -67,7 +66,8 @@ class Tensor {
   Tensor(Shape shape, std::span<const T> values) : Tensor(uninitialized(shape)) {
     require<ShapeError>(static_cast<std::int64_t>(values.size()) == size(), "[tensor] shape ", shape,
                         " takes ", size(), " values, found ", values.size());
-    std::copy(values.begin(), values.end(), data_);
+    T* to = data_;
+    for (const T value : values) *to++ = value;
   }
   Tensor(Shape shape, std::initializer_list<T> values)
       : Tensor(shape, std::span<const T>(values.begin(), values.size())) {}
@@ -199,21 +199,25 @@ class Tensor {
   Tensor<U> cast() const {
     if (device_) return to(nullptr).template cast<U>();
     Tensor<U> out = Tensor<U>::uninitialized(shape_);
-    std::transform(data_, data_ + size(), out.data(), [](T value) {
+    const auto convert = [](T value) {
       if constexpr (std::is_floating_point_v<T> && std::is_integral_v<U>) {
         using Limits = std::numeric_limits<U>;
         if (!(value > static_cast<T>(Limits::min()))) return value != value ? U(0) : Limits::min();
         if (value >= static_cast<T>(Limits::max())) return Limits::max();
       }
       return static_cast<U>(value);
-    });
+    };
+    for (std::int64_t i = 0; i < size(); ++i) out.data()[i] = convert(data_[i]);
     return out;
   }
 
   /// Equal shapes and equal elements, on the host.
   friend bool operator==(const Tensor& a, const Tensor& b) {
     if (a.device_ || b.device_) return a.to(nullptr) == b.to(nullptr);
-    return a.shape_ == b.shape_ && std::equal(a.data_, a.data_ + a.size(), b.data_);
+    if (a.shape_ != b.shape_) return false;
+    for (std::int64_t i = 0; i < a.size(); ++i)
+      if (a.data_[i] != b.data_[i]) return false;
+    return true;
   }
 
  private:

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <initializer_list>
 #include <memory>
@@ -158,7 +157,7 @@ class ConfusionMetric : public MetricBase<Derived, T> {
  public:
   std::string name() const override { return name_; }
   MonitorMode mode() const override { return MonitorMode::max; }
-  void reset() override { std::fill(sums_.begin(), sums_.end(), 0.0); }
+  void reset() override { sums_.assign(sums_.size(), 0.0); }
   void update(TensorView<const T> prediction, TensorView<const T> target, const T* weight) override {
     check(prediction, target);
     add_confusion(spec_, predictions(prediction, target, weight), sums_.data());
@@ -170,7 +169,7 @@ class ConfusionMetric : public MetricBase<Derived, T> {
     check(prediction, target);
     backend.add_confusion(spec_, predictions(prediction, target, weight), sums);
   }
-  void set_sums(const double* sums) override { std::copy_n(sums, sums_.size(), sums_.begin()); }
+  void set_sums(const double* sums) override { sums_.assign(sums, sums + sums_.size()); }
 
  protected:
   struct Counts {

@@ -181,10 +181,7 @@ class Trainer final : public GradientSink<T> {
   void check(const ModelImpl<T>& model, const DeviceBatch<T>& batch) const;
 
   /// The outputs whose losses have a name of their own in the logs: of several, those that have one.
-  bool names_loss(std::size_t k) const {
-    return losses_[k] &&
-           std::count_if(losses_.begin(), losses_.end(), [](const auto& l) { return bool(l); }) > 1;
-  }
+  bool names_loss(std::size_t k) const;
 
   // The scalars of steps, in device memory: the step's losses, their sums since the last reset, the sums of
   // metrics, the optimizer's state, the squared norms of gradients. Losses are the whole and, of several

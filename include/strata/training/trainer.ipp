@@ -87,6 +87,12 @@ STRATA_COLD double StepResult<T>::loss() const {
 }
 
 template <class T>
+STRATA_COLD bool Trainer<T>::names_loss(std::size_t k) const {
+  return losses_[k] &&
+         std::count_if(losses_.begin(), losses_.end(), [](const auto& loss) { return bool(loss); }) > 1;
+}
+
+template <class T>
 STRATA_COLD Logs Trainer<T>::logs(const std::string& prefix) const {
   std::vector<double> values(static_cast<std::size_t>(sums_end()));
   if (!scalars_.empty()) read_scalars(sums_end(), values.data());
