@@ -94,6 +94,29 @@ TEST_CASE("A pooling takes its gradient through the activation in front of it", 
   CHECK(behind(Model64({.inputs = {x}, .outputs = {twice, pool(2)(twice)}})).empty());
 }
 
+TEST_CASE("Gradients go through the poolings that convolutions absorbed", "[plan]") {
+  const Padding padding = GENERATE(Padding::valid, Padding::same);
+  const Activation f = GENERATE(Activation(Activation::linear), Activation(Activation::relu),
+                                Activation(Activation::tanh), Activation::leaky_relu(0.3));
+  INFO(name_of(f));
+  const auto convolution = [&](std::int64_t filters) {
+    return Conv2D64({.filters = filters, .kernel_size = 3, .padding = padding, .activation = f});
+  };
+  const auto activation = [&] { return BasicActivationLayer<double>(f); };
+  const auto check = [](const Symbol64& x, const Symbol64& y) {
+    check_gradients(Model64(x, Dense64({.units = 2})(Flatten64()(y))));
+  };
+  const auto pool = [](const Symbol64& x) { return MaxPooling2D64(2)(x); };
+  const Input64 x({.shape = {11, 12, 2}});
+  check(x, pool(convolution(3)(x)));
+  check(x, activation()(pool(Conv2D64({.filters = 3, .kernel_size = 2, .use_bias = false})(x))));
+  check(x, pool(convolution(3)(pool(activation()(convolution(4)(x))))));
+  const Conv2D64 shared({.filters = 2, .kernel_size = 3, .padding = Padding::same, .name = "again"});
+  check(x, pool(shared(pool(activation()(shared(x))))));
+  const Symbol64 stem = convolution(3)(x);  // which others read, too
+  check(x, Concatenate64()({pool(conv(2)(stem)), pool(stem), pool(conv(2)(stem))}));
+}
+
 TEST_CASE("Gradients through branches that join") {
   const Input64 x({.shape = {4, 4, 3}});
   const Symbol64 stem = conv(3)(x);

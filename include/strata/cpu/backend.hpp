@@ -28,7 +28,9 @@ class CpuBackend final : public HostBackend<float> {
   void conv2d_backward_kernel(const Conv2DGeometry& g, const float* x, const float* dy,
                               Gradient<float> dkernel) override;
   void conv2d_backward_weights(const Conv2DGeometry& g, const float* x, const float* dy,
-                               Gradient<float> dkernel, Gradient<float> dbias) override;
+                               Gradient<float> dkernel, Gradient<float> dbias,
+                               const std::uint8_t* argmax) override;
+  bool takes_pooled_gradient(const Conv2DGeometry& g) const override;
 
   bool takes_narrow(const Conv2DGeometry& g, const Epilogue<float>& epilogue) const override;
   Algorithm describe_conv2d(const Conv2DGeometry& g, const Epilogue<float>& epilogue) const override;

@@ -156,15 +156,16 @@ STRATA_COLD STRATA_INLINE void CpuBackend::conv2d_by(const ConvolutionPlan& plan
   if (plan.tile != 0) {
     const bool relu = f.kind == Activation::Kind::relu, leaky = f.kind == Activation::Kind::leaky_relu;
     const float slope = relu ? 0.f : leaky ? static_cast<float>(f.negative_slope) : 1.f;
-    winograd(plan, g, x, kernel, false,
-             {epilogue.bias, slope, epilogue.max_pool_2x2, epilogue.scale, epilogue.residual}, y);
+    winograd(
+        plan, g, x, kernel, false,
+        {epilogue.bias, slope, epilogue.max_pool_2x2, epilogue.scale, epilogue.residual, epilogue.argmax}, y);
     // The others may follow the pooling: they are increasing, or there is none.
     const std::int64_t shrink = epilogue.max_pool_2x2 ? 2 : 1;
     const std::int64_t rows = g.batch * (g.out_h / shrink) * (g.out_w / shrink);
     if (!relu && !leaky && f.kind != Activation::Kind::linear) activation(f, rows, g.out_c, y, y);
     return;
   }
-  if (plan.tile_lines) {
+  if (plan.tile_lines && !epilogue.argmax) {
     const std::int64_t panel = kernels_.panel();
     const auto panels = packed_weight(kernel, packing_key(Packing::tile_lines), [&] {
       return pack_tile_kernel(
@@ -177,18 +178,20 @@ STRATA_COLD STRATA_INLINE void CpuBackend::conv2d_by(const ConvolutionPlan& plan
     if (softmax) activation(f, g.batch * g.out_h * g.out_w, g.out_c, y, y);
     return;
   }
-  if (epilogue.max_pool_2x2) {
+  if (epilogue.max_pool_2x2 && !plan.few_channels) {
     const std::int64_t image = g.out_h * g.out_w * g.out_c, chunk = images_at_a_time(g);
     const auto whole = workspace_.lease(chunk * image);
     Pool2DGeometry pool{chunk, g.out_h, g.out_w, g.out_c, g.out_h / 2, g.out_w / 2, 2, 2, 2, 2, 0, 0};
     Conv2DGeometry part = g;
     Epilogue<float> rest = epilogue;
     rest.max_pool_2x2 = false;
+    rest.argmax = nullptr;
     for (std::int64_t first = 0; first < g.batch; first += chunk) {
       part.batch = pool.batch = std::min(chunk, g.batch - first);
       if (epilogue.residual) rest.residual = epilogue.residual + first * image;
       conv2d(part, x + first * g.in_h * g.in_w * g.in_c, kernel, rest, whole.data());
-      pool2d(pool, PoolKind::max, whole.data(), y + first * pool.out_h * pool.out_w * g.out_c, nullptr);
+      const std::int64_t done = first * pool.out_h * pool.out_w * g.out_c;
+      pool2d(pool, PoolKind::max, whole.data(), y + done, epilogue.argmax ? epilogue.argmax + done : nullptr);
     }
     return;
   }
@@ -220,10 +223,7 @@ STRATA_COLD STRATA_INLINE void CpuBackend::conv2d_by(const ConvolutionPlan& plan
   }
 
   if (plan.few_channels)
-    few_channel_convolution(
-        {pool_, workspace_, kernels_}, g, x, b.data, y, [&](std::int64_t row, std::int64_t rows) {
-          kernels_.finish(epilogue_of(epilogue, g.out_c, row), rows, g.out_c, g.out_c, y + row * g.out_c);
-        });
+    few_channel_convolution({pool_, workspace_, kernels_}, g, x, b.data, epilogue, y);
   else
     multiply(pool_, workspace_, kernels_, product, patches, b, y, epilogue_of(epilogue, g.out_c));
   if (softmax) activation(f, patches.rows(), g.out_c, y, y);
@@ -255,7 +255,7 @@ STRATA_COLD STRATA_INLINE Algorithm CpuBackend::describe_conv2d(const Conv2DGeom
     return {concat("winograd F(", plan.tile, "x", plan.tile, ",3x3)"), plan.weight_bytes,
             winograd_scratch({pool_, workspace_, kernels_}, plan, g) * bytes};
   if (plan.tile_lines) return {plan.to_string(), plan.weight_bytes, pool_.threads() * plan.workspace_bytes};
-  if (epilogue.max_pool_2x2) {
+  if (epilogue.max_pool_2x2 && !plan.few_channels) {
     Conv2DGeometry part = g;
     const std::int64_t images = images_at_a_time(g);
     part.batch = g.batch % images;
@@ -283,7 +283,7 @@ STRATA_COLD STRATA_INLINE Algorithm CpuBackend::describe_conv2d(const Conv2DGeom
   const bool packed = plan.product != &kernels_.product || packs(kernels_, g);
   return {
       plan.to_string(), packed ? plan.weight_bytes : 0,
-      (plan.few_channels ? few_channel_scratch({pool_, workspace_, kernels_}, g)
+      (plan.few_channels ? few_channel_scratch({pool_, workspace_, kernels_}, g, epilogue.max_pool_2x2)
                          : product_scratch(pool_, kernels_, *plan.product, patches_of(g, nullptr), packed)) *
           bytes};
 }
@@ -427,7 +427,11 @@ STRATA_COLD STRATA_INLINE void CpuBackend::backward_kernel_by(const ConvolutionP
 
 STRATA_COLD STRATA_INLINE void CpuBackend::conv2d_backward_weights(const Conv2DGeometry& g, const float* x,
                                                                    const float* dy, Gradient<float> dkernel,
-                                                                   Gradient<float> dbias) {
+                                                                   Gradient<float> dbias,
+                                                                   const std::uint8_t* argmax) {
+  if (argmax && dkernel.data)
+    return few_channel_kernel_gradient({pool_, workspace_, kernels_}, g, x, dy, dkernel, dbias, argmax);
+  if (argmax && dbias.data) return bias_gradient(g.batch * (g.out_h / 2) * (g.out_w / 2), g.out_c, dy, dbias);
   if (dkernel.data && dbias.data && g.groups == 1 && CroppedKernel(g).geometry == g) {
     const ConvolutionPlan plan = chosen_plan({ConvolutionPass::kernel_gradient, g});
     if (plan.few_channels)
@@ -436,6 +440,10 @@ STRATA_COLD STRATA_INLINE void CpuBackend::conv2d_backward_weights(const Conv2DG
       return winograd_kernel_gradient({pool_, workspace_, kernels_}, plan, g, x, dy, dkernel, dbias);
   }
   Backend::conv2d_backward_weights(g, x, dy, dkernel, dbias);
+}
+
+STRATA_COLD STRATA_INLINE bool CpuBackend::takes_pooled_gradient(const Conv2DGeometry& g) const {
+  return g.groups == 1 && CroppedKernel(g).geometry == g && few_channels_kernel(g, kernels_);
 }
 
 /// A dense layer is a 1x1 convolution of 1x1 images.

@@ -6,23 +6,22 @@
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
-/// y = x * kernel, of `panels` as pack_panels makes them, then finish(first position, positions) for every
-/// finished row of y.
+/// y = x * kernel, of `panels` as pack_panels makes them, with the epilogue, but for a softmax.
 void few_channel_convolution(const Engine& engine, const Conv2DGeometry& g, const float* x,
-                             const float* panels, float* y,
-                             FunctionRef<void(std::int64_t, std::int64_t)> finish);
+                             const float* panels, const Epilogue<float>& epilogue, float* y);
 
 /// Floats of scratch that `few_channel_convolution` takes.
-std::int64_t few_channel_scratch(const Engine& engine, const Conv2DGeometry& g);
+std::int64_t few_channel_scratch(const Engine& engine, const Conv2DGeometry& g, bool max_pool);
 
 /// dx (+)= the gradient of the input.
 void few_channel_input_gradient(const Engine& engine, const Conv2DGeometry& g, const float* dy,
                                 const float* kernel, float* dx, bool accumulate);
 
 /// dkernel (+)= the gradient of the kernel and, unless it is null, dbias (+)= that of the bias, from one pass
-/// over dy.
+/// over dy, which is that behind a pooling where its `argmax` is given.
 void few_channel_kernel_gradient(const Engine& engine, const Conv2DGeometry& g, const float* x,
-                                 const float* dy, Gradient<float> dkernel, Gradient<float> dbias);
+                                 const float* dy, Gradient<float> dkernel, Gradient<float> dbias,
+                                 const std::uint8_t* argmax = nullptr);
 
 }}}  // namespace strata::STRATA_ABI::cpu
 

@@ -31,28 +31,57 @@ inline std::int64_t rows_seen(const Conv2DGeometry& g, std::int64_t rows) {
   return (rows - 1) * g.stride_h + (g.kernel_h - 1) * g.dilation_h + 1;
 }
 
-STRATA_INLINE std::int64_t few_channel_scratch(const Engine& engine, const Conv2DGeometry& g) {
-  return engine.pool.threads() * rows_seen(g, rows_together(g)) * padded_input(g).size();
+/// Rows of outputs as they are computed, and the rows of y that come of them: two and one where these are
+/// pooled.
+struct OutputRows {
+  std::int64_t each, count, width;  ///< rows at a time; of y, in a picture: rows and pixels
+  PoolRow pool;
+  std::int64_t together;  ///< rows of y that a task takes
+
+  OutputRows(const Conv2DGeometry& g, bool max_pool)
+      : each(max_pool ? 2 : 1),
+        count(g.out_h / each),
+        width(g.out_w / each),
+        pool{g.out_w, g.out_c, width, 2, 2, 0, 2, true},
+        together(std::max<std::int64_t>(1, rows_together(g) / each)) {}
+};
+
+STRATA_INLINE std::int64_t few_channel_scratch(const Engine& engine, const Conv2DGeometry& g, bool max_pool) {
+  const OutputRows rows(g, max_pool);
+  return engine.pool.threads() * (rows_seen(g, rows.together * rows.each) * padded_input(g).size() +
+                                  (max_pool ? rows.each * g.out_w * g.out_c : 0));
 }
 
 STRATA_INLINE void few_channel_convolution(const Engine& engine, const Conv2DGeometry& g, const float* x,
-                                           const float* panels, float* y,
-                                           FunctionRef<void(std::int64_t, std::int64_t)> finish) {
+                                           const float* panels, const Epilogue<float>& epilogue, float* y) {
+  const KernelTable& kernels = engine.kernels;
   const PaddedRows padded = padded_input(g);
-  const FewChannelRow row = row_of(g, engine.kernels);
-  const std::int64_t together = rows_together(g), parts = divide_up(g.out_h, together);
-  const auto memory = engine.workspace.lease(few_channel_scratch(engine, g));
+  const FewChannelRow row = row_of(g, kernels);
+  const bool max_pool = epilogue.max_pool_2x2;
+  const OutputRows out(g, max_pool);
+  const std::int64_t parts = divide_up(out.count, out.together), line = out.width * g.out_c;
+  const std::int64_t inputs_size = rows_seen(g, out.together * out.each) * padded.size();
+  const std::int64_t scratch = few_channel_scratch(engine, g, max_pool);
+  const auto memory = engine.workspace.lease(scratch);
   engine.pool.run(g.batch * parts, [&](std::int64_t task, int worker) {
-    float* const inputs = memory.data() + worker * rows_seen(g, together) * padded.size();
-    const std::int64_t image = task / parts, first = task % parts * together;
-    const std::int64_t rows = std::min(together, g.out_h - first);
-    padded.copy(x + image * g.in_h * g.in_w * g.in_c, first * g.stride_h - g.pad_top, rows_seen(g, rows),
-                inputs);
+    float* const inputs = memory.data() + worker * (scratch / engine.pool.threads());
+    const std::int64_t image = task / parts, first = task % parts * out.together;
+    const std::int64_t rows = std::min(out.together, out.count - first);
+    padded.copy(x + image * g.in_h * g.in_w * g.in_c, first * out.each * g.stride_h - g.pad_top,
+                rows_seen(g, rows * out.each), inputs);
     for (std::int64_t i = 0; i < rows; ++i) {
-      const std::int64_t position = (image * g.out_h + first + i) * g.out_w;
-      engine.kernels.few_channel_forward(row, inputs + i * g.stride_h * padded.size(), panels,
-                                         y + position * g.out_c);
-      finish(position, g.out_w);
+      const std::int64_t number = image * out.count + first + i;
+      float* const to = y + number * line;
+      float* const computed = max_pool ? inputs + inputs_size : to;
+      for (std::int64_t r = 0; r < out.each; ++r)
+        kernels.few_channel_forward(row, inputs + (i * out.each + r) * g.stride_h * padded.size(), panels,
+                                    computed + r * g.out_w * g.out_c);
+      kernels.finish(epilogue_of(epilogue, g.out_c, number * out.each * g.out_w), out.each * g.out_w, g.out_c,
+                     g.out_c, computed);
+      if (epilogue.argmax)
+        kernels.max_pool_argmax(out.pool, computed, to, epilogue.argmax + number * line);
+      else if (max_pool)
+        kernels.max_pool(out.pool, computed, to);
     }
   });
 }
@@ -110,18 +139,20 @@ STRATA_INLINE void few_channel_input_gradient(const Engine& engine, const Conv2D
 
 STRATA_INLINE void few_channel_kernel_gradient(const Engine& engine, const Conv2DGeometry& g, const float* x,
                                                const float* dy, Gradient<float> dkernel,
-                                               Gradient<float> dbias) {
+                                               Gradient<float> dbias, const std::uint8_t* argmax) {
   // A task owns rows of dy and sums of its own, which are added in order at the end.
   const KernelTable& kernels = engine.kernels;
   const PaddedRows padded = padded_input(g);
   FewChannelRow row = row_of(g, kernels);
   const std::int64_t panel = kernels.panel(), columns = divide_up(g.out_c, panel) * panel;
   row.columns = static_cast<long>(columns);
-  const std::int64_t k = g.kernel_h * g.kernel_w * g.in_c, line = g.out_w * g.out_c;
-  const std::int64_t lines = g.batch * g.out_h, tasks = std::min(lines, wanted_tasks);
-  const std::int64_t together = rows_together(g), inputs_size = rows_seen(g, together) * padded.size();
+  const OutputRows out(g, argmax);
+  const std::int64_t k = g.kernel_h * g.kernel_w * g.in_c, line = out.width * g.out_c;
+  const std::int64_t lines = g.batch * out.count, tasks = std::min(lines, wanted_tasks);
+  const std::int64_t inputs_size = rows_seen(g, out.together * out.each) * padded.size();
   const bool whole = columns == g.out_c;
-  const std::int64_t scratch = inputs_size + (whole ? 0 : g.out_w * columns);
+  const std::int64_t part_size = whole ? 0 : g.out_w * columns;
+  const std::int64_t scratch = inputs_size + part_size + (argmax ? out.each * g.out_w * g.out_c : 0);
   const auto memory = engine.workspace.lease(tasks * k * columns + engine.pool.threads() * scratch);
   float* const all_sums = memory.data();
   std::vector<double> bias(static_cast<std::size_t>(dbias.data ? 2 * tasks * g.out_c : 0));
@@ -130,27 +161,36 @@ STRATA_INLINE void few_channel_kernel_gradient(const Engine& engine, const Conv2
     float* const sums = all_sums + task * k * columns;
     float* const inputs = all_sums + tasks * k * columns + worker * scratch;
     float* const part = inputs + inputs_size;  // a row of dy, its last panel filled up with zeros
+    float* const unpooled = part + part_size;
     double* const bias_sums = dbias.data ? bias.data() + 2 * task * g.out_c : nullptr;
     std::fill_n(sums, k * columns, 0.f);
     if (!whole) std::fill_n(part, g.out_w * columns, 0.f);
     const std::int64_t last = lines * (task + 1) / tasks;
     for (std::int64_t first = lines * task / tasks; first < last;) {
-      const std::int64_t image = first / g.out_h, y = first % g.out_h;
-      const std::int64_t rows = std::min({together, g.out_h - y, last - first});
-      padded.copy(x + image * g.in_h * g.in_w * g.in_c, y * g.stride_h - g.pad_top, rows_seen(g, rows),
-                  inputs);
+      const std::int64_t image = first / out.count, y = first % out.count;
+      const std::int64_t rows = std::min({out.together, out.count - y, last - first});
+      padded.copy(x + image * g.in_h * g.in_w * g.in_c, y * out.each * g.stride_h - g.pad_top,
+                  rows_seen(g, rows * out.each), inputs);
       for (std::int64_t i = 0; i < rows; ++i, ++first) {
-        const float* from = dy + first * line;
-        if (dbias.data) {
-          kernels.column_sums(g.out_w, g.out_c, from, bias_sums + g.out_c);
+        const float* gradient = dy + first * line;
+        if (dbias.data) {  // of pooled rows the same
+          kernels.column_sums(out.width, g.out_c, gradient, bias_sums + g.out_c);
           for (std::int64_t c = 0; c < g.out_c; ++c) bias_sums[c] += bias_sums[g.out_c + c];
         }
-        if (!whole) {
-          for (std::int64_t p = 0; p < g.out_w; ++p)
-            std::copy_n(from + p * g.out_c, g.out_c, part + p * columns);
-          from = part;
+        if (argmax) {
+          kernels.max_pool_argmax_backward(out.pool, argmax + first * line, gradient, unpooled);
+          gradient = unpooled;
         }
-        kernels.few_channel_gradient(row, inputs + i * g.stride_h * padded.size(), from, sums);
+        for (std::int64_t r = 0; r < out.each; ++r, gradient += g.out_w * g.out_c) {
+          const float* from = gradient;
+          if (!whole) {
+            for (std::int64_t p = 0; p < g.out_w; ++p)
+              std::copy_n(from + p * g.out_c, g.out_c, part + p * columns);
+            from = part;
+          }
+          kernels.few_channel_gradient(row, inputs + (i * out.each + r) * g.stride_h * padded.size(), from,
+                                       sums);
+        }
       }
     }
   });

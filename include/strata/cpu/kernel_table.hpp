@@ -71,13 +71,14 @@ struct ProductEpilogue {
   const float *scale = nullptr, *bias = nullptr, *residual = nullptr;
 };
 /// What follows a Winograd convolution: y = f(scale * sum + bias + residual), f(x) = x for x >= 0, else slope
-/// * x; or f(sum + bias) and a maximum over 2x2.
+/// * x; or f(sum + bias) and a maximum over 2x2, whose places in the windows go to `argmax`, unless null.
 struct OutputEpilogue {
   const float* bias = nullptr;
   float slope = 1;
   bool max_pool = false;
   const float* scale = nullptr;
   const float* residual = nullptr;
+  std::uint8_t* argmax = nullptr;
 };
 
 /// One row of a convolution of few channels, in floats: see few_channel_kernels.hpp.

@@ -29,31 +29,6 @@ inline void max_pool(const PoolRow& row, const float* x, float* y) {
   });
 }
 
-typedef std::uint8_t Places __attribute__((vector_size(width)));
-STRATA_ALWAYS_INLINE IVec load_places(const std::uint8_t* p, long rest) {
-  Places places{};
-  if (!rest)
-    __builtin_memcpy(&places, p, sizeof places);
-  else
-#if STRATA_CPU_AVX512
-    places = reinterpret_cast<Places>(_mm_maskz_loadu_epi8(static_cast<__mmask16>((1U << rest) - 1), p));
-#else
-    for (long i = 0; i < rest; ++i) places[i] = p[i];
-#endif
-  return __builtin_convertvector(places, IVec);
-}
-STRATA_ALWAYS_INLINE void store_places(std::uint8_t* p, IVec v, long rest) {
-  const Places places = __builtin_convertvector(v, Places);
-  if (!rest)
-    __builtin_memcpy(p, &places, sizeof places);
-  else
-#if STRATA_CPU_AVX512
-    _mm_mask_storeu_epi8(p, static_cast<__mmask16>((1U << rest) - 1), reinterpret_cast<__m128i>(places));
-#else
-    for (long i = 0; i < rest; ++i) p[i] = places[i];
-#endif
-}
-
 /// max_pool, and which element of its window each result is: the first of the largest, or the first NaN.
 inline void max_pool_argmax(const PoolRow& row, const float* x, float* y, std::uint8_t* argmax) {
   const long pitch = row.in_w * row.channels;
@@ -62,12 +37,8 @@ inline void max_pool_argmax(const PoolRow& row, const float* x, float* y, std::u
       Vec largest = load_some(x + begin * row.channels + c, rest);
       IVec place{}, next{};
       for (long r = 0; r < row.window_h; ++r)
-        for (long i = begin; i < end; ++i, next += 1) {
-          const Vec v = load_some(x + r * pitch + i * row.channels + c, rest);
-          const IVec larger = ~(v <= largest) & (largest == largest);
-          largest = larger ? v : largest;
-          place = larger ? next : place;
-        }
+        for (long i = begin; i < end; ++i, next += 1)
+          keep_larger(load_some(x + r * pitch + i * row.channels + c, rest), next, largest, place);
       store_some(y + out + c, largest, rest);
       store_places(argmax + out + c, place, rest);
     });

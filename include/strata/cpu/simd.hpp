@@ -15,6 +15,8 @@
 #include <arm_neon.h>
 #endif
 
+#include <cstdint>
+
 #include <strata/core/config.hpp>
 
 #if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512VL__) && defined(__AVX512BW__)
@@ -107,6 +109,38 @@ STRATA_ALWAYS_INLINE Vec load_some(const float* p, long rest) {
 }
 STRATA_ALWAYS_INLINE void store_some(float* p, Vec v, long rest) {
   rest ? store_part(p, v, rest) : store(p, v);
+}
+
+/// Places in windows, a byte each.
+typedef std::uint8_t Places __attribute__((vector_size(width)));
+STRATA_ALWAYS_INLINE IVec load_places(const std::uint8_t* p, long rest) {
+  Places places{};
+  if (!rest)
+    __builtin_memcpy(&places, p, sizeof places);
+  else
+#if STRATA_CPU_AVX512
+    places = reinterpret_cast<Places>(_mm_maskz_loadu_epi8(static_cast<__mmask16>((1U << rest) - 1), p));
+#else
+    for (long i = 0; i < rest; ++i) places[i] = p[i];
+#endif
+  return __builtin_convertvector(places, IVec);
+}
+STRATA_ALWAYS_INLINE void store_places(std::uint8_t* p, IVec v, long rest) {
+  const Places places = __builtin_convertvector(v, Places);
+  if (!rest)
+    __builtin_memcpy(p, &places, sizeof places);
+  else
+#if STRATA_CPU_AVX512
+    _mm_mask_storeu_epi8(p, static_cast<__mmask16>((1U << rest) - 1), reinterpret_cast<__m128i>(places));
+#else
+    for (long i = 0; i < rest; ++i) p[i] = places[i];
+#endif
+}
+/// Keeps the larger of `largest` and v, and its place: of equals the first, of NaNs too.
+STRATA_ALWAYS_INLINE void keep_larger(Vec v, IVec place, Vec& largest, IVec& place_of_largest) {
+  const IVec larger = ~(v <= largest) & (largest == largest);
+  largest = larger ? v : largest;
+  place_of_largest = larger ? place : place_of_largest;
 }
 
 // x - 0 is x for every x, x + 0 is not: the compiler can drop the subtraction.

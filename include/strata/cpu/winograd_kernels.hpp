@@ -180,9 +180,21 @@ void winograd_output(const ImagePlane& plane, float* images, long index, long y,
         for (int c = 0; c < Tile; ++c) above[c] = row[c];
       } else {
         STRATA_UNROLL
-        for (int c = 0; c + 1 < Tile; c += 2)
-          if (to[r / 2][c / 2])
-            finish(to[r / 2][c / 2], max(max(above[c], above[c + 1]), max(row[c], row[c + 1])));
+        for (int c = 0; c + 1 < Tile; c += 2) {
+          float* const out = to[r / 2][c / 2];
+          if (!out) continue;
+          Vec largest = above[c];
+          if (epilogue.argmax) {
+            IVec place{};
+            keep_larger(above[c + 1], IVec{} + 1, largest, place);
+            keep_larger(row[c], IVec{} + 2, largest, place);
+            keep_larger(row[c + 1], IVec{} + 3, largest, place);
+            store_places(epilogue.argmax + (out - images) + k, place, here == width ? 0 : here);
+          } else {
+            largest = max(max(largest, above[c + 1]), max(row[c], row[c + 1]));
+          }
+          finish(out, largest);
+        }
       }
     }
   }

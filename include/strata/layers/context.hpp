@@ -120,6 +120,7 @@ struct RunMode {
   bool input_gradient = false;              ///< which gives gradients of the inputs too
   std::uint64_t linear_output = 0;          ///< bit k: the last activation of output k is left out
   bool add_gradient = false;                ///< of the input, to what is there
+  bool observed = false;                    ///< layers are seen one by one, and alike on every device
   Activation through = Activation::linear;  ///< gave the input; the input's gradient is to go through it
   bool leaves_linear(int output) const { return output < 64 && (linear_output >> output & 1) != 0; }
   friend constexpr bool operator==(const RunMode&, const RunMode&) = default;
@@ -157,6 +158,8 @@ class BasicContext {
   bool training() const { return mode_.training; }
   /// A backward pass through this call follows.
   bool recording() const { return mode_.recording; }
+  /// The backward pass is to leave the gradient of an input.
+  bool input_gradient() const { return mode_.input_gradient; }
   /// The gradient of the input is to be added to what is there (only asked of layers that can).
   bool adds_input_gradient() const { return mode_.add_gradient; }
   /// The gradient of the input is to be taken through this, which gave the input (only asked of layers that

@@ -43,13 +43,15 @@ void conv2d_forward(const Conv2DGeometry& g, const ParameterPtr<T>& kernel, cons
   context.backend().conv2d(g, x, kernel->view(), context.epilogue(activation, bias.get()), y);
 }
 
-/// Gradients of a convolution's kernel, bias (may be null) and, where `dx` is not, input.
+/// Gradients of a convolution's kernel, bias (may be null) and, where `dx` is not, input. With `argmax`, dy
+/// is that behind a pooling, and dx null.
 template <class T>
 void conv2d_gradients(const Conv2DGeometry& g, const ParameterPtr<T>& kernel, const ParameterPtr<T>& bias,
-                      const T* x, const T* dy, Gradient<T> dx, BasicContext<T>& context) {
+                      const T* x, const T* dy, Gradient<T> dx, BasicContext<T>& context,
+                      const std::uint8_t* argmax = nullptr) {
   Backend<T>& backend = context.backend();
   const Gradient<T> dkernel = context.gradient(*kernel);
-  backend.conv2d_backward_weights(g, x, dy, dkernel, bias ? context.gradient(*bias) : Gradient<T>{});
+  backend.conv2d_backward_weights(g, x, dy, dkernel, bias ? context.gradient(*bias) : Gradient<T>{}, argmax);
   if (dx.data) backend.conv2d_backward_input(g, dy, kernel->view(), dx);
 }
 }  // namespace detail
@@ -80,18 +82,41 @@ class Conv2DImpl final : public LayerBase<Conv2DImpl<T>, T, Conv2DOptions> {
   }
   bool repeats(bool) const override { return true; }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
-    detail::conv2d_forward<T>(geometry(x[0].shape()), kernel_, bias_, final_activation(), x[0].data(),
-                              y.data(), context);
+    const Conv2DGeometry g = geometry(x[0].shape());
+    Epilogue<T> epilogue = context.epilogue(final_activation(), bias_.get());
+    if (pools(context)) epilogue.argmax = argmax(g, context);
+    context.backend().conv2d(g, x[0].data(), kernel_->view(), epilogue, y.data());
   }
-  void backward(Inputs<T> x, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
+  void backward(Inputs<T> x, TensorView<const T> y, TensorView<const T> dy, InputGradients<T> dx,
                 BasicContext<T>& context) const override {
-    detail::conv2d_gradients<T>(geometry(x[0].shape()), kernel_, bias_, x[0].data(), dy.data(),
-                                {dx[0].data(), context.adds_input_gradient()}, context);
+    const Conv2DGeometry g = geometry(x[0].shape());
+    const Gradient<T> to{dx[0].data(), context.adds_input_gradient()};
+    if (!pools(context))
+      return detail::conv2d_gradients<T>(g, kernel_, bias_, x[0].data(), dy.data(), to, context);
+    Backend<T>& backend = context.backend();
+    if (!to.data && backend.takes_pooled_gradient(g))
+      return detail::conv2d_gradients<T>(g, kernel_, bias_, x[0].data(), dy.data(), to, context,
+                                         argmax(g, context));
+    const auto whole = context.scratch({g.batch, g.out_h, g.out_w, g.out_c});
+    backend.pool2d_backward(pooling(g), PoolKind::max, Activation::linear, nullptr, y.data(), dy.data(),
+                            whole.data(), argmax(g, context));
+    detail::conv2d_gradients<T>(g, kernel_, bias_, x[0].data(), whole.data(), to, context);
   }
   LayerCost cost(Shapes x, const BasicContext<T>& context) const override {
     const Conv2DGeometry g = geometry(x[0]);
-    return {.flops = g.flops(),
-            .algorithm = context.backend().describe_conv2d(g, context.epilogue(final_activation()))};
+    LayerCost out{.flops = g.flops(),
+                  .algorithm = context.backend().describe_conv2d(g, context.epilogue(final_activation()))};
+    if (!pools(context)) return out;
+    out.saved = saved(g);
+    if (context.input_gradient() || !context.backend().takes_pooled_gradient(g))
+      out.backward_scratch = g.batch * g.out_h * g.out_w * g.out_c;
+    return out;
+  }
+  bool backward_through_pooling(Shapes x, const BasicContext<T>& context) const override {
+    const Epilogue<T> epilogue = context.epilogue(final_activation());
+    return epilogue.max_pool_2x2 && !epilogue.scale && !epilogue.residual &&
+           epilogue.activation != Activation::softmax &&
+           context.backend().remembers_maxima(pooling(geometry(x[0])));
   }
   bool takes_narrow(Shapes x, const BasicContext<T>& context) const override {
     return context.backend().takes_narrow(geometry(x[0]), context.epilogue(final_activation()));
@@ -110,6 +135,21 @@ class Conv2DImpl final : public LayerBase<Conv2DImpl<T>, T, Conv2DOptions> {
                                 {o.kernel_size, o.strides, o.dilation_rate, o.padding, o.groups}, batch);
   }
   Conv2DGeometry geometry(const Shape& x) const { return geometry(x.without_batch(), x[0]); }
+
+  // The backward pass goes through a pooling that the call absorbed, by a byte for every maximum.
+  bool pools(const BasicContext<T>& context) const {
+    return context.recording() && context.epilogue(final_activation()).max_pool_2x2;
+  }
+  static Pool2DGeometry pooling(const Conv2DGeometry& g) {
+    return {g.batch, g.out_h, g.out_w, g.out_c, g.out_h / 2, g.out_w / 2, 2, 2, 2, 2, 0, 0};
+  }
+  static std::int64_t saved(const Conv2DGeometry& g) {
+    const std::int64_t size = sizeof(T);
+    return (g.batch * (g.out_h / 2) * (g.out_w / 2) * g.out_c + size - 1) / size;
+  }
+  static std::uint8_t* argmax(const Conv2DGeometry& g, BasicContext<T>& context) {
+    return reinterpret_cast<std::uint8_t*>(context.saved(0, {saved(g)}).data());
+  }
 
   ParameterPtr<T> kernel_, bias_;
 };

@@ -30,8 +30,9 @@ struct LayerCost {
   /// 2 x multiply-adds of convolutions and dense products, which the gradient of the input and that of the
   /// weights cost again, each.
   std::int64_t flops = 0;
-  std::int64_t saved = 0;    ///< elements that it keeps in `context.saved`
-  std::int64_t scratch = 0;  ///< elements that it has from `context.scratch` at a time
+  std::int64_t saved = 0;             ///< elements that it keeps in `context.saved`
+  std::int64_t scratch = 0;           ///< elements that it has from `context.scratch` at a time
+  std::int64_t backward_scratch = 0;  ///< and those that `backward` alone has
   Algorithm algorithm = {};
 };
 
@@ -111,6 +112,11 @@ class BasicLayerImpl {
   /// residual already.
   virtual bool append_to(const Shape& x, Epilogue<T>& epilogue, bool training) const {
     return (void)x, (void)epilogue, (void)training, false;
+  }
+  /// Whether `backward` goes through the pooling that the context's epilogue has, too: y and dy are then the
+  /// pooled ones.
+  virtual bool backward_through_pooling(Shapes inputs, const Context& context) const {
+    return (void)inputs, (void)context, false;
   }
   /// Whether `forward` can read its input, or leave its result, in bfloat16, as the context's epilogue has
   /// it.

@@ -55,8 +55,8 @@ class Graph {
   /// Each layer once, in order of first appearance.
   std::vector<Layer> layers() const;
 
-  /// How a run of this kind goes now.
-  GraphPlan plan(const RunMode& mode) const;
+  /// How a run of this kind goes now, on the device that `context` is of; null: on any.
+  GraphPlan plan(const RunMode& mode, const Context* context = nullptr) const;
 
   /// What a call of node number `node` costs in such a run; `context` is any of the device.
   LayerCost cost(int node, const GraphPlan& plan, const Context& context) const;

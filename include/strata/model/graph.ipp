@@ -219,13 +219,14 @@ STRATA_COLD typename Graph<T>::State& Graph<T>::prepare(std::span<const View> x,
 
   RunMode mode = context.mode_;
   mode.batch_size = x[0].shape()[0];
+  mode.observed = context.run_->observer;
   if (s.plan && holds(*s.plan, mode)) return s;
   s.plan = nullptr;
   for (const auto& plan : s.plans)
     if (holds(*plan, mode)) s.plan = plan.get();
   if (!s.plan) {
     if (s.plans.size() == State::most_plans) s.plans.erase(s.plans.begin());
-    auto made = std::make_unique<GraphPlan>(plan(mode));
+    auto made = std::make_unique<GraphPlan>(plan(mode, &context));
     choose_narrow(*made, context);
     s.plan = s.plans.emplace_back(std::move(made)).get();
     ++context.run_->plans;

@@ -64,12 +64,13 @@ class RunSketch {
     const Graph<T>& graph = model.graph();
     const std::size_t count = graph.nodes().size();
     const std::vector<std::int64_t> none(count);
-    GraphRun out{&graph, graph.plan(mode), std::vector<LayerCost>(count), none, none, none, {}};
+    const auto& context = session_->begin({});
+    GraphRun out{&graph, graph.plan(mode, &context), std::vector<LayerCost>(count), none, none, none, {}};
     for (std::size_t i = 0; i < count; ++i)
       if (const auto* inner = dynamic_cast<const ModelImpl<T>*>(graph.nodes()[i].layer.get()))
         out.inner.emplace(i, run_of(*inner, out.plan.nodes[i].mode));
       else if (computes(out, i))
-        out.costs[i] = graph.cost(static_cast<int>(i), out.plan, session_->begin({}));
+        out.costs[i] = graph.cost(static_cast<int>(i), out.plan, context);
     return out;
   }
   static bool computes(const GraphRun& run, std::size_t i) {
@@ -115,7 +116,7 @@ class RunSketch {
           run.gradients[from] = take(size(run, from));
         if (p.gradients[k] == GradientWay::apart) more.push_back(take(size(run, from)));
       }
-      std::int64_t scratch = take(run.costs[i].scratch);
+      std::int64_t scratch = take(run.costs[i].scratch + run.costs[i].backward_scratch);
       if (const auto inner = run.inner.find(i); inner != run.inner.end()) backward(inner->second);
       give(scratch);
       for (std::int64_t& added : more) give(added);

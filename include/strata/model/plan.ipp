@@ -10,7 +10,7 @@ inline constexpr T some_value{};  // what a pointer of a plan points to
 }
 
 template <class T>
-STRATA_COLD GraphPlan Graph<T>::plan(const RunMode& mode) const {
+STRATA_COLD GraphPlan Graph<T>::plan(const RunMode& mode, const Context* context) const {
   const std::size_t count = nodes_.size();
   GraphPlan plan{mode, std::vector<NodePlan>(count)};
   const auto at = [&](int node) -> NodePlan& { return plan.nodes[static_cast<std::size_t>(node)]; };
@@ -53,8 +53,9 @@ STRATA_COLD GraphPlan Graph<T>::plan(const RunMode& mode) const {
   }
 
   // A layer may do the work of the one that alone reads its result. Where the backward pass goes through that
-  // one, only an activation whose derivative follows from the result can go without its input. If that one
-  // has another input, of the same shape, which must be there already, it is the epilogue's residual.
+  // one, only an activation whose derivative follows from the result can go without its input, and a pooling
+  // which that layer's own backward pass goes through. If that one has another input, of the same shape,
+  // which must be there already, it is the epilogue's residual.
   for (std::size_t i = 0; i < count; ++i) {
     NodePlan& p = plan.nodes[i];
     if (nodes_[i].inputs.empty() || p.passes || p.apart || p.absorbed_by >= 0) continue;
@@ -70,14 +71,23 @@ STRATA_COLD GraphPlan Graph<T>::plan(const RunMode& mode) const {
           break;
         epilogue.residual = &detail::some_value<T>;
       }
-      const bool differentiable =
-          node.layer->is_activation() && !derivative_needs_input(node.layer->final_activation().kind);
-      if (node.inputs.size() > 2 || (at(next).needs && !differentiable) ||
+      if (node.inputs.size() > 2 ||
           !nodes_[i].layer->absorb(*node.layer, nodes_[static_cast<std::size_t>(last)].shape, epilogue,
                                    mode.training))
         break;
-      at(next).absorbed_by = static_cast<int>(i);
       p.absorbs.push_back(next);
+      const bool differentiable =
+          node.layer->is_activation()
+              ? !derivative_needs_input(node.layer->final_activation().kind)
+              : context && !mode.observed && output_number(next) < 0 &&
+                    ask(static_cast<int>(i), plan, *context, [](const auto& layer, Shapes x, Context& own) {
+                      return layer.backward_through_pooling(x, own);
+                    });
+      if (at(next).needs && !differentiable) {
+        p.absorbs.pop_back();
+        break;
+      }
+      at(next).absorbed_by = static_cast<int>(i);
       p.mode.linear_output |= at(next).mode.linear_output;
     }
   }
@@ -104,6 +114,7 @@ STRATA_COLD GraphPlan Graph<T>::plan(const RunMode& mode) const {
       continue;
     const Activation f = nodes_[i].layer->final_activation();
     const auto r = static_cast<std::size_t>(reader[i]);
+    if (plan.nodes[r].absorbed_by >= 0) continue;
     p.behind = f != Activation::linear && f != Activation::softmax && !derivative_needs_input(f.kind) &&
                nodes_[r].layer->goes_through_activation();
     if (p.behind) plan.nodes[r].mode.through = f;
@@ -116,8 +127,8 @@ STRATA_COLD GraphPlan Graph<T>::plan(const RunMode& mode) const {
     const Node& node = nodes_[i];
     NodePlan& p = plan.nodes[i];
     if (!p.needs || node.inputs.empty() || !given[i]) continue;
-    const bool same_gradient =
-        p.passes || (output_number(static_cast<int>(i)) < 0 && node.layer->is_activation());
+    const bool same_gradient = p.passes || (output_number(static_cast<int>(i)) < 0 &&
+                                            (node.layer->is_activation() || p.absorbed_by >= 0));
     for (const int input : node.inputs) {
       const auto from = static_cast<std::size_t>(input);
       p.mode.add_gradient = given[from] && (p.passes || node.layer->adds_input_gradient());
@@ -252,8 +263,8 @@ STRATA_COLD void Graph<T>::choose_narrow(GraphPlan& plan, const Context& context
 }
 
 #if !STRATA_HEADER_ONLY
-template GraphPlan Graph<float>::plan(const RunMode&) const;
-template GraphPlan Graph<double>::plan(const RunMode&) const;
+template GraphPlan Graph<float>::plan(const RunMode&, const Context*) const;
+template GraphPlan Graph<double>::plan(const RunMode&, const Context*) const;
 template LayerCost Graph<float>::cost(int, const GraphPlan&, const Context&) const;
 template LayerCost Graph<double>::cost(int, const GraphPlan&, const Context&) const;
 template void Graph<float>::choose_narrow(GraphPlan&, const Context&) const;

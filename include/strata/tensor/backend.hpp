@@ -34,6 +34,9 @@ struct Epilogue {
   const T* residual = nullptr;  ///< of the result's shape (before pooling), or null
   /// x, or y, holds bfloat16 in the first half of its memory: only where the backend `takes_narrow`.
   bool narrow_x = false, narrow_y = false;
+  /// With max_pool_2x2: told the places of the maxima, as by `pool2d`, or null. Only where the backend
+  /// `remembers_maxima` of such a pooling, without scale and residual, and not behind a softmax.
+  std::uint8_t* argmax = nullptr;
 };
 
 /// How a backend computes a product, for people to see.
@@ -140,12 +143,15 @@ class Backend {
   virtual void conv2d_backward_kernel(const Conv2DGeometry& g, const T* x, const T* dy,
                                       Gradient<T> dkernel) = 0;
   /// The gradients of the kernel and the bias, either of which may be left out (null): one pass over dy where
-  /// the device can.
+  /// the device can. With the `argmax` of the forward call, dy is that behind the pooling: only where the
+  /// device `takes_pooled_gradient`.
   virtual void conv2d_backward_weights(const Conv2DGeometry& g, const T* x, const T* dy, Gradient<T> dkernel,
-                                       Gradient<T> dbias) {
+                                       Gradient<T> dbias, const std::uint8_t* argmax = nullptr) {
+    (void)argmax;
     if (dkernel.data) conv2d_backward_kernel(g, x, dy, dkernel);
     if (dbias.data) bias_gradient(g.batch * g.out_h * g.out_w, g.out_c, dy, dbias);
   }
+  virtual bool takes_pooled_gradient(const Conv2DGeometry& g) const { return (void)g, false; }
   /// Whether `conv2d` takes this epilogue, which has narrow_x or narrow_y. The bits of what it computes are
   /// those that it computes from floats: it rounds these itself.
   virtual bool takes_narrow(const Conv2DGeometry& g, const Epilogue<T>& epilogue) const {

@@ -1,6 +1,7 @@
 #include <cmath>
 #include <limits>
 #include <set>
+#include <vector>
 
 #include <strata/ops/geometry.hpp>
 
@@ -61,6 +62,79 @@ void forward(Cases& cases, const Conv2DGeometry& g, const Parts& parts, const Ac
       [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
         backend.conv2d(g, a[0], {a[1]}, {a[2], activation, pool, a[3], a[4]}, a[5]);
       });
+}
+
+Pool2DGeometry pooling_of(const Conv2DGeometry& g) {
+  return {g.batch, g.out_h, g.out_w, g.out_c, g.out_h / 2, g.out_w / 2, 2, 2, 2, 2, 0, 0};
+}
+
+/// The places that a convolution remembers of the maxima, where the device does: of what they name. Where two
+/// are as good as equal, either may be the maximum.
+void forward_remembered(Cases& cases, const Conv2DGeometry& g, bool bias, const Activation& activation) {
+  if (is_large(g) && !cases.large()) return;
+  const Pool2DGeometry pool = pooling_of(g);
+  const std::int64_t whole = g.batch * g.out_h * g.out_w * g.out_c;
+  const std::int64_t outputs = g.batch * pool.out_h * pool.out_w * g.out_c;
+  const double weight = 1 / std::sqrt(double(g.kernel_h * g.kernel_w * g.group_in()));
+  cases.add("conv2d", concat(describe(g), describe({.bias = bias}, activation), ", pooled, remembered"),
+            {cases.random(g.batch * g.in_h * g.in_w * g.in_c),
+             cases.random(g.kernel_h * g.kernel_w * g.group_in() * g.out_c, -weight, weight),
+             bias ? cases.random(g.out_c) : cases.null(), cases.output(outputs), cases.output(whole),
+             cases.output(outputs)},
+            [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+              const bool remembers = backend.remembers_maxima(pool);
+              const auto bytes = static_cast<std::size_t>(outputs);
+              std::uint8_t* const argmax = remembers ? reinterpret_cast<std::uint8_t*>(a[5]) : nullptr;
+              backend.conv2d(g, a[0], {a[1]}, {.bias = a[2], .activation = activation}, a[4]);
+              backend.conv2d(g, a[0], {a[1]},
+                             {.bias = a[2], .activation = activation, .max_pool_2x2 = true, .argmax = argmax},
+                             a[3]);
+              std::vector<T> of(static_cast<std::size_t>(whole)), named(bytes);
+              std::vector<std::uint8_t> places(bytes);
+              backend.download(of.data(), a[4], of.size() * sizeof(T));
+              if (remembers)
+                backend.download(places.data(), argmax, bytes);
+              else
+                backend.download(named.data(), a[3], bytes * sizeof(T));
+              for (std::int64_t i = 0; remembers && i < outputs; ++i) {
+                const std::int64_t c = i % g.out_c, x = i / g.out_c % pool.out_w,
+                                   y = i / g.out_c / pool.out_w % pool.out_h, n = i / (outputs / g.batch);
+                const int place = places[static_cast<std::size_t>(i)];
+                const std::int64_t from =
+                    ((n * g.out_h + 2 * y + place / 2) * g.out_w + 2 * x + place % 2) * g.out_c + c;
+                named[static_cast<std::size_t>(i)] =
+                    place < 4 ? of[static_cast<std::size_t>(from)] : std::numeric_limits<T>::quiet_NaN();
+              }
+              backend.upload(a[5], named.data(), bytes * sizeof(T));
+            });
+}
+
+/// Gradients of kernel and bias from that behind a pooling.
+void backward_pooled(Cases& cases, const Conv2DGeometry& g, bool accumulate) {
+  if (is_large(g) && !cases.large()) return;
+  const Pool2DGeometry pool = pooling_of(g);
+  const std::int64_t whole = g.batch * g.out_h * g.out_w * g.out_c;
+  const std::int64_t outputs = g.batch * pool.out_h * pool.out_w * g.out_c;
+  const auto gradient = [&](std::int64_t count) {
+    return accumulate ? cases.random_output(count) : cases.output(count);
+  };
+  cases.add("conv2d_backward_weights", describe(g) + ", pooled" + (accumulate ? ", accumulated" : ""),
+            {cases.random(g.batch * g.in_h * g.in_w * g.in_c), cases.ties(whole), cases.output(outputs),
+             cases.random(outputs, -0.5, 1), gradient(g.kernel_h * g.kernel_w * g.group_in() * g.out_c),
+             gradient(g.out_c), cases.output(whole), cases.output(outputs)},
+            [=]<class T>(Backend<T>& backend, const Arguments<T>& a) {
+              const Gradient<T> dkernel{a[4], accumulate}, dbias{a[5], accumulate};
+              std::uint8_t* const argmax =
+                  backend.remembers_maxima(pool) ? reinterpret_cast<std::uint8_t*>(a[7]) : nullptr;
+              backend.pool2d(pool, PoolKind::max, a[1], a[2], argmax);
+              backend.pool2d_backward(pool, PoolKind::max, Activation::linear, a[1], a[2], a[3], a[6],
+                                      argmax);
+              if (argmax && backend.takes_pooled_gradient(g))
+                backend.conv2d_backward_weights(g, a[0], a[3], dkernel, dbias, argmax);
+              else
+                backend.conv2d_backward_weights(g, a[0], a[6], dkernel, dbias);
+              backend.zero(a[7], static_cast<std::size_t>(outputs) * sizeof(T));
+            });
 }
 
 void backward_kernel(Cases& cases, const Conv2DGeometry& g, bool accumulate) {
@@ -226,6 +300,35 @@ void convolution_cases(Cases& cases) {
   all({4, 4, 512}, 128, three, 2);
   // A layer of MobileNet.
   all({56, 56, 64}, 64, {.size = 3, .padding = Padding::same, .groups = 64}, 2);
+
+  // Pooled, with the places of the maxima: by Winograd's algorithm, of few channels, and otherwise.
+  for (const Activation& f : {Activation::linear, Activation::relu, Activation::tanh})
+    for (const std::int64_t out : {3, 17, 32}) {
+      for (const std::int64_t size : {2, 3, 8, 21})
+        for (const Padding padding : paddings) {
+          forward_remembered(
+              cases,
+              ops::conv2d_geometry("", {size + 2, size + 3, 16}, out, {.size = 3, .padding = padding}, 2),
+              out != 17, f);
+          forward_remembered(
+              cases,
+              ops::conv2d_geometry("", {size + 2, size + 3, 3}, out, {.size = 3, .padding = padding}, 2),
+              out != 17, f);
+        }
+      for (const ops::Window& window : {ops::Window{.size = 1}, ops::Window{.size = 3, .strides = 2},
+                                        ops::Window{.size = 3, .groups = out == 32 ? 4 : 1}})
+        forward_remembered(cases, ops::conv2d_geometry("", {9, 12, 16}, out, window, 3), out != 17, f);
+    }
+  for (const std::int64_t in : {1, 3, 4, 16})
+    for (const std::int64_t out : {1, 8, 17, 32, 64})
+      for (const bool accumulate : {false, true}) {
+        backward_pooled(cases, ops::conv2d_geometry("", {13, 12, in}, out, {.size = 3}, 3), accumulate);
+        backward_pooled(cases,
+                        ops::conv2d_geometry("", {22, 25, in}, out,
+                                             {.size = {5, 3}, .strides = 2, .padding = Padding::same}, 2),
+                        accumulate);
+      }
+  backward_pooled(cases, ops::conv2d_geometry("", {150, 150, 3}, 32, {.size = 3}, 1), false);
 
   // Gradients of kernels by groups of tiles, whose transforms tasks share or have for themselves.
   for (const std::int64_t size : {86, 113})

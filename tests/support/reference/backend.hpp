@@ -54,7 +54,8 @@ class ReferenceBackend final : public Backend<T> {
   }
   void conv2d(const Conv2DGeometry& g, const T* x, WeightView<T> kernel, const Epilogue<T>& epilogue,
               T* y) override {
-    const Access access(memory_, {x, kernel.data, epilogue.bias, epilogue.scale, epilogue.residual, y});
+    const Access access(
+        memory_, {x, kernel.data, epilogue.bias, epilogue.scale, epilogue.residual, epilogue.argmax, y});
     if (!narrow_) return convolve(g, x, kernel, epilogue, y);
     const Int shrink = epilogue.max_pool_2x2 ? 2 : 1;
     std::vector<T> in(g.batch * g.in_h * g.in_w * g.in_c),
@@ -90,11 +91,15 @@ class ReferenceBackend final : public Backend<T> {
         for (Int j = 0; j < columns; ++j)
           for (Int c = 0; c < g.out_c; ++c) {
             const double* corner = &image[(2 * i * g.out_w + 2 * j) * g.out_c + c];
-            double best = corner[0];
-            for (const double value :
-                 {corner[g.out_c], corner[g.out_w * g.out_c], corner[(g.out_w + 1) * g.out_c]})
-              best = maximum(best, value);
-            y[((n * rows + i) * columns + j) * g.out_c + c] = T(best);
+            const double window[] = {corner[0], corner[g.out_c], corner[g.out_w * g.out_c],
+                                     corner[(g.out_w + 1) * g.out_c]};
+            double best = window[0];
+            for (const double value : window) best = maximum(best, value);
+            const Int out = ((n * rows + i) * columns + j) * g.out_c + c;
+            y[out] = T(best);
+            const auto is_best = [&](double v) { return v == best || (std::isnan(v) && std::isnan(best)); };
+            if (epilogue.argmax)
+              epilogue.argmax[out] = std::uint8_t(std::find_if(window, window + 4, is_best) - window);
           }
     }
   }
