@@ -120,10 +120,13 @@ std::vector<cpu::ProductKernels> products() {
 cpu::Buffer tile_panels(const cpu::Engine& engine, const cpu::ProductKernels& product,
                         const Conv2DGeometry& g, const std::vector<float>& kernel) {
   const std::int64_t panel = engine.kernels.panel();
-  return cpu::pack_tile_kernel(engine, product, g, [&](std::int64_t tap, std::int64_t p, float* to) {
+  cpu::Buffer out;
+  const auto room = [&](std::int64_t count) { return (out = cpu::Buffer(count)).data(); };
+  cpu::pack_tile_kernel(engine, product, g, room, [&](std::int64_t tap, std::int64_t p, float* to) {
     engine.kernels.pack_panels(g.in_c, std::min(panel, g.out_c - p * panel),
                                kernel.data() + tap * g.in_c * g.out_c + p * panel, g.out_c, to);
   });
+  return out;
 }
 
 /// The values, rounded, in bfloat16, and behind these `rest` in the place of floats.
@@ -186,11 +189,13 @@ TEST_CASE("products in bfloat16 are those of the rounded factors, for any number
       for (const int threads : {1, 3}) {
         ThreadPool pool(threads);
         cpu::Workspace workspace;
-        const cpu::Buffer packed = cpu::pack_right_factor(
-            pool, workspace, kernels, product, k, cpu::divide_up(columns, panel),
-            [&](std::int64_t p, float* to) {
-              kernels.pack_panels(k, std::min(panel, columns - p * panel), b.data() + p * panel, columns, to);
-            });
+        cpu::Buffer packed;
+        const auto room = [&](std::int64_t count) { return (packed = cpu::Buffer(count)).data(); };
+        cpu::pack_right_factor(pool, workspace, kernels, product, k, cpu::divide_up(columns, panel), room,
+                               [&](std::int64_t p, float* to) {
+                                 kernels.pack_panels(k, std::min(panel, columns - p * panel),
+                                                     b.data() + p * panel, columns, to);
+                               });
         std::vector<float> c(static_cast<std::size_t>(rows * columns));
         std::int64_t finished = 0;
         std::mutex mutex;

@@ -432,6 +432,41 @@ TEST_CASE("A plan counts what is multiplied", "[plan]") {
   CHECK(larger.at("conv2d_transpose").backward_flops == larger.at("conv2d_transpose").forward_flops);
 }
 
+TEST_CASE("The CPU keeps what it packs of frozen weights, not of those that train", "[plan]") {
+  Sequential model{Input({.shape = {20, 20, 16}}),
+                   Conv2D({.filters = 32, .kernel_size = 3, .padding = Padding::same, .name = "low"}),
+                   Conv2D({.filters = 32, .kernel_size = 3, .padding = Padding::same, .name = "high"}),
+                   Conv2D({.filters = 32, .kernel_size = 2, .strides = 2, .name = "top"}),
+                   Flatten(),
+                   Dense(1)};
+  model.compile({.optimizer = SGD(), .loss = MeanSquaredError()});
+  model.layer("low").set_trainable(false);
+  const auto kernel = [&](const char* name) { return model.layer(name).weights()[0]->view(); };
+  const char* const names[] = {"low", "high", "top"};
+  std::vector<std::weak_ptr<int>> kept;
+  for (const char* name : names) {
+    auto number = std::make_shared<int>(1);
+    kept.emplace_back(number);
+    kernel(name).packed->get(1000, 1, [&](auto) { return std::exchange(number, nullptr); });
+  }
+  const Tensor<float> x = random_tensor({4, 20, 20, 16}).cast<float>();
+  model.predict(x);
+  for (const auto& number : kept) CHECK_FALSE(number.expired());
+  model.train_on_batch(x, Tensor<float>({4, 1}));
+  CHECK_FALSE(kept[0].expired());
+  CHECK(kept[1].expired());
+  CHECK(kept[2].expired());
+
+  const ModelPlan inference = model.plan({.batch_size = 4}),
+                  training = model.plan({.batch_size = 4, .training = true});
+  for (const char* name : names) {
+    const LayerPlan &a = inference.at(name), &b = training.at(name);
+    CHECK(a.packed_bytes > 0);
+    CHECK(b.packed_bytes == (name == names[0] ? a.packed_bytes : 0));
+    CHECK(a.packed_bytes + a.workspace_bytes == b.packed_bytes + b.workspace_bytes);
+  }
+}
+
 TEST_CASE("A plan can be read", "[plan]") {
   Sequential model = convnet();
   CHECK_THAT(model.plan().to_string(), Catch::Contains("inference of batches of 32 on cpu"));

@@ -32,6 +32,7 @@ class CpuBackend final : public HostBackend<float> {
                                const std::uint8_t* argmax) override;
   bool takes_pooled_gradient(const Conv2DGeometry& g) const override;
 
+  bool repacks() const override { return true; }
   bool takes_narrow(const Conv2DGeometry& g, const Epilogue<float>& epilogue) const override;
   Algorithm describe_conv2d(const Conv2DGeometry& g, const Epilogue<float>& epilogue) const override;
   Algorithm describe_dense(const DenseGeometry& g) const override;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include <strata/cpu/backend.hpp>
 #include <strata/cpu/few_channels.hpp>
@@ -29,15 +30,30 @@ constexpr std::uint64_t packing_key(Packing packing, std::int64_t detail = 0) {
   return static_cast<std::uint64_t>(packing) | static_cast<std::uint64_t>(detail) << 8;
 }
 
-/// A packed weight: kept beside the weight where it may be, else for the duration of the call.
-template <class Make>
-std::shared_ptr<const Buffer> packed_weight(const WeightView<float>& weight, std::uint64_t key, Make make) {
-  if (!weight.packed) return std::make_shared<const Buffer>(make());
-  return std::static_pointer_cast<const Buffer>(weight.packed->get(
-      key, weight.version, [&](std::shared_ptr<const void>) -> std::shared_ptr<const void> {
-        return std::make_shared<const Buffer>(make());
-      }));
-}
+/// A packed weight: kept beside the weight, or where that changes, or is not known, in scratch memory for the
+/// duration of the call. `pack(room)` gets it from room(floats).
+class PackedWeight {
+ public:
+  template <class Pack>
+  PackedWeight(Workspace& workspace, const WeightView<float>& weight, std::uint64_t key, Pack pack) {
+    if (!weight.packed || weight.changes) {
+      if (weight.packed) weight.packed->clear();
+      pack([&](std::int64_t count) { return lease_.emplace(workspace.lease(count)).data(); });
+      return;
+    }
+    kept_ = std::static_pointer_cast<const Buffer>(weight.packed->get(
+        key, weight.version, [&](std::shared_ptr<const void>) -> std::shared_ptr<const void> {
+          Buffer buffer;
+          pack([&](std::int64_t count) { return (buffer = Buffer(count)).data(); });
+          return std::make_shared<const Buffer>(std::move(buffer));
+        }));
+  }
+  const float* data() const { return kept_ ? kept_->data() : lease_->data(); }
+
+ private:
+  std::shared_ptr<const Buffer> kept_;
+  std::optional<Workspace::Lease> lease_;
+};
 
 inline PatchMatrix patches_of(const Conv2DGeometry& g, const float* x) {
   PatchMatrix patches{x, g.batch, g.in_h, g.in_w, g.in_c, g.out_h, g.out_w, g.stride_h, g.stride_w, {}};
@@ -53,10 +69,10 @@ STRATA_COLD STRATA_INLINE void CpuBackend::winograd(const ConvolutionPlan& plan,
                                                     bool flip, const OutputEpilogue& epilogue, float* y) {
   const Engine engine{pool_, workspace_, kernels_};
   const Packing packing = flip ? Packing::winograd_flipped : Packing::winograd;
-  const auto weights = packed_weight(kernel, packing_key(packing, plan.tile), [&] {
-    return winograd_weights(engine, plan.tile, kernel.data, g.in_c, g.out_c, flip);
+  const PackedWeight weights(workspace_, kernel, packing_key(packing, plan.tile), [&](Room room) {
+    pack_winograd(engine, plan.tile, kernel.data, g.in_c, g.out_c, flip, room);
   });
-  winograd_convolution(engine, plan, g, x, weights->data(), epilogue, y);
+  winograd_convolution(engine, plan, g, x, weights.data(), epilogue, y);
 }
 
 /// One group as a convolution of its own.
@@ -167,14 +183,14 @@ STRATA_COLD STRATA_INLINE void CpuBackend::conv2d_by(const ConvolutionPlan& plan
   }
   if (plan.tile_lines && !epilogue.argmax) {
     const std::int64_t panel = kernels_.panel();
-    const auto panels = packed_weight(kernel, packing_key(Packing::tile_lines), [&] {
-      return pack_tile_kernel(
-          {pool_, workspace_, kernels_}, *plan.product, g, [&](std::int64_t tap, std::int64_t p, float* to) {
-            kernels_.pack_panels(g.in_c, std::min(panel, g.out_c - p * panel),
-                                 kernel.data + tap * g.in_c * g.out_c + p * panel, g.out_c, to);
-          });
+    const PackedWeight panels(workspace_, kernel, packing_key(Packing::tile_lines), [&](Room room) {
+      pack_tile_kernel({pool_, workspace_, kernels_}, *plan.product, g, room,
+                       [&](std::int64_t tap, std::int64_t p, float* to) {
+                         kernels_.pack_panels(g.in_c, std::min(panel, g.out_c - p * panel),
+                                              kernel.data + tap * g.in_c * g.out_c + p * panel, g.out_c, to);
+                       });
     });
-    tile_convolution({pool_, workspace_, kernels_}, *plan.product, g, x, panels->data(), epilogue, y);
+    tile_convolution({pool_, workspace_, kernels_}, *plan.product, g, x, panels.data(), epilogue, y);
     if (softmax) activation(f, g.batch * g.out_h * g.out_w, g.out_c, y, y);
     return;
   }
@@ -210,14 +226,15 @@ STRATA_COLD STRATA_INLINE void CpuBackend::conv2d_by(const ConvolutionPlan& plan
   const ProductKernels& product = *plan.product;
   const std::int64_t k = patches.columns(), panel = kernels_.panel();
   RightFactor b{kernel.data, k, g.out_c, panel, g.out_c};
-  std::shared_ptr<const Buffer> packed;
+  std::optional<PackedWeight> packed;
   if (const bool narrow = &product != &kernels_.product; narrow || packs(kernels_, g)) {
-    packed = packed_weight(kernel, packing_key(narrow ? Packing::bfloat16 : Packing::forward), [&] {
-      return pack_right_factor(pool_, workspace_, kernels_, product, k, divide_up(g.out_c, panel),
-                               [&](std::int64_t p, float* to) {
-                                 kernels_.pack_panels(k, std::min(panel, g.out_c - p * panel),
-                                                      kernel.data + p * panel, g.out_c, to);
-                               });
+    const std::uint64_t key = packing_key(narrow ? Packing::bfloat16 : Packing::forward);
+    packed.emplace(workspace_, kernel, key, [&](Room room) {
+      pack_right_factor(pool_, workspace_, kernels_, product, k, divide_up(g.out_c, panel), room,
+                        [&](std::int64_t p, float* to) {
+                          kernels_.pack_panels(k, std::min(panel, g.out_c - p * panel),
+                                               kernel.data + p * panel, g.out_c, to);
+                        });
     });
     b = {packed->data(), product.units(k), g.out_c, product.units(k) * panel, panel};
   }
@@ -313,16 +330,17 @@ STRATA_COLD STRATA_INLINE void CpuBackend::backward_input_by(const ConvolutionPl
   if (plan.tile_lines) {
     const Conv2DGeometry turned = transposed(g);
     const std::int64_t panel = kernels_.panel(), last_tap = g.kernel_h * g.kernel_w - 1;
-    const auto panels = packed_weight(kernel, packing_key(Packing::backward_input_tile_lines), [&] {
-      return pack_tile_kernel({pool_, workspace_, kernels_}, *plan.product, turned,
-                              [&](std::int64_t tap, std::int64_t p, float* to) {
-                                kernels_.pack_panels_transposed(
-                                    g.out_c, std::min(panel, g.in_c - p * panel),
-                                    kernel.data + ((last_tap - tap) * g.in_c + p * panel) * g.out_c, g.out_c,
-                                    to, g.out_c * panel);
-                              });
+    const std::uint64_t key = packing_key(Packing::backward_input_tile_lines);
+    const PackedWeight panels(workspace_, kernel, key, [&](Room room) {
+      pack_tile_kernel({pool_, workspace_, kernels_}, *plan.product, turned, room,
+                       [&](std::int64_t tap, std::int64_t p, float* to) {
+                         kernels_.pack_panels_transposed(
+                             g.out_c, std::min(panel, g.in_c - p * panel),
+                             kernel.data + ((last_tap - tap) * g.in_c + p * panel) * g.out_c, g.out_c, to,
+                             g.out_c * panel);
+                       });
     });
-    return tile_convolution({pool_, workspace_, kernels_}, *plan.product, turned, dy, panels->data(),
+    return tile_convolution({pool_, workspace_, kernels_}, *plan.product, turned, dy, panels.data(),
                             {.residual = dx.accumulate ? dx.data : nullptr}, dx.data);
   }
   // Input pixels whose rows and columns agree modulo the stride meet the same taps: each such class is a
@@ -364,9 +382,10 @@ STRATA_COLD STRATA_INLINE void CpuBackend::backward_input_by(const ConvolutionPl
         const std::int64_t units = product.units(k);
         const Packing packing =
             &product == &kernels_.product ? Packing::backward_input : Packing::backward_input_bfloat16;
-        const auto packed = packed_weight(kernel, packing_key(packing, phase_y * g.stride_w + phase_x), [&] {
-          return pack_right_factor(
-              pool_, workspace_, kernels_, product, k, panels, [&](std::int64_t p, float* to) {
+        const std::uint64_t key = packing_key(packing, phase_y * g.stride_w + phase_x);
+        const PackedWeight packed(workspace_, kernel, key, [&](Room room) {
+          pack_right_factor(
+              pool_, workspace_, kernels_, product, k, panels, room, [&](std::int64_t p, float* to) {
                 for (const std::int64_t tap : kernel_taps) {
                   kernels_.pack_panels_transposed(g.out_c, std::min(panel, g.in_c - p * panel),
                                                   kernel.data + (tap * g.in_c + p * panel) * g.out_c, g.out_c,
@@ -376,7 +395,7 @@ STRATA_COLD STRATA_INLINE void CpuBackend::backward_input_by(const ConvolutionPl
               });
         });
         multiply(pool_, workspace_, kernels_, product, patches,
-                 {packed->data(), units, g.in_c, units * panel, panel}, out);
+                 {packed.data(), units, g.in_c, units * panel, panel}, out);
       }
       if (!apart) continue;
       const std::int64_t run = g.stride_w == 1 ? patches.grid_w : 1;  // neighbours in both

@@ -71,9 +71,9 @@ struct RightFactor {
 };
 
 /// A right factor's panels of floats [k,panel], as `pack(panel, to)` leaves them, in units of `product`.
-Buffer pack_right_factor(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels,
-                         const ProductKernels& product, std::int64_t k, std::int64_t panels,
-                         FunctionRef<void(std::int64_t, float*)> pack);
+void pack_right_factor(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels,
+                       const ProductKernels& product, std::int64_t k, std::int64_t panels, Room room,
+                       FunctionRef<void(std::int64_t, float*)> pack);
 
 inline constexpr auto nothing_more = [](std::int64_t, std::int64_t, std::int64_t, std::int64_t) {};
 

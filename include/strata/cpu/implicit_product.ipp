@@ -217,19 +217,18 @@ struct LeftFactor {
         scratch(in_place ? rows_in_place.scratch() : group * block_size + linear) {}
 };
 
-STRATA_INLINE Buffer pack_right_factor(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels,
-                                       const ProductKernels& product, std::int64_t k, std::int64_t panels,
-                                       FunctionRef<void(std::int64_t, float*)> pack) {
+STRATA_INLINE void pack_right_factor(ThreadPool& pool, Workspace& workspace, const KernelTable& kernels,
+                                     const ProductKernels& product, std::int64_t k, std::int64_t panels,
+                                     Room room, FunctionRef<void(std::int64_t, float*)> pack) {
   const std::int64_t panel = kernels.panel(), size = product.units(k) * panel;
   const auto memory = workspace.lease(product.narrow_panel ? pool.threads() * k * panel : 0);
-  Buffer out(panels * size);
+  float* const out = room(panels * size);
   pool.run(panels, [&](std::int64_t p, int worker) {
-    float* const to = out.data() + p * size;
+    float* const to = out + p * size;
     float* const floats = product.narrow_panel ? memory.data() + worker * k * panel : to;
     pack(p, floats);
     if (product.narrow_panel) product.narrow_panel(k, floats, to);
   });
-  return out;
 }
 
 STRATA_INLINE std::int64_t product_scratch(const ThreadPool& pool, const KernelTable& kernels,

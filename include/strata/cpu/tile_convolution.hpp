@@ -36,8 +36,8 @@ bool tile_lines_serve(const Conv2DGeometry& g, const KernelTable& kernels, const
 
 /// Panels of a kernel in units of k, as `tile_convolution` takes them: pack_tap(tap of g, panel, to) leaves
 /// the floats [in_c,panel] of one tap.
-Buffer pack_tile_kernel(const Engine& engine, const ProductKernels& product, const Conv2DGeometry& g,
-                        FunctionRef<void(std::int64_t, std::int64_t, float*)> pack_tap);
+void pack_tile_kernel(const Engine& engine, const ProductKernels& product, const Conv2DGeometry& g, Room room,
+                      FunctionRef<void(std::int64_t, std::int64_t, float*)> pack_tap);
 
 /// y = what follows of x * kernel, which is pooled by 2x2 first where the epilogue has it; its softmax is
 /// left out.

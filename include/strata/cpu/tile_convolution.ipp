@@ -45,19 +45,19 @@ STRATA_INLINE bool tile_lines_serve(const Conv2DGeometry& g, const KernelTable& 
   return TileLines(g, max_pool).scratch(kernels) <= most_units;
 }
 
-STRATA_INLINE Buffer pack_tile_kernel(const Engine& engine, const ProductKernels& product,
-                                      const Conv2DGeometry& g,
-                                      FunctionRef<void(std::int64_t, std::int64_t, float*)> pack_tap) {
+STRATA_INLINE void pack_tile_kernel(const Engine& engine, const ProductKernels& product,
+                                    const Conv2DGeometry& g, Room room,
+                                    FunctionRef<void(std::int64_t, std::int64_t, float*)> pack_tap) {
   const TileLines lines(g, false);
   const std::int64_t panel = engine.kernels.panel();
-  return pack_right_factor(engine.pool, engine.workspace, engine.kernels, product, 2 * lines.k,
-                           divide_up(g.out_c, panel), [&](std::int64_t p, float* to) {
-                             std::fill_n(to, 2 * lines.k * panel, 0.f);
-                             for (std::int64_t ky = 0; ky < g.kernel_h; ++ky)
-                               for (std::int64_t kx = 0; kx < g.kernel_w; ++kx)
-                                 pack_tap(ky * g.kernel_w + kx, p,
-                                          to + 2 * (ky * lines.run + kx * lines.pixel) * panel);
-                           });
+  pack_right_factor(engine.pool, engine.workspace, engine.kernels, product, 2 * lines.k,
+                    divide_up(g.out_c, panel), room, [&](std::int64_t p, float* to) {
+                      std::fill_n(to, 2 * lines.k * panel, 0.f);
+                      for (std::int64_t ky = 0; ky < g.kernel_h; ++ky)
+                        for (std::int64_t kx = 0; kx < g.kernel_w; ++kx)
+                          pack_tap(ky * g.kernel_w + kx, p,
+                                   to + 2 * (ky * lines.run + kx * lines.pixel) * panel);
+                    });
 }
 
 STRATA_INLINE void tile_convolution(const Engine& engine, const ProductKernels& product,

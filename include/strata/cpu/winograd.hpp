@@ -9,8 +9,8 @@ namespace strata { inline namespace STRATA_ABI { namespace cpu {
 /// Transformed kernels [point][panel of outputs][input][panel], points `winograd_point_stride` apart, of
 /// taps [3,3,in_c,out_c], or, `flip`ped, of the taps that lead from dy back to dx (in_c and out_c then count
 /// the channels of dy and dx).
-Buffer winograd_weights(const Engine& engine, int tile, const float* taps, std::int64_t in_c,
-                        std::int64_t out_c, bool flip);
+void pack_winograd(const Engine& engine, int tile, const float* taps, std::int64_t in_c, std::int64_t out_c,
+                   bool flip, Room room);
 
 /// Floats of scratch that `winograd_convolution` takes.
 std::int64_t winograd_scratch(const Engine& engine, const ConvolutionPlan& plan, const Conv2DGeometry& g);

@@ -27,18 +27,17 @@ inline ImagePlane plane_of(const ConvolutionPlan& plan, std::int64_t images, std
   return {images, h, w, channels, plan.down, plan.across, plan.pitch_h, plan.pitch_w};
 }
 
-STRATA_INLINE Buffer winograd_weights(const Engine& engine, int tile, const float* taps, std::int64_t in_c,
-                                      std::int64_t out_c, bool flip) {
+STRATA_INLINE void pack_winograd(const Engine& engine, int tile, const float* taps, std::int64_t in_c,
+                                 std::int64_t out_c, bool flip, Room room) {
   const std::int64_t panel = engine.kernels.panel(), panels = divide_up(out_c, panel);
   const std::int64_t point_stride = winograd_point_stride(engine.kernels, panels * in_c * panel);
-  Buffer buffer((tile + 2) * (tile + 2) * point_stride);
+  float* const to = room((tile + 2) * (tile + 2) * point_stride);
   const std::int64_t in_stride = flip ? 1 : out_c, out_stride = flip ? in_c : 1;
   engine.pool.run(panels, [&](std::int64_t p, int) {
     engine.kernels.winograd[tile].kernel(taps + p * panel * out_stride, in_c * out_c, in_stride, out_stride,
                                          flip, in_c, std::min(panel, out_c - p * panel),
-                                         buffer.data() + p * in_c * panel, point_stride);
+                                         to + p * in_c * panel, point_stride);
   });
-  return buffer;
 }
 
 /// Floats between the points of one transformed register block, and of its sums.

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include <strata/core/config.hpp>
+#include <strata/core/function_ref.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
@@ -28,6 +28,9 @@ class Buffer {
   std::unique_ptr<float[], Free> data_;
   std::int64_t size_ = 0;
 };
+
+/// Where something goes that is made: called with the number of its floats.
+using Room = FunctionRef<float*(std::int64_t)>;
 
 /// Scratch memory of a backend, kept between calls: fresh pages cost as much as a layer. Several threads may
 /// compute at once, so a call leases a buffer and gives it back.

@@ -40,7 +40,7 @@ namespace detail {
 template <class T>
 void conv2d_forward(const Conv2DGeometry& g, const ParameterPtr<T>& kernel, const ParameterPtr<T>& bias,
                     const Activation& activation, const T* x, T* y, BasicContext<T>& context) {
-  context.backend().conv2d(g, x, kernel->view(), context.epilogue(activation, bias.get()), y);
+  context.backend().conv2d(g, x, context.view(*kernel), context.epilogue(activation, bias.get()), y);
 }
 
 /// Gradients of a convolution's kernel, bias (may be null) and, where `dx` is not, input. With `argmax`, dy
@@ -52,7 +52,7 @@ void conv2d_gradients(const Conv2DGeometry& g, const ParameterPtr<T>& kernel, co
   Backend<T>& backend = context.backend();
   const Gradient<T> dkernel = context.gradient(*kernel);
   backend.conv2d_backward_weights(g, x, dy, dkernel, bias ? context.gradient(*bias) : Gradient<T>{}, argmax);
-  if (dx.data) backend.conv2d_backward_input(g, dy, kernel->view(), dx);
+  if (dx.data) backend.conv2d_backward_input(g, dy, context.view(*kernel), dx);
 }
 }  // namespace detail
 
@@ -85,7 +85,7 @@ class Conv2DImpl final : public LayerBase<Conv2DImpl<T>, T, Conv2DOptions> {
     const Conv2DGeometry g = geometry(x[0].shape());
     Epilogue<T> epilogue = context.epilogue(final_activation(), bias_.get());
     if (pools(context)) epilogue.argmax = argmax(g, context);
-    context.backend().conv2d(g, x[0].data(), kernel_->view(), epilogue, y.data());
+    context.backend().conv2d(g, x[0].data(), context.view(*kernel_), epilogue, y.data());
   }
   void backward(Inputs<T> x, TensorView<const T> y, TensorView<const T> dy, InputGradients<T> dx,
                 BasicContext<T>& context) const override {

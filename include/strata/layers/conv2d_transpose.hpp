@@ -88,7 +88,7 @@ class Conv2DTransposeImpl final : public LayerBase<Conv2DTransposeImpl<T>, T, Co
     const std::int64_t channels = this->options().filters, rows = y.size() / channels;
     // The bias lies there already when the sums are added.
     if (epilogue.bias) backend.copy_block(rows, channels, epilogue.bias, 0, y.data(), channels);
-    backend.conv2d_backward_input(geometry(x[0].shape()), x[0].data(), kernel_->view(),
+    backend.conv2d_backward_input(geometry(x[0].shape()), x[0].data(), context.view(*kernel_),
                                   {y.data(), epilogue.bias != nullptr});
     if (epilogue.activation != Activation::linear)
       backend.activation(epilogue.activation, rows, channels, y.data(), y.data());
@@ -102,7 +102,7 @@ class Conv2DTransposeImpl final : public LayerBase<Conv2DTransposeImpl<T>, T, Co
     if (bias_)
       if (const auto dbias = context.gradient(*bias_); dbias.data)
         backend.bias_gradient(dy.size() / g.in_c, g.in_c, dy.data(), dbias);
-    if (dx[0]) backend.conv2d(g, dy.data(), kernel_->view(), {}, dx[0].data());
+    if (dx[0]) backend.conv2d(g, dy.data(), context.view(*kernel_), {}, dx[0].data());
   }
   LayerCost cost(Shapes x, const BasicContext<T>&) const override {
     return {.flops = geometry(x[0]).flops()};

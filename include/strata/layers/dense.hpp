@@ -52,7 +52,7 @@ class DenseImpl final : public LayerBase<DenseImpl<T>, T, DenseOptions> {
   }
   bool repeats(bool) const override { return true; }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
-    context.backend().dense(geometry(x[0].shape()), x[0].data(), kernel_->view(),
+    context.backend().dense(geometry(x[0].shape()), x[0].data(), context.view(*kernel_),
                             context.epilogue(final_activation(), bias_.get()), y.data());
   }
   void backward(Inputs<T> x, TensorView<const T>, TensorView<const T> dy, InputGradients<T> dx,
@@ -65,7 +65,7 @@ class DenseImpl final : public LayerBase<DenseImpl<T>, T, DenseOptions> {
       if (const auto dbias = context.gradient(*bias_); dbias.data)
         backend.bias_gradient(g.rows, g.out, dy.data(), dbias);
     if (dx[0])
-      backend.dense_backward_input(g, dy.data(), kernel_->view(),
+      backend.dense_backward_input(g, dy.data(), context.view(*kernel_),
                                    {dx[0].data(), context.adds_input_gradient()});
   }
   LayerCost cost(Shapes x, const BasicContext<T>& context) const override {

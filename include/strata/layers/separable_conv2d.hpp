@@ -102,7 +102,7 @@ class SeparableConv2DImpl final : public LayerBase<SeparableConv2DImpl<T>, T, Se
   bool keeps(const BasicContext<T>& context) const { return context.recording() && this->trainable(); }
   void forward(const Conv2DGeometry& g, const Conv2DGeometry& p, const T* x, T* middle, TensorView<T> y,
                BasicContext<T>& context) const {
-    context.backend().conv2d(g, x, depthwise_->view(), {}, middle);
+    context.backend().conv2d(g, x, context.view(*depthwise_), {}, middle);
     detail::conv2d_forward<T>(p, pointwise_, bias_, final_activation(), middle, y.data(), context);
   }
   Conv2DGeometry depthwise(const Shape& input, std::int64_t batch) const {

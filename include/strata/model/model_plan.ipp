@@ -152,8 +152,9 @@ class RunSketch {
         layer.activation_bytes = (size(run, written_by(run, i)) * (p.apart ? 2 : 1) + cost.saved) * bytes;
         saved_ += cost.saved;
         layer.algorithm = cost.algorithm.name;
-        layer.packed_bytes = first ? cost.algorithm.packed_bytes : 0;
-        layer.workspace_bytes = cost.algorithm.workspace_bytes;
+        const bool repacks = p.trains && session_->backend().repacks();
+        layer.packed_bytes = first && !repacks ? cost.algorithm.packed_bytes : 0;
+        layer.workspace_bytes = cost.algorithm.workspace_bytes + (repacks ? cost.algorithm.packed_bytes : 0);
       }
       out.push_back(std::move(layer));
     }

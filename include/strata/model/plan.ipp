@@ -32,6 +32,7 @@ STRATA_COLD GraphPlan Graph<T>::plan(const RunMode& mode, const Context* context
     for (const int input : node.inputs) p.mode.input_gradient |= at(input).needs;
     p.needs |= p.mode.input_gradient;
     p.mode.recording = p.needs;
+    p.mode.trains = p.trains;
     p.passes = !is_input && output_number(number) < 0 && node.layer->passes_through(mode.training);
 
     root[i] = p.passes ? root[static_cast<std::size_t>(node.inputs[0])] : number;

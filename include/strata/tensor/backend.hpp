@@ -132,6 +132,8 @@ class Backend {
   virtual void zero(void* device, std::size_t bytes) = 0;
   virtual void synchronize() = 0;
 
+  /// Whether what it derives from a weight that `changes` is scratch of the call.
+  virtual bool repacks() const { return false; }
   /// How products compute from now on; false, and in `T`, where the device cannot.
   virtual bool set_policy(Policy policy) { return policy == Policy::float32; }
 

@@ -53,6 +53,7 @@ struct WeightView {
   const T* data = nullptr;
   std::uint64_t version = 0;  ///< changes whenever the values do
   PackedWeights* packed = nullptr;
+  bool changes = false;  ///< before the next call does: what is packed need not be kept
 };
 
 }}  // namespace strata::STRATA_ABI

@@ -244,11 +244,12 @@ double distance(const Tensor<float>& a, const Tensor<float>& b) {
 
 Tensor<float> convolve(const DevicePtr& device, const Conv2DGeometry& g, const Tensor<float>& x,
                        const Tensor<float>& kernel, std::uint64_t version = 0,
-                       PackedWeights* packed = nullptr, const Epilogue<float>& epilogue = {}) {
+                       PackedWeights* packed = nullptr, const Epilogue<float>& epilogue = {},
+                       bool changes = false) {
   const Tensor<float> on_device = x.to(device), weight = kernel.to(device);
   auto y = Tensor<float>::uninitialized({g.batch, g.out_h, g.out_w, g.out_c}, device);
-  device->make_backend<float>()->conv2d(g, on_device.data(), {weight.data(), version, packed}, epilogue,
-                                        y.data());
+  device->make_backend<float>()->conv2d(g, on_device.data(), {weight.data(), version, packed, changes},
+                                        epilogue, y.data());
   device->synchronize();
   return y.to(nullptr);
 }
@@ -315,12 +316,12 @@ void check_packed_weights(const DevicePtr& device) {
     for (const Tensor<float>* kernel : {&first, &first, &second, &first}) {
       ++version;
       const Tensor<float> expected = convolve(reference, g, x, *kernel);
-      for (int repeat = 0; repeat < 2; ++repeat) {
-        CHECK(distance(convolve(device, g, x, *kernel, version, &packed), expected) < 1e-5);
+      for (const bool changes : {false, true, false}) {
+        CHECK(distance(convolve(device, g, x, *kernel, version, &packed, {}, changes), expected) < 1e-5);
         // Another geometry and another primitive may pack the same weight in their own way.
         const Conv2DGeometry strided = ops::conv2d_geometry(
             "", {10, 12, channels}, 24, {.size = 3, .strides = 2, .padding = Padding::same}, 2);
-        CHECK(distance(convolve(device, strided, x, *kernel, version, &packed),
+        CHECK(distance(convolve(device, strided, x, *kernel, version, &packed, {}, changes),
                        convolve(reference, strided, x, *kernel)) < 1e-5);
         Tensor<float> dx[2];
         for (int i = 0; i < 2; ++i) {
@@ -328,7 +329,7 @@ void check_packed_weights(const DevicePtr& device) {
           const Tensor<float> weight = kernel->to(where), gradient = dy.to(where);
           dx[i] = Tensor<float>::uninitialized(x.shape(), where);
           where->make_backend<float>()->conv2d_backward_input(
-              g, gradient.data(), {weight.data(), version, i ? nullptr : &packed}, {dx[i].data()});
+              g, gradient.data(), {weight.data(), version, i ? nullptr : &packed, changes}, {dx[i].data()});
           dx[i] = dx[i].to(nullptr);
         }
         CHECK(distance(dx[0], dx[1]) < 1e-5);
