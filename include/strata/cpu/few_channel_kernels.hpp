@@ -19,12 +19,14 @@ STRATA_ALWAYS_INLINE void with_count(long n, Use use) {
   use.template operator()<Most>();
 }
 
-/// y [Rows,panel], rows y_stride apart: a place of each row's patches times a panel of the kernel.
-template <int Rows>
+/// y [Rows,Vectors * width], rows y_stride apart: a place of each row's patches times the first vectors of a
+/// panel of the kernel.
+template <int Rows, int Vectors>
 void few_channel_block(const FewChannelRow& r, const float* x, const float* b, float* y, long y_stride) {
-  Vec sum[Rows][2];
+  Vec sum[Rows][Vectors];
   STRATA_UNROLL
-  for (int i = 0; i < Rows; ++i) sum[i][0] = sum[i][1] = Vec{};
+  for (int i = 0; i < Rows; ++i)
+    for (int v = 0; v < Vectors; ++v) sum[i][v] = Vec{};
   constexpr int quads = (Rows + 3) / 4;  // four positions share a pointer
   const long step = r.step, three = 3 * step;
   for (long ky = 0; ky < r.taps_h; ++ky) {
@@ -33,23 +35,21 @@ void few_channel_block(const FewChannelRow& r, const float* x, const float* b, f
     for (int q = 0; q < quads; ++q) a[q] = x + ky * r.tap_step + 4 * q * step;
     STRATA_NO_UNROLL
     for (long j = 0; j < r.run; ++j, b += panel) {
-      const Vec b0 = load(b), b1 = load(b + width);
+      const Vec b0 = load(b), b1 = load(b + (Vectors - 1) * width);
       STRATA_UNROLL
       for (int i = 0; i < Rows; ++i) {
         const float* p = a[i / 4];
         const Vec s = splat(i % 4 == 0 ? p[0] : i % 4 == 1 ? p[step] : i % 4 == 2 ? p[2 * step] : p[three]);
         sum[i][0] = fma(s, b0, sum[i][0]);
-        sum[i][1] = fma(s, b1, sum[i][1]);
+        if constexpr (Vectors > 1) sum[i][1] = fma(s, b1, sum[i][1]);
       }
       STRATA_UNROLL
       for (int q = 0; q < quads; ++q) ++a[q];
     }
   }
   STRATA_UNROLL
-  for (int i = 0; i < Rows; ++i) {
-    store(y + i * y_stride, sum[i][0]);
-    store(y + i * y_stride + width, sum[i][1]);
-  }
+  for (int i = 0; i < Rows; ++i)
+    for (int v = 0; v < Vectors; ++v) store(y + i * y_stride + v * width, sum[i][v]);
 }
 
 /// A row of outputs y [positions,columns] from the kernel's panels [taps_h * run,panel].
@@ -63,10 +63,12 @@ inline void few_channel_forward(const FewChannelRow& r, const float* x, const fl
       float* to = y + at * r.columns;
       long left = r.columns;
       for (; left >= panel; left -= panel, b += panel_size, to += panel)
-        few_channel_block<Rows>(r, from, b, to, r.columns);
-      if (left > 0) {
+        few_channel_block<Rows, 2>(r, from, b, to, r.columns);
+      if (left == width) {
+        few_channel_block<Rows, 1>(r, from, b, to, r.columns);
+      } else if (left > 0) {
         float tile[Rows * panel];
-        few_channel_block<Rows>(r, from, b, tile, panel);
+        few_channel_block<Rows, 2>(r, from, b, tile, panel);
         for (long i = 0; i < Rows; ++i)
           for (long c = 0; c < left; ++c) to[i * r.columns + c] = tile[i * panel + c];
       }

@@ -76,12 +76,12 @@ STRATA_INLINE void few_channel_convolution(const Engine& engine, const Conv2DGeo
       for (std::int64_t r = 0; r < out.each; ++r)
         kernels.few_channel_forward(row, inputs + (i * out.each + r) * g.stride_h * padded.size(), panels,
                                     computed + r * g.out_w * g.out_c);
-      kernels.finish(epilogue_of(epilogue, g.out_c, number * out.each * g.out_w), out.each * g.out_w, g.out_c,
-                     g.out_c, computed);
+      // What follows is increasing where there is a pooling, and may follow that.
       if (epilogue.argmax)
         kernels.max_pool_argmax(out.pool, computed, to, epilogue.argmax + number * line);
       else if (max_pool)
         kernels.max_pool(out.pool, computed, to);
+      kernels.finish(epilogue_of(epilogue, g.out_c, number * out.width), out.width, g.out_c, g.out_c, to);
     }
   });
 }
