@@ -77,14 +77,14 @@ STRATA_COLD GraphPlan Graph<T>::plan(const RunMode& mode, const Context* context
                                    mode.training))
         break;
       p.absorbs.push_back(next);
-      const bool differentiable =
-          node.layer->is_activation()
-              ? !derivative_needs_input(node.layer->final_activation().kind)
-              : context && !mode.observed && output_number(next) < 0 &&
-                    ask(static_cast<int>(i), plan, *context, [](const auto& layer, Shapes x, Context& own) {
-                      return layer.backward_through_pooling(x, own);
-                    });
-      if (at(next).needs && !differentiable) {
+      const auto differentiable = [&] {
+        if (node.layer->is_activation()) return !derivative_needs_input(node.layer->final_activation().kind);
+        return context && !mode.observed && output_number(next) < 0 &&
+               ask(static_cast<int>(i), plan, *context, [](const auto& layer, Shapes x, Context& own) {
+                 return layer.backward_through_pooling(x, own);
+               });
+      };
+      if (at(next).needs && !differentiable()) {
         p.absorbs.pop_back();
         break;
       }
