@@ -96,6 +96,16 @@ TEST_CASE("A layer that is wrong on one device is the row that stands out") {
   CHECK(model.device() == default_device());
 }
 
+TEST_CASE("Layers are compared one by one, whatever devices do in one call") {
+  const Sequential model{Input({.shape = {8, 8, 3}}),
+                         Conv2D({.filters = 6, .kernel_size = 3, .activation = Activation::relu}),
+                         MaxPooling2D(), Flatten(), Dense(2)};
+  const DeviceComparison found =
+      compare_devices(model, input(), cpu::device(), strata_test::reference_device());
+  REQUIRE(found.layers.size() == 3);
+  for (const char* layer : {"conv2d", "max_pooling2d", "dense"}) CHECK(found.at(layer).largest() < 1e-5);
+}
+
 TEST_CASE("A wrong gradient is found in the layer that computed it") {
   const DevicePtr right = cpu::device();
   for (const bool weight : {false, true}) {
