@@ -125,6 +125,34 @@ TEST_CASE("ten steps in mixed_bfloat16 stay as near to float64 as Keras's") {
   CHECK(ours > 10 * float32);  // it was bfloat16
 }
 
+TEST_CASE("in mixed_bfloat16 a convolution trains through the pooling that it does, too") {
+  if (!available()) STRATA_SKIP(without);
+  const auto make = [](bool apart) {  // apart: by a Dropout that drops nothing
+    Sequential model({Input({.shape = {12, 13, 16}})}, {.seed = 4});
+    for (const char* name : {"a", "b"}) {
+      model.add(Conv2D({.filters = 32, .kernel_size = 3, .activation = Activation::relu, .name = name}));
+      if (apart) model.add(Dropout(0));
+      model.add(MaxPooling2D());
+    }
+    model.add(Flatten());
+    model.add(Dense({.units = 3, .name = "c"}));
+    model.compile({.optimizer = SGD({.learning_rate = 0.1}), .loss = MeanSquaredError()});
+    model.set_policy("mixed_bfloat16");
+    return model;
+  };
+  Sequential together = make(false), alone = make(true);
+  alone.set_weights(together.get_weights());
+  const Tensor<float> x = random_tensor({5, 12, 13, 16}).cast<float>(), y({5, 3});
+  for (int step = 0; step < 3; ++step) {
+    const auto before = alone.get_weights();
+    together.train_on_batch(x, y);
+    alone.train_on_batch(x, y);
+    const auto a = together.get_weights(), b = alone.get_weights();
+    for (std::size_t i = 0; i < a.size(); ++i)
+      CHECK(distance(a[i], b[i]) <= 1e-2 * distance(b[i], before[i]));
+  }
+}
+
 TEST_CASE("a policy belongs to the model: to its clone, its plan and to every device it moves to") {
   if (!available()) STRATA_SKIP(without);
   const Golden golden("mixed_bfloat16");

@@ -319,6 +319,9 @@ void convolution_cases(Cases& cases) {
                                         ops::Window{.size = 3, .groups = out == 32 ? 4 : 1}})
         forward_remembered(cases, ops::conv2d_geometry("", {9, 12, 16}, out, window, 3), out != 17, f);
     }
+  // Pictures so large that each is pooled by itself.
+  forward_remembered(cases, ops::conv2d_geometry("", {300, 300, 48}, 48, {.size = 1, .groups = 48}, 2), true,
+                     Activation::relu);
   for (const std::int64_t in : {1, 3, 4, 16})
     for (const std::int64_t out : {1, 8, 17, 32, 64})
       for (const bool accumulate : {false, true}) {
