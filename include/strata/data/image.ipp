@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -355,12 +357,12 @@ STRATA_INLINE void check_image_file(const std::string& path) {
 STRATA_INLINE std::string encode_png(TensorView<const std::uint8_t> pixels) {
   detail::require_pixels(pixels, true);
   const auto extent = [&](int axis) { return static_cast<int>(pixels.shape()[axis]); };
-  std::string bytes;
-  const int good = detail::stb::stbi_write_png_to_func(detail::append_encoded, &bytes, extent(1), extent(0),
-                                                       extent(2), pixels.data(), 0);
-  require<DataError>(good && !bytes.empty(), "[image] pixels ", pixels.shape(),
-                     " could not be encoded as PNG");
-  return bytes;
+  int size = 0;
+  const std::unique_ptr<unsigned char, void (*)(void*)> png(
+      detail::stb::stbi_write_png_to_mem(pixels.data(), 0, extent(1), extent(0), extent(2), &size),
+      std::free);
+  require<DataError>(png && size > 0, "[image] pixels ", pixels.shape(), " could not be encoded as PNG");
+  return {reinterpret_cast<const char*>(png.get()), static_cast<std::size_t>(size)};
 }
 
 STRATA_INLINE std::string encode_jpeg(TensorView<const std::uint8_t> pixels, int quality) {
