@@ -197,7 +197,7 @@ STRATA_COLD STRATA_INLINE void CpuBackend::conv2d_by(const ConvolutionPlan& plan
   if (epilogue.max_pool_2x2 && !plan.few_channels) {
     const std::int64_t image = g.out_h * g.out_w * g.out_c, chunk = images_at_a_time(g);
     const auto whole = workspace_.lease(chunk * image);
-    Pool2DGeometry pool{chunk, g.out_h, g.out_w, g.out_c, g.out_h / 2, g.out_w / 2, 2, 2, 2, 2, 0, 0};
+    Pool2DGeometry pool = pooling_behind(g);
     Conv2DGeometry part = g;
     Epilogue<float> rest = epilogue;
     rest.max_pool_2x2 = false;
@@ -448,9 +448,13 @@ STRATA_COLD STRATA_INLINE void CpuBackend::conv2d_backward_weights(const Conv2DG
                                                                    const float* dy, Gradient<float> dkernel,
                                                                    Gradient<float> dbias,
                                                                    const std::uint8_t* argmax) {
-  if (argmax && dkernel.data)
-    return few_channel_kernel_gradient({pool_, workspace_, kernels_}, g, x, dy, dkernel, dbias, argmax);
-  if (argmax && dbias.data) return bias_gradient(g.batch * (g.out_h / 2) * (g.out_w / 2), g.out_c, dy, dbias);
+  if (argmax) {
+    if (dkernel.data)
+      few_channel_kernel_gradient({pool_, workspace_, kernels_}, g, x, dy, dkernel, dbias, argmax);
+    else if (dbias.data)
+      bias_gradient(g.batch * (g.out_h / 2) * (g.out_w / 2), g.out_c, dy, dbias);
+    return;
+  }
   if (dkernel.data && dbias.data && g.groups == 1 && CroppedKernel(g).geometry == g) {
     const ConvolutionPlan plan = chosen_plan({ConvolutionPass::kernel_gradient, g});
     if (plan.few_channels)

@@ -120,7 +120,7 @@ struct RunMode {
   bool input_gradient = false;              ///< which gives gradients of the inputs too
   std::uint64_t linear_output = 0;          ///< bit k: the last activation of output k is left out
   bool add_gradient = false;                ///< of the input, to what is there
-  bool trains = false;                      ///< weights of the layer, which change before the next run
+  bool trains = false;                      ///< a weight of the layer does, and changes before the next run
   bool observed = false;                    ///< layers are seen one by one, and alike on every device
   Activation through = Activation::linear;  ///< gave the input; the input's gradient is to go through it
   bool leaves_linear(int output) const { return output < 64 && (linear_output >> output & 1) != 0; }
@@ -219,7 +219,7 @@ class BasicContext {
   /// A weight of the layer as an operation of this run sees it.
   WeightView<T> view(const BasicParameter<T>& parameter) const {
     WeightView<T> out = parameter.view();
-    out.changes = mode_.recording && mode_.trains;
+    out.changes = mode_.trains;
     return out;
   }
   /// Where the gradient of a weight goes. `data` is null where nobody wants it.

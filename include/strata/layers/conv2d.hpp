@@ -36,11 +36,15 @@ struct Conv2DOptions {
 };
 
 namespace detail {
-/// A convolution with bias (may be null) and activation, and what the layer absorbed.
+/// A convolution with bias (may be null) and activation, and what the layer absorbed, the maxima of which go
+/// to `argmax` (may be null).
 template <class T>
 void conv2d_forward(const Conv2DGeometry& g, const ParameterPtr<T>& kernel, const ParameterPtr<T>& bias,
-                    const Activation& activation, const T* x, T* y, BasicContext<T>& context) {
-  context.backend().conv2d(g, x, context.view(*kernel), context.epilogue(activation, bias.get()), y);
+                    const Activation& activation, const T* x, T* y, BasicContext<T>& context,
+                    std::uint8_t* argmax = nullptr) {
+  Epilogue<T> epilogue = context.epilogue(activation, bias.get());
+  epilogue.argmax = argmax;
+  context.backend().conv2d(g, x, context.view(*kernel), epilogue, y);
 }
 
 /// Gradients of a convolution's kernel, bias (may be null) and, where `dx` is not, input. With `argmax`, dy
@@ -83,9 +87,8 @@ class Conv2DImpl final : public LayerBase<Conv2DImpl<T>, T, Conv2DOptions> {
   bool repeats(bool) const override { return true; }
   void forward(Inputs<T> x, TensorView<T> y, BasicContext<T>& context) const override {
     const Conv2DGeometry g = geometry(x[0].shape());
-    Epilogue<T> epilogue = context.epilogue(final_activation(), bias_.get());
-    if (pools(context)) epilogue.argmax = argmax(g, context);
-    context.backend().conv2d(g, x[0].data(), context.view(*kernel_), epilogue, y.data());
+    detail::conv2d_forward<T>(g, kernel_, bias_, final_activation(), x[0].data(), y.data(), context,
+                              pools(context) ? argmax(g, context) : nullptr);
   }
   void backward(Inputs<T> x, TensorView<const T> y, TensorView<const T> dy, InputGradients<T> dx,
                 BasicContext<T>& context) const override {
@@ -98,8 +101,8 @@ class Conv2DImpl final : public LayerBase<Conv2DImpl<T>, T, Conv2DOptions> {
       return detail::conv2d_gradients<T>(g, kernel_, bias_, x[0].data(), dy.data(), to, context,
                                          argmax(g, context));
     const auto whole = context.scratch({g.batch, g.out_h, g.out_w, g.out_c});
-    backend.pool2d_backward(pooling(g), PoolKind::max, Activation::linear, nullptr, y.data(), dy.data(),
-                            whole.data(), argmax(g, context));
+    backend.pool2d_backward(pooling_behind(g), PoolKind::max, Activation::linear, nullptr, y.data(),
+                            dy.data(), whole.data(), argmax(g, context));
     detail::conv2d_gradients<T>(g, kernel_, bias_, x[0].data(), whole.data(), to, context);
   }
   LayerCost cost(Shapes x, const BasicContext<T>& context) const override {
@@ -107,7 +110,7 @@ class Conv2DImpl final : public LayerBase<Conv2DImpl<T>, T, Conv2DOptions> {
     LayerCost out{.flops = g.flops(),
                   .algorithm = context.backend().describe_conv2d(g, context.epilogue(final_activation()))};
     if (!pools(context)) return out;
-    out.saved = saved(g);
+    out.saved = detail::argmax_elements<T>(pooling_behind(g));
     if (context.input_gradient() || !context.backend().takes_pooled_gradient(g))
       out.backward_scratch = g.batch * g.out_h * g.out_w * g.out_c;
     return out;
@@ -116,7 +119,7 @@ class Conv2DImpl final : public LayerBase<Conv2DImpl<T>, T, Conv2DOptions> {
     const Epilogue<T> epilogue = context.epilogue(final_activation());
     return epilogue.max_pool_2x2 && !epilogue.scale && !epilogue.residual &&
            epilogue.activation != Activation::softmax &&
-           context.backend().remembers_maxima(pooling(geometry(x[0])));
+           context.backend().remembers_maxima(pooling_behind(geometry(x[0])));
   }
   bool takes_narrow(Shapes x, const BasicContext<T>& context) const override {
     return context.backend().takes_narrow(geometry(x[0]), context.epilogue(final_activation()));
@@ -140,15 +143,8 @@ class Conv2DImpl final : public LayerBase<Conv2DImpl<T>, T, Conv2DOptions> {
   bool pools(const BasicContext<T>& context) const {
     return context.recording() && context.epilogue(final_activation()).max_pool_2x2;
   }
-  static Pool2DGeometry pooling(const Conv2DGeometry& g) {
-    return {g.batch, g.out_h, g.out_w, g.out_c, g.out_h / 2, g.out_w / 2, 2, 2, 2, 2, 0, 0};
-  }
-  static std::int64_t saved(const Conv2DGeometry& g) {
-    const std::int64_t size = sizeof(T);
-    return (g.batch * (g.out_h / 2) * (g.out_w / 2) * g.out_c + size - 1) / size;
-  }
   static std::uint8_t* argmax(const Conv2DGeometry& g, BasicContext<T>& context) {
-    return reinterpret_cast<std::uint8_t*>(context.saved(0, {saved(g)}).data());
+    return detail::saved_argmax(pooling_behind(g), context);
   }
 
   ParameterPtr<T> kernel_, bias_;

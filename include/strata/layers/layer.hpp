@@ -255,6 +255,18 @@ STRATA_COLD std::string BasicLayerImpl<T>::who() const {
 }
 
 namespace detail {
+/// Elements that hold a byte for every maximum of a pooling.
+template <class T>
+constexpr std::int64_t argmax_elements(const Pool2DGeometry& g) {
+  constexpr std::int64_t size = sizeof(T);
+  return (g.batch * g.out_h * g.out_w * g.channels + size - 1) / size;
+}
+/// These bytes, kept from forward to backward.
+template <class T>
+std::uint8_t* saved_argmax(const Pool2DGeometry& g, BasicContext<T>& context) {
+  return reinterpret_cast<std::uint8_t*>(context.saved(0, {argmax_elements<T>(g)}).data());
+}
+
 // Of the options alone, so that layers in float and in double share them.
 template <class Options>
 STRATA_COLD Json options_to_json(Options options) {

@@ -44,7 +44,8 @@ class Pooling2DImpl final : public LayerBase<Pooling2DImpl<T, kind>, T, Pooling2
                                       dy.data(), dx[0].data(), argmax(g, context));
   }
   LayerCost cost(Shapes x, const BasicContext<T>& context) const override {
-    return {.saved = saved(geometry(x[0]), context)};
+    const Pool2DGeometry g = geometry(x[0]);
+    return {.saved = remembers(g, context) ? detail::argmax_elements<T>(g) : 0};
   }
   bool goes_through_activation() const override { return true; }
   bool append_to(const Shape& x, Epilogue<T>& epilogue, bool) const override {
@@ -66,15 +67,12 @@ class Pooling2DImpl final : public LayerBase<Pooling2DImpl<T, kind>, T, Pooling2
                                 {this->options().pool_size, strides(), 1, this->options().padding}, batch);
   }
   Pool2DGeometry geometry(const Shape& x) const { return geometry(x.without_batch(), x[0]); }
-  /// Elements that hold a byte for every maximum, where the backward pass goes by these.
-  std::int64_t saved(const Pool2DGeometry& g, const BasicContext<T>& context) const {
-    if (kind != PoolKind::max || !context.recording() || !context.backend().remembers_maxima(g)) return 0;
-    const std::int64_t size = sizeof(T);
-    return (g.batch * g.out_h * g.out_w * g.channels + size - 1) / size;
+  /// The backward pass goes by the places of the maxima.
+  static bool remembers(const Pool2DGeometry& g, const BasicContext<T>& context) {
+    return kind == PoolKind::max && context.recording() && context.backend().remembers_maxima(g);
   }
-  std::uint8_t* argmax(const Pool2DGeometry& g, BasicContext<T>& context) const {
-    const std::int64_t count = saved(g, context);
-    return count ? reinterpret_cast<std::uint8_t*>(context.saved(0, {count}).data()) : nullptr;
+  static std::uint8_t* argmax(const Pool2DGeometry& g, BasicContext<T>& context) {
+    return remembers(g, context) ? detail::saved_argmax(g, context) : nullptr;
   }
 };
 

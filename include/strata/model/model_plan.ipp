@@ -148,11 +148,11 @@ class RunSketch {
       if (computes(run, i)) {
         const LayerCost& cost = run.costs[i];
         layer.forward_flops = cost.flops;
-        layer.backward_flops = cost.flops * ((p.trains ? 1 : 0) + (p.mode.input_gradient ? 1 : 0));
+        layer.backward_flops = cost.flops * ((p.mode.trains ? 1 : 0) + (p.mode.input_gradient ? 1 : 0));
         layer.activation_bytes = (size(run, written_by(run, i)) * (p.apart ? 2 : 1) + cost.saved) * bytes;
         saved_ += cost.saved;
         layer.algorithm = cost.algorithm.name;
-        const bool repacks = p.trains && session_->backend().repacks();
+        const bool repacks = p.mode.trains && session_->backend().repacks();
         layer.packed_bytes = first && !repacks ? cost.algorithm.packed_bytes : 0;
         layer.workspace_bytes = cost.algorithm.workspace_bytes + (repacks ? cost.algorithm.packed_bytes : 0);
       }

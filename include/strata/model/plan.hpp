@@ -19,7 +19,6 @@ enum class GradientWay {
 struct NodePlan {
   RunMode mode;               ///< of its call
   Shape shape;                ///< of its result, batch included
-  bool trains = false;        ///< a weight of its layer does
   bool needs = false;         ///< the backward pass goes through it
   bool passes = false;        ///< its result is its input's memory
   bool behind = false;        ///< its reader takes the gradient through its activation

@@ -27,12 +27,11 @@ STRATA_COLD GraphPlan Graph<T>::plan(const RunMode& mode, const Context* context
     p.shape = node.shape.with_batch(mode.batch_size);
     p.mode = mode;
     p.mode.input_gradient = false;
-    p.trains = mode.recording && !is_input && node.layer->trains();
-    p.needs = is_input ? mode.recording && mode.input_gradient : p.trains;
+    p.mode.trains = mode.recording && !is_input && node.layer->trains();
+    p.needs = is_input ? mode.recording && mode.input_gradient : p.mode.trains;
     for (const int input : node.inputs) p.mode.input_gradient |= at(input).needs;
     p.needs |= p.mode.input_gradient;
     p.mode.recording = p.needs;
-    p.mode.trains = p.trains;
     p.passes = !is_input && output_number(number) < 0 && node.layer->passes_through(mode.training);
 
     root[i] = p.passes ? root[static_cast<std::size_t>(node.inputs[0])] : number;
@@ -185,7 +184,7 @@ STRATA_COLD bool Graph<T>::holds(const GraphPlan& plan, const RunMode& mode) con
   if (plan.mode != mode) return false;
   for (std::size_t i = 0; (mode.recording || mode.training) && i < nodes_.size(); ++i) {
     if (nodes_[i].inputs.empty()) continue;
-    if (mode.recording && plan.nodes[i].trains != nodes_[i].layer->trains()) return false;
+    if (mode.recording && plan.nodes[i].mode.trains != nodes_[i].layer->trains()) return false;
     // A batch normalization of no weights that train is frozen all the same.
     Epilogue<T> behind{.residual = nodes_[i].inputs.size() == 2 ? &detail::some_value<T> : nullptr};
     if (mode.training && plan.nodes[i].absorbed_by >= 0 &&

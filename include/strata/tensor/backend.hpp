@@ -39,6 +39,11 @@ struct Epilogue {
   std::uint8_t* argmax = nullptr;
 };
 
+/// The pooling that max_pool_2x2 stands for.
+constexpr Pool2DGeometry pooling_behind(const Conv2DGeometry& g) {
+  return {g.batch, g.out_h, g.out_w, g.out_c, g.out_h / 2, g.out_w / 2, 2, 2, 2, 2, 0, 0};
+}
+
 /// How a backend computes a product, for people to see.
 struct Algorithm {
   std::string name;                  ///< "winograd F(6x6,3x3)"; empty where it does not say
@@ -153,6 +158,7 @@ class Backend {
     if (dkernel.data) conv2d_backward_kernel(g, x, dy, dkernel);
     if (dbias.data) bias_gradient(g.batch * g.out_h * g.out_w, g.out_c, dy, dbias);
   }
+  /// Whether the gradients of weights can be had from the one behind a pooling.
   virtual bool takes_pooled_gradient(const Conv2DGeometry& g) const { return (void)g, false; }
   /// Whether `conv2d` takes this epilogue, which has narrow_x or narrow_y. The bits of what it computes are
   /// those that it computes from floats: it rounds these itself.

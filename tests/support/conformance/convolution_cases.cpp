@@ -64,15 +64,11 @@ void forward(Cases& cases, const Conv2DGeometry& g, const Parts& parts, const Ac
       });
 }
 
-Pool2DGeometry pooling_of(const Conv2DGeometry& g) {
-  return {g.batch, g.out_h, g.out_w, g.out_c, g.out_h / 2, g.out_w / 2, 2, 2, 2, 2, 0, 0};
-}
-
 /// The places that a convolution remembers of the maxima, where the device does: of what they name. Where two
 /// are as good as equal, either may be the maximum.
 void forward_remembered(Cases& cases, const Conv2DGeometry& g, bool bias, const Activation& activation) {
   if (is_large(g) && !cases.large()) return;
-  const Pool2DGeometry pool = pooling_of(g);
+  const Pool2DGeometry pool = pooling_behind(g);
   const std::int64_t whole = g.batch * g.out_h * g.out_w * g.out_c;
   const std::int64_t outputs = g.batch * pool.out_h * pool.out_w * g.out_c;
   const double weight = 1 / std::sqrt(double(g.kernel_h * g.kernel_w * g.group_in()));
@@ -112,7 +108,7 @@ void forward_remembered(Cases& cases, const Conv2DGeometry& g, bool bias, const 
 /// Gradients of kernel and bias from that behind a pooling.
 void backward_pooled(Cases& cases, const Conv2DGeometry& g, bool accumulate) {
   if (is_large(g) && !cases.large()) return;
-  const Pool2DGeometry pool = pooling_of(g);
+  const Pool2DGeometry pool = pooling_behind(g);
   const std::int64_t whole = g.batch * g.out_h * g.out_w * g.out_c;
   const std::int64_t outputs = g.batch * pool.out_h * pool.out_w * g.out_c;
   const auto gradient = [&](std::int64_t count) {
