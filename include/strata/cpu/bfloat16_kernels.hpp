@@ -30,6 +30,11 @@ struct Bfloat16Pairs {
     asm("vdpbf16ps {%2, %1, %0|%0, %1, %2}" : "+v"(sum) : "v"(a), "v"(b));
     return sum;
   }
+  STRATA_ALWAYS_INLINE static void multiply_add(const float* unit, Vec b0, Vec b1, Vec& c0, Vec& c1) {
+    const Vec s = broadcast(unit);
+    c0 = multiply_add(s, b0, c0);
+    c1 = multiply_add(s, b1, c1);
+  }
 };
 
 /// x to the nearest bfloat16, in its high half. NaN stays NaN.

@@ -39,6 +39,12 @@ void few_channel_block(const FewChannelRow& r, const float* x, const float* b, f
       STRATA_UNROLL
       for (int i = 0; i < Rows; ++i) {
         const float* p = a[i / 4];
+        if constexpr (Vectors > 1) {
+          if (i % 4 == 0) {
+            add_splat_products(p, b0, b1, sum[i][0], sum[i][1]);
+            continue;
+          }
+        }
         const Vec s = splat(i % 4 == 0 ? p[0] : i % 4 == 1 ? p[step] : i % 4 == 2 ? p[2 * step] : p[three]);
         sum[i][0] = fma(s, b0, sum[i][0]);
         if constexpr (Vectors > 1) sum[i][1] = fma(s, b1, sum[i][1]);
@@ -87,6 +93,10 @@ void few_channel_gradient_block(const FewChannelRow& r, const float* x, const fl
     const Vec b0 = load(dy), b1 = load(dy + width);
     STRATA_UNROLL
     for (int i = 0; i < Rows; ++i) {
+      if (i % 2) {
+        add_splat_products(x + i, b0, b1, sum[i][0], sum[i][1]);
+        continue;
+      }
       const Vec s = splat(x[i]);
       sum[i][0] = fma(s, b0, sum[i][0]);
       sum[i][1] = fma(s, b1, sum[i][1]);

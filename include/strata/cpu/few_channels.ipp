@@ -38,16 +38,16 @@ struct OutputRows {
   PoolRow pool;
   std::int64_t together;  ///< rows of y that a task takes
 
-  OutputRows(const Conv2DGeometry& g, bool max_pool)
+  OutputRows(const Conv2DGeometry& g, bool max_pool, std::int64_t threads = 1)
       : each(max_pool ? 2 : 1),
         count(g.out_h / each),
         width(g.out_w / each),
         pool{g.out_w, g.out_c, width, 2, 2, 0, 2, true},
-        together(std::max<std::int64_t>(1, rows_together(g) / each)) {}
+        together(fair_share(count, std::max<std::int64_t>(1, rows_together(g) / each), threads, g.batch)) {}
 };
 
 STRATA_INLINE std::int64_t few_channel_scratch(const Engine& engine, const Conv2DGeometry& g, bool max_pool) {
-  const OutputRows rows(g, max_pool);
+  const OutputRows rows(g, max_pool, engine.pool.threads());
   return engine.pool.threads() * (rows_seen(g, rows.together * rows.each) * padded_input(g).size() +
                                   (max_pool ? rows.each * g.out_w * g.out_c : 0));
 }
@@ -58,7 +58,7 @@ STRATA_INLINE void few_channel_convolution(const Engine& engine, const Conv2DGeo
   const PaddedRows padded = padded_input(g);
   const FewChannelRow row = row_of(g, kernels);
   const bool max_pool = epilogue.max_pool_2x2;
-  const OutputRows out(g, max_pool);
+  const OutputRows out(g, max_pool, engine.pool.threads());
   const std::int64_t parts = divide_up(out.count, out.together), line = out.width * g.out_c;
   const std::int64_t inputs_size = rows_seen(g, out.together * out.each) * padded.size();
   const std::int64_t scratch = few_channel_scratch(engine, g, max_pool);

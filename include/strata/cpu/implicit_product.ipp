@@ -82,7 +82,8 @@ struct LeftBlock {
 /// or right border the rows of the source are copied with it; taps above and below are left out.
 class RowsInPlace {
  public:
-  RowsInPlace(const KernelTable& kernels, const ProductKernels& product, const PatchMatrix& patches);
+  RowsInPlace(const KernelTable& kernels, const ProductKernels& product, const PatchMatrix& patches,
+              std::int64_t threads);
 
   /// Whether that serves: block rows whose lines share a cache set, and blocks half empty, would cost more
   /// than packing.
@@ -104,7 +105,7 @@ class RowsInPlace {
 };
 
 STRATA_INLINE RowsInPlace::RowsInPlace(const KernelTable& kernels, const ProductKernels& product,
-                                       const PatchMatrix& patches)
+                                       const PatchMatrix& patches, std::int64_t threads)
     : p_(patches),
       max_rows_(product.max_rows),
       run_(patches.run * patches.channels),
@@ -121,25 +122,24 @@ STRATA_INLINE RowsInPlace::RowsInPlace(const KernelTable& kernels, const Product
     const auto& tap = p_.taps[static_cast<std::size_t>(r * p_.run)];
     serves_ = serves_ && tap.x == left && tap.y == top + r * tap_step_;
   }
-  const std::int64_t wanted = 16 * max_rows_;  // positions of a task
+  constexpr std::int64_t blocks = 16;  // of a task
+  lines_ = std::max<std::int64_t>(1, blocks * max_rows_ / grid_w_);
   if (runs_ * p_.run == 1 && top == 0 && left == 0 && p_.step_h == 1 && p_.step_w == 1 &&
       grid_h_ == source_h_ && grid_w_ == source_w_) {  // all images are one, in lines of any length
     positions_ = patches.rows();
-    batch_ = 1;
-    grid_w_ = source_w_ = std::clamp<std::int64_t>(positions_, 1, wanted);
+    const std::int64_t share = max_rows_ * fair_share(divide_up(positions_, max_rows_), blocks, threads);
+    grid_w_ = source_w_ = std::clamp<std::int64_t>(positions_, 1, share);
     grid_h_ = source_h_ = divide_up(positions_, grid_w_);
+    batch_ = lines_ = 1;
+  } else if (lines_ < grid_h_) {
+    lines_ = fair_share(grid_h_, lines_, threads, batch_);
+  } else {
+    images_ = fair_share(batch_, std::min(batch_, lines_ / grid_h_), threads);
+    lines_ = grid_h_;
   }
   const std::int64_t width = (grid_w_ - 1) * p_.step_w + p_.run;
   bordered_ = left < 0 || left + width > source_w_;
   pitch_ = (bordered_ ? width : source_w_) * p_.channels;
-
-  lines_ = std::max<std::int64_t>(1, wanted / grid_w_);
-  if (lines_ >= grid_h_) {
-    images_ = std::min(batch_, lines_ / grid_h_);
-    lines_ = grid_h_;
-  } else {
-    lines_ = divide_up(grid_h_, divide_up(grid_h_, lines_));
-  }
   parts_ = divide_up(grid_h_, lines_);
   const std::int64_t taps_h = (runs_ - 1) * std::abs(tap_step_) + 1;
   copied_rows_ = std::min(source_h_, (lines_ - 1) * p_.step_h + taps_h);
@@ -204,15 +204,15 @@ struct LeftFactor {
   std::int64_t zeros, scratch;                       // for all, and of a thread
 
   LeftFactor(const KernelTable& kernels, const ProductKernels& product, const PatchMatrix& patches,
-             bool packed_right)
-      : rows_in_place(kernels, product, patches),
+             bool packed_right, std::int64_t threads)
+      : rows_in_place(kernels, product, patches, threads),
         // Rows of b that are not packed come from far apart: short runs of packed rows fetch them.
         in_place(rows_in_place && packed_right),
         block_rows(choose_block_rows(product, patches.rows())),
         padded_k(product.whole_units(patches.columns())),
         linear(padded_k * product.per_unit),
         block_size(block_rows * padded_k),
-        group(blocks_of_task(block_size)),
+        group(fair_share(divide_up(patches.rows(), block_rows), blocks_of_task(block_size), threads)),
         zeros(in_place ? 0 : patches.run * patches.channels),
         scratch(in_place ? rows_in_place.scratch() : group * block_size + linear) {}
 };
@@ -234,7 +234,7 @@ STRATA_INLINE void pack_right_factor(ThreadPool& pool, Workspace& workspace, con
 STRATA_INLINE std::int64_t product_scratch(const ThreadPool& pool, const KernelTable& kernels,
                                            const ProductKernels& product, const PatchMatrix& patches,
                                            bool packed) {
-  const LeftFactor left(kernels, product, patches, packed);
+  const LeftFactor left(kernels, product, patches, packed, pool.threads());
   return left.zeros + pool.threads() * left.scratch;
 }
 
@@ -245,7 +245,7 @@ STRATA_INLINE void multiply(
   const std::int64_t rows = patches.rows(), k = b.k, columns = b.columns, panel = kernels.panel();
   if (rows == 0 || columns == 0) return;
   const std::int64_t panels = divide_up(columns, panel);
-  const LeftFactor a(kernels, product, patches, b.row_stride == panel);
+  const LeftFactor a(kernels, product, patches, b.row_stride == panel, pool.threads());
   const int block_rows = a.block_rows;
 
   // Columns are split only where rows alone do not make tasks enough: each part packs the rows again.

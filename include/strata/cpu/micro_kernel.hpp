@@ -13,6 +13,9 @@ struct Floats {
   STRATA_ALWAYS_INLINE static Vec units(const float* p, long count) { return load_part(p, count); }
   STRATA_ALWAYS_INLINE static Vec broadcast(const float* unit) { return splat(*unit); }
   STRATA_ALWAYS_INLINE static Vec multiply_add(Vec a, Vec b, Vec sum) { return fma(a, b, sum); }
+  STRATA_ALWAYS_INLINE static void multiply_add(const float* a, Vec b0, Vec b1, Vec& c0, Vec& c1) {
+    add_splat_products(a, b0, b1, c0, c1);
+  }
 };
 
 /// Functions that cost more than a pass over the nearest cache are no part of the kernels.
@@ -44,27 +47,44 @@ void multiply_rows(long k, const LeftRows& a, const float* b, long b_stride, flo
       __builtin_prefetch(c + at, 1);
       __builtin_prefetch(c + at + width, 1);
     });
-  constexpr int reach = 5;  // rows that one pointer addresses: an index is scaled by 1, 2 or 4
-  const long row_step = a.row_step;
+  // The upper half of the rows has a pointer each, and the lower half lies a distance behind: an instruction
+  // that multiplies by memory counts as one only where its address has no index. The compiler shall not
+  // change that.
+  constexpr int half = (Rows + 1) / 2;
+  long distance = half * a.row_step * static_cast<long>(sizeof(float));
+  asm("" : "+r"(distance));
   const float *first = a.data, *next = ahead.next;
   for (long left = k; left > 0; left -= a.run, first += a.run_step, next += ahead.run_step) {
     const long steps = left < a.run ? left : a.run;
     for (long line = 0; line < ahead.lines; ++line) __builtin_prefetch(next + line * ahead.step, 0, 2);
-    const float* rows[(Rows + reach - 1) / reach];
+    const float* rows[half];
     STRATA_UNROLL
-    for (int i = 0; i < Rows; i += reach) rows[i / reach] = first + i * row_step;
-    STRATA_NO_UNROLL
-    for (long j = 0; j < steps; ++j, b += b_stride) {
-      const Vec b0 = load(b), b1 = load(b + width);
+    for (int i = 0; i < half; ++i) rows[i] = first + i * a.row_step;
+    const auto advance = [&](long count) __attribute__((always_inline)) {
+      b += count * b_stride;
       STRATA_UNROLL
-      for (int i = 0; i < Rows; ++i) {
-        const Vec s = Units::broadcast(rows[i / reach] + i % reach * row_step);
-        sum[i][0] = Units::multiply_add(s, b0, sum[i][0]);
-        sum[i][1] = Units::multiply_add(s, b1, sum[i][1]);
+      for (int i = 0; i < half; ++i) {
+        const float* row = rows[i] + count;
+        asm("" : "+r"(row));
+        rows[i] = row;
       }
+    };
+    const auto step = [&](long j) __attribute__((always_inline)) {
+      const Vec b0 = load(b + j * b_stride), b1 = load(b + j * b_stride + width);
       STRATA_UNROLL
-      for (int i = 0; i < Rows; i += reach) ++rows[i / reach];
-    }
+      for (int i = 0; i < half; ++i) {
+        Units::multiply_add(rows[i] + j, b0, b1, sum[i][0], sum[i][1]);
+        if (i + half == Rows) break;
+        const auto* const below = reinterpret_cast<const char*>(rows[i]) + distance;
+        const Vec s = Units::broadcast(reinterpret_cast<const float*>(below) + j);
+        sum[i + half][0] = Units::multiply_add(s, b0, sum[i + half][0]);
+        sum[i + half][1] = Units::multiply_add(s, b1, sum[i + half][1]);
+      }
+    };
+    advance(0);
+    STRATA_NO_UNROLL
+    for (long j = steps; j > 1; j -= 2) step(0), step(1), advance(2);
+    if (steps % 2) step(0), advance(1);
   }
   // c is read only now: loading it before the loop would spill the sums.
   const auto add = [&](const float* from) {
@@ -141,6 +161,10 @@ inline void multiply_transposed(long k, const float* a, long a_stride, const flo
     const Vec b0 = load(b), b1 = load(b + width);
     STRATA_UNROLL
     for (int i = 0; i < transposed_rows; ++i) {
+      if (i % 2) {
+        add_splat_products(a + i, b0, b1, sum[i][0], sum[i][1]);
+        continue;
+      }
       const Vec s = splat(a[i]);
       sum[i][0] = fma(s, b0, sum[i][0]);
       sum[i][1] = fma(s, b1, sum[i][1]);

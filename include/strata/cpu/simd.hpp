@@ -161,6 +161,22 @@ STRATA_ALWAYS_INLINE Vec fma(Vec a, Vec b, Vec c) {
   return a * b + c;
 #endif
 }
+/// c0 += *a * b0 and c1 += *a * b1, in an instruction each where there is such. It is written in assembly:
+/// compilers broadcast what is used twice by an instruction of its own.
+STRATA_ALWAYS_INLINE void add_splat_products(const float* a, Vec b0, Vec b1, Vec& c0, Vec& c1) {
+#if STRATA_CPU_AVX512
+  Vec r0 = c0, r1 = c1;  // g++ would leave the references' objects in memory
+  asm("vfmadd231ps {%2%{1to16%}, %3, %0|%0, %3, %2%{1to16%}}\n\t"
+      "vfmadd231ps {%2%{1to16%}, %4, %1|%1, %4, %2%{1to16%}}"
+      : "+v"(r0), "+v"(r1)
+      : "m"(*a), "v"(b0), "v"(b1));
+  c0 = r0, c1 = r1;
+#else
+  const Vec s = splat(*a);
+  c0 = fma(s, b0, c0);
+  c1 = fma(s, b1, c1);
+#endif
+}
 STRATA_ALWAYS_INLINE Vec sqrt(Vec x) {
 #if STRATA_CPU_AVX512
   return _mm512_maskz_sqrt_ps(0xffff, x);
