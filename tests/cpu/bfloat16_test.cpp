@@ -111,8 +111,10 @@ std::vector<cpu::ProductKernels> products() {
   if (best == &kernels.bfloat16_tiles) return out;
   out[1].begin = EmulatedTiles::begin;
   out[1].end = EmulatedTiles::end;
-  out[1].multiply_rows[16] = cpu::multiply_tiles<16, EmulatedTiles>;
-  out[1].multiply_rows[32] = cpu::multiply_tiles<32, EmulatedTiles>;
+  out[1].multiply_rows[16] = cpu::multiply_tiles<16, 32, EmulatedTiles>;
+  out[1].multiply_rows[32] = cpu::multiply_tiles<32, 32, EmulatedTiles>;
+  out[1].multiply_half_panel[16] = cpu::multiply_tiles<16, 16, EmulatedTiles>;
+  out[1].multiply_half_panel[32] = cpu::multiply_tiles<32, 16, EmulatedTiles>;
   return out;
 }
 
@@ -222,13 +224,14 @@ TEST_CASE("tiles read convolutions in lines, whatever stands on their borders") 
   struct Case {
     std::int64_t batch, h, w, in_c, out_c, kernel_h, kernel_w, top, left, out_h, out_w, dilation_h = 1;
   };
-  // The same padding, none, all of it, of one side alone; odd channels; images that share a task and images
-  // of several, whose last is shorter; 1x1, whose images are one.
+  // The same padding, none, all of it, of one side alone; odd channels, colors; images that share a task and
+  // images of several, whose last is shorter; 1x1, whose images are one.
   for (const Case& c : {Case{1, 5, 7, 32, 40, 3, 3, 1, 1, 5, 7},
                         {3, 9, 9, 64, 32, 3, 3, 1, 1, 9, 9},
                         {2, 8, 6, 32, 65, 3, 3, 0, 0, 6, 4},
                         {2, 4, 6, 5, 3, 3, 2, 2, 1, 6, 7},
                         {1, 6, 5, 3, 33, 5, 4, 0, 3, 2, 5},
+                        {1, 9, 37, 3, 16, 3, 3, 1, 1, 9, 37},
                         {1, 7, 9, 33, 32, 2, 5, 1, 0, 8, 5},
                         {2, 11, 6, 48, 20, 3, 3, 2, 1, 11, 6, 2},
                         {3, 7, 5, 96, 72, 1, 1, 0, 0, 7, 5},

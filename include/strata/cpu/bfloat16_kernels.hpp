@@ -43,9 +43,24 @@ STRATA_ALWAYS_INLINE UVec rounded(Vec x) {
   return (x == x ? nearest : bits | 0x400000) & 0xffff0000;
 }
 
+/// Pixels of three floats -> two pairs each, the last number a zero.
+inline void narrow_colors(long pixels, const float* from, float* to) {
+  const auto apart = [](Vec v) {
+    return __builtin_shufflevector(v, Vec{}, 0, 1, 2, 16, 3, 4, 5, 16, 6, 7, 8, 16, 9, 10, 11, 16);
+  };
+  constexpr long half = 12;  // floats of four pixels
+  for (long left = 3 * pixels; left > 0; left -= 2 * half, from += 2 * half, to += width) {
+    const bool whole = left >= half + width;
+    const Vec first = whole ? load(from) : load_part(from, left < half ? left : half);
+    const Vec second = whole ? load(from + half) : left > half ? load_part(from + half, left - half) : Vec{};
+    store(to, Bfloat16Pairs::narrow(apart(first), apart(second)));
+  }
+}
+
 /// Pixels of `channels` floats -> pairs, `units` of them each: where those are more than the channels fill,
 /// zeros. Up to a vector of units is written beyond the last.
 inline void narrow_pixels(long pixels, long channels, long units, const float* from, float* to) {
+  if (channels == 3 && units == 2) return narrow_colors(pixels, from, to);
   const bool together = 2 * units == channels;  // nothing stands between the pixels
   const long rows = together ? 1 : pixels, count = together ? pixels * channels : channels;
   for (long r = 0; r < rows; ++r, from += count, to += units)
@@ -69,29 +84,37 @@ template <bool narrow>
 void finish_panel(const ProductEpilogue& e, const PanelSums& sums, long pixel, long line, float* y) {
   constexpr long ahead = 8;  // pixels, which lie too far apart for the processor to foresee them
   constexpr long per_unit = narrow ? 2 : 1;
-  const long below = sums.pitch * panel, step = sums.max_pool ? 2 : 1;
-  float values[panel];
+  const long below = sums.pitch * panel, step = sums.max_pool ? 2 : 1, columns = sums.columns;
+  const long left = columns % width, first_rest = columns < width ? left : 0;
   const auto write = [&](auto function, bool activates) {
-    for (long l = 0; l + step <= sums.lines; l += step)
-      for (long p = 0; p + step <= sums.positions; p += step) {
-        const float* const from = sums.data + l * below + p * panel;
-        const long at = l / step * line + p / step * pixel;
+    for (long l = 0; l + step <= sums.lines; l += step) {
+      const float* from = sums.data + l * below;
+      long at = l / step * line;
+      for (long p = 0; p + step <= sums.positions; p += step, from += step * panel, at += pixel) {
         float* const unit = y + at / per_unit;
-        float* const to = narrow ? values : unit;
-        for (long c = 0; c < sums.columns; c += per_unit * width)
+        for (long c = 0; c < columns; c += per_unit * width)
           __builtin_prefetch(unit + (ahead * pixel + c) / per_unit, 1);
-        for_channels(sums.columns, [&](long c, long rest) {
+        const auto value = [&](long c, long rest) {
           Vec v = load(from + c);
           if (sums.max_pool)
             v = max(max(v, load(from + panel + c)),
                     max(load(from + below + c), load(from + below + panel + c)));
-          store_some(to + c, function(scaled(e, v, c, at + c, rest)), rest);
-        });
-        if (activates) activate(e.f, e.slope, sums.columns, to, to);
-        if (narrow)
-          store_some(unit, Bfloat16Pairs::units(values, sums.columns),
-                     sums.columns == panel ? 0 : sums.columns / per_unit);
+          return function(scaled(e, v, c, at + c, rest));
+        };
+        float values[panel];
+        if (!narrow || activates) {
+          float* const to = narrow ? values : unit;
+          for_channels(columns, [&](long c, long rest) { store_some(to + c, value(c, rest), rest); });
+          if (activates) activate(e.f, e.slope, columns, to, to);
+        }
+        if (narrow) {
+          const Vec pairs = activates ? Bfloat16Pairs::units(values, columns)
+                                      : Bfloat16Pairs::narrow(value(0, first_rest),
+                                                              columns > width ? value(width, left) : Vec{});
+          store_some(unit, pairs, columns == panel ? 0 : columns / per_unit);
+        }
       }
+    }
   };
   if (!with_cheap_function(e.f, e.slope, [&](auto function) { write(function, false); }))
     write([](Vec v) { return v; }, true);

@@ -164,6 +164,7 @@ struct ProductKernels {
   using MultiplyRows = void (*)(long k, const LeftRows& a, const float* b, long b_stride, float* c,
                                 long c_stride, const AfterSums& after, const FetchAhead& ahead);
   MultiplyRows multiply_rows[33] = {};
+  MultiplyRows multiply_half_panel[33] = {};  ///< of tiles: the first half of a panel's columns alone
   void (*pack_row)(const float* const* taps, long tap_count, long channels, int rows, int row, float* linear,
                    float* block) = nullptr;
   /// Rows of floats [k,panel] -> units, filled up with zeros to whole vectors along k; null where a float is

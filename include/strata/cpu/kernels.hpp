@@ -65,6 +65,8 @@ constexpr ProductKernels bfloat16_tiles() {
         .end = AmxTiles::end};
   to.multiply_rows[16] = multiply_tiles<16>;
   to.multiply_rows[32] = multiply_tiles<32>;
+  to.multiply_half_panel[16] = multiply_tiles<16, tile_size>;
+  to.multiply_half_panel[32] = multiply_tiles<32, tile_size>;
 #endif
   return to;
 }

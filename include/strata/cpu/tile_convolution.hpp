@@ -18,10 +18,12 @@ struct TileLines {
   std::int64_t pitch = 0;             ///< pixels from a line to the next
   std::int64_t images = 1;            ///< of a task: more than one where each is whole
   std::int64_t lines = 0, parts = 0;  ///< of outputs, of a task; tasks that share an image
+  std::int64_t slabs = 1;             ///< tasks that share their lines, each with some of the panels
   std::int64_t rows = 0;              ///< positions of a task's image, in whole tiles
   std::int64_t image_units = 0;       ///< of the lines that these see
 
-  explicit TileLines(const Conv2DGeometry& g, bool max_pool);
+  /// `threads` divide the work evenly.
+  TileLines(const Conv2DGeometry& g, bool max_pool, std::int64_t threads = 1);
 
   std::int64_t groups() const { return parts * divide_up(geometry.batch, images); }
   /// Of a thread, in floats.

@@ -1,13 +1,15 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
 
 #include <strata/cpu/implicit_product.hpp>
 #include <strata/cpu/tile_convolution.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
-STRATA_INLINE TileLines::TileLines(const Conv2DGeometry& g, bool max_pool) : geometry(g) {
+STRATA_INLINE TileLines::TileLines(const Conv2DGeometry& g, bool max_pool, std::int64_t threads)
+    : geometry(g) {
   if (g.kernel_h * g.kernel_w == 1 && g.pad_top == 0 && g.pad_left == 0 && g.out_h == g.in_h &&
       g.out_w == g.in_w && !max_pool) {
     geometry.in_h = geometry.out_h = g.batch * g.in_h * g.in_w;
@@ -24,14 +26,36 @@ STRATA_INLINE TileLines::TileLines(const Conv2DGeometry& g, bool max_pool) : geo
   // What a task reads and the sums of a panel stay in the second-level cache, beside the panel.
   constexpr std::int64_t cache_units = 128 * 1024, panel = 2 * tile_size, most_rows = 2048;
   const std::int64_t wanted = std::min(most_rows, cache_units / (pixel + panel));  // positions
-  lines = std::clamp<std::int64_t>(wanted / pitch, 1, out_h);
-  parts = divide_up(out_h, lines);
-  lines = divide_up(out_h, parts);
-  if (max_pool) lines = divide_up(lines, 2) * 2;
-  parts = divide_up(out_h, lines);
-  if (parts == 1) images = std::clamp<std::int64_t>(wanted / (lines * pitch), 1, geometry.batch);
-  rows = divide_up((lines - 1) * pitch + out_w, tile_size) * tile_size;
+  const std::int64_t most_lines = std::clamp<std::int64_t>(wanted / pitch, 1, out_h);
+  const std::int64_t least_parts = divide_up(out_h, most_lines), panels = divide_up(g.out_c, panel);
+  // Threads take one task after the other and should end together, though one may be slower: half a task is
+  // lost at the end. In rows of a panel's products, rounding a row costs about a half, and a panel, which
+  // comes from afar, a tile.
+  std::int64_t least = std::numeric_limits<std::int64_t>::max();
   const std::int64_t reach = (g.kernel_h - 1) * g.dilation_h;
+  const auto rows_of = [&](std::int64_t some_lines) {
+    return divide_up((some_lines - 1) * pitch + out_w, tile_size) * tile_size;
+  };
+  const auto consider = [&](std::int64_t some_parts, std::int64_t some_images, std::int64_t some_slabs) {
+    std::int64_t some_lines = divide_up(out_h, some_parts);
+    if (max_pool) some_lines = divide_up(some_lines, 2) * 2;
+    const std::int64_t groups = divide_up(out_h, some_lines) * divide_up(geometry.batch, some_images);
+    const std::int64_t rounded = positions ? 0 : some_images * (some_lines + reach) * pitch / 2;
+    const std::int64_t work =
+        rounded + divide_up(panels, some_slabs) * (some_images * rows_of(some_lines) + tile_size);
+    const std::int64_t time = (2 * divide_up(groups * some_slabs, threads) + (threads > 1)) * work;
+    if (time >= least) return;
+    least = time;
+    lines = some_lines, images = some_images, slabs = some_slabs;
+  };
+  for (std::int64_t s = 1; s <= std::min(2 * threads, panels); s *= 2) {
+    for (std::int64_t i = std::min(wanted / (out_h * pitch), geometry.batch); i > 1; --i) consider(1, i, s);
+    for (std::int64_t p = least_parts; p <= std::min(out_h, least_parts + 4 * (threads - 1));
+         p += divide_up(threads, 4))
+      consider(p, 1, s);
+  }
+  parts = divide_up(out_h, lines);
+  rows = rows_of(lines);
   image_units = (g.pad_left + reach * pitch + std::max(rows, lines * pitch)) * pixel + run + tile_size;
 }
 
@@ -65,13 +89,10 @@ STRATA_INLINE void tile_convolution(const Engine& engine, const ProductKernels& 
                                     const Epilogue<float>& epilogue, float* y) {
   const KernelTable& kernels = engine.kernels;
   const bool max_pool = epilogue.max_pool_2x2;
-  const TileLines t(of, max_pool);
+  const TileLines t(of, max_pool, engine.pool.threads());
   const Conv2DGeometry& g = t.geometry;
   const std::int64_t panel = kernels.panel(), count = divide_up(g.out_c, panel);
   const std::int64_t shrink = max_pool ? 2 : 1, y_h = g.out_h / shrink, y_w = g.out_w / shrink;
-  // Columns are split only where lines alone do not make tasks enough: each part rounds them again.
-  const std::int64_t slabs =
-      std::clamp<std::int64_t>(divide_up(2 * engine.pool.threads(), t.groups()), 1, count);
   constexpr std::int64_t block = 2 * tile_size, line = 16, cached = 128 * 1024;  // rows, floats, floats
   const std::int64_t reach = (g.kernel_h - 1) * g.dilation_h;  // rows of the image below a line's first
   const auto memory = engine.workspace.lease(engine.pool.threads() * t.scratch(kernels));
@@ -100,9 +121,9 @@ STRATA_INLINE void tile_convolution(const Engine& engine, const ProductKernels& 
     std::fill(to, end, 0.f);
   };
 
-  engine.pool.run(t.groups() * slabs, [&](std::int64_t task, int worker) {
-    const std::int64_t first_panel = count * (task % slabs) / slabs,
-                       last_panel = count * (task % slabs + 1) / slabs, group = task / slabs;
+  engine.pool.run(t.groups() * t.slabs, [&](std::int64_t task, int worker) {
+    const std::int64_t first_panel = count * (task % t.slabs) / t.slabs,
+                       last_panel = count * (task % t.slabs + 1) / t.slabs, group = task / t.slabs;
     const std::int64_t first_line = group % t.parts * t.lines, first_image = group / t.parts * t.images;
     const std::int64_t lines = std::min(t.lines, g.out_h - first_line),
                        images = std::min(t.images, g.batch - first_image);
@@ -120,11 +141,13 @@ STRATA_INLINE void tile_convolution(const Engine& engine, const ProductKernels& 
     product.begin();
     for (std::int64_t p = first_panel; p < last_panel; ++p) {
       const float* const right = panels + p * t.k * panel;
+      const bool half = g.out_c - p * panel <= panel / 2;
+      const auto* const multiply = half ? product.multiply_half_panel : product.multiply_rows;
       FetchAhead ahead{right + t.k * panel, p + 1 < last_panel ? share : 0, line, share * line};
       for (std::int64_t i = 0; i < images; ++i) {
         for (std::int64_t row = 0; row < rows; row += block) {
           const std::int64_t height = rows - row > tile_size ? block : tile_size;
-          product.multiply_rows[height](
+          multiply[height](
               t.k,
               {inputs + i * t.image_units + row * t.pixel, t.pixel, t.run, g.dilation_h * t.pitch * t.pixel},
               right, panel, sums + row * panel, panel, false, ahead);

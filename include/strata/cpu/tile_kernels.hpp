@@ -45,27 +45,26 @@ struct AmxTiles {
   }
 };
 
-/// `multiply_rows` (micro_kernel.hpp) for 16 or 32 rows of units of two bfloat16 and panels of two tiles; k
-/// and a's runs are multiples of tile_size.
-template <int Rows, class Tiles = AmxTiles>
+/// `multiply_rows` (micro_kernel.hpp) for 16 or 32 rows of units of two bfloat16 and panels of two tiles, or
+/// the first of these alone; k and a's runs are multiples of tile_size.
+template <int Rows, int Columns = 2 * tile_size, class Tiles = AmxTiles>
 void multiply_tiles(long k, const LeftRows& a, const float* b, long b_stride, float* c, long c_stride,
                     const AfterSums& after, const FetchAhead& ahead) {
   const long row = a.row_step * static_cast<long>(sizeof(float));
   const long b_row = b_stride * static_cast<long>(sizeof(float)),
              c_row = c_stride * static_cast<long>(sizeof(float));
   float* const below = c + tile_size * c_stride;
+  constexpr bool second_row = Rows > tile_size, second_column = Columns > tile_size;
   if (after.accumulate) {
     Tiles::template load<0>(c, c_row);
-    Tiles::template load<1>(c + tile_size, c_row);
-    if constexpr (Rows == 32) {
-      Tiles::template load<2>(below, c_row);
-      Tiles::template load<3>(below + tile_size, c_row);
-    }
+    if constexpr (second_column) Tiles::template load<1>(c + tile_size, c_row);
+    if constexpr (second_row) Tiles::template load<2>(below, c_row);
+    if constexpr (second_row && second_column) Tiles::template load<3>(below + tile_size, c_row);
   } else {
     Tiles::template zero<0>();
-    Tiles::template zero<1>();
-    Tiles::template zero<2>();
-    Tiles::template zero<3>();
+    if constexpr (second_column) Tiles::template zero<1>();
+    if constexpr (second_row) Tiles::template zero<2>();
+    if constexpr (second_row && second_column) Tiles::template zero<3>();
   }
   const float* fetched = ahead.next;
   for (const float* run = a.data; k > 0; run += a.run_step)
@@ -75,20 +74,20 @@ void multiply_tiles(long k, const LeftRows& a, const float* b, long b_stride, fl
       Tiles::template load<6>(b, b_row);
       Tiles::template load<4>(first, row);
       Tiles::template multiply_add<0, 4, 6>();
-      Tiles::template load<7>(b + tile_size, b_row);
-      Tiles::template multiply_add<1, 4, 7>();
-      if constexpr (Rows == 32) {
+      if constexpr (second_column) {
+        Tiles::template load<7>(b + tile_size, b_row);
+        Tiles::template multiply_add<1, 4, 7>();
+      }
+      if constexpr (second_row) {
         Tiles::template load<5>(first + tile_size * a.row_step, row);
         Tiles::template multiply_add<2, 5, 6>();
-        Tiles::template multiply_add<3, 5, 7>();
+        if constexpr (second_column) Tiles::template multiply_add<3, 5, 7>();
       }
     }
   Tiles::template store<0>(c, c_row);
-  Tiles::template store<1>(c + tile_size, c_row);
-  if constexpr (Rows == 32) {
-    Tiles::template store<2>(below, c_row);
-    Tiles::template store<3>(below + tile_size, c_row);
-  }
+  if constexpr (second_column) Tiles::template store<1>(c + tile_size, c_row);
+  if constexpr (second_row) Tiles::template store<2>(below, c_row);
+  if constexpr (second_row && second_column) Tiles::template store<3>(below + tile_size, c_row);
 }
 
 }}}  // namespace strata::STRATA_ABI::cpu
