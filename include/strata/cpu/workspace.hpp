@@ -8,10 +8,11 @@
 #include <vector>
 
 #include <strata/core/function_ref.hpp>
+#include <strata/core/host_memory.hpp>
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
-/// Uninitialised floats, aligned to a cache line, or to a huge page where there are enough of them.
+/// Floats in memory of `allocate_host`.
 class Buffer {
  public:
   Buffer() = default;
@@ -23,9 +24,10 @@ class Buffer {
 
  private:
   struct Free {
-    void operator()(float* memory) const;
+    std::size_t bytes;
+    void operator()(float* memory) const { free_host(memory, bytes); }
   };
-  std::unique_ptr<float[], Free> data_;
+  std::unique_ptr<float[], Free> data_{nullptr, {0}};
   std::int64_t size_ = 0;
 };
 

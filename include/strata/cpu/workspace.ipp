@@ -1,9 +1,5 @@
 #pragma once
 
-#include <sys/mman.h>
-
-#include <algorithm>
-#include <cstdlib>
 #include <utility>
 
 #include <strata/core/error.hpp>
@@ -11,20 +7,10 @@
 
 namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
-STRATA_INLINE void Buffer::Free::operator()(float* memory) const {
-  std::free(memory);
-}
-
 STRATA_INLINE Buffer::Buffer(std::int64_t count) : size_(count) {
-  constexpr std::size_t cache_line = 64, huge_page = std::size_t{2} << 20;
-  const std::size_t needed = static_cast<std::size_t>(count) * sizeof(float);
-  const std::size_t alignment = needed >= huge_page ? huge_page : cache_line;
-  const std::size_t bytes = std::max((needed + alignment - 1) / alignment, std::size_t{1}) * alignment;
-  data_.reset(static_cast<float*>(std::aligned_alloc(alignment, bytes)));
+  const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(float);
+  data_ = {static_cast<float*>(allocate_host(bytes)), Free{bytes}};
   require<OutOfMemoryError>(data_ != nullptr, "[cpu] no ", bytes, " bytes of memory left");
-#if defined(MADV_HUGEPAGE)
-  if (alignment == huge_page) madvise(data_.get(), bytes, MADV_HUGEPAGE);
-#endif
 }
 
 STRATA_INLINE Workspace::Lease Workspace::lease(std::int64_t count) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <strata/core/error.ipp>
+#include <strata/core/host_memory.ipp>
 #include <strata/core/parallel.ipp>
 #include <strata/core/profile.ipp>
 #include <strata/core/random.ipp>

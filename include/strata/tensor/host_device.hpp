@@ -1,8 +1,8 @@
 #pragma once
 
 #include <cstring>
-#include <new>
 
+#include <strata/core/host_memory.hpp>
 #include <strata/tensor/backend.hpp>
 
 namespace strata { inline namespace STRATA_ABI {
@@ -12,11 +12,11 @@ class HostDevice : public Device {
  public:
   bool host_accessible() const final { return true; }
   void* allocate(std::size_t bytes) final {
-    void* memory = ::operator new(bytes, alignment, std::nothrow);
+    void* memory = allocate_host(bytes);
     require<OutOfMemoryError>(memory, "[device] ", description(), ": no ", bytes, " bytes of memory left");
     return memory;
   }
-  void deallocate(void* memory, std::size_t) noexcept final { ::operator delete(memory, alignment); }
+  void deallocate(void* memory, std::size_t bytes) noexcept final { free_host(memory, bytes); }
   void copy_from_host(void* device, const void* host, std::size_t bytes) final { copy(device, host, bytes); }
   void copy_to_host(void* host, const void* device, std::size_t bytes) final { copy(host, device, bytes); }
   void copy(void* to, const void* from, std::size_t bytes) final {
@@ -26,9 +26,6 @@ class HostDevice : public Device {
     if (bytes) std::memset(device, 0, bytes);
   }
   void synchronize() final {}
-
- private:
-  static constexpr std::align_val_t alignment{64};
 };
 
 /// Base of backends of such devices whose calls return when the work is done.

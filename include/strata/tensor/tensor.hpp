@@ -3,12 +3,12 @@
 #include <cstring>
 #include <initializer_list>
 #include <limits>
-#include <new>
 #include <span>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include <strata/core/host_memory.hpp>
 #include <strata/core/shape.hpp>
 #include <strata/tensor/device.hpp>
 
@@ -221,12 +221,10 @@ class Tensor {
   }
 
  private:
-  static constexpr std::align_val_t alignment{64};  // a cache line, and the widest vector
-
   std::size_t capacity_bytes() const { return static_cast<std::size_t>(capacity_) * sizeof(T); }
   void* allocate() const {
     if (device_) return device_->allocate(capacity_bytes());
-    void* memory = ::operator new(capacity_bytes(), alignment, std::nothrow);
+    void* memory = allocate_host(capacity_bytes());
     require<OutOfMemoryError>(memory != nullptr, "[tensor] there is no memory for the ", capacity_bytes(),
                               " bytes of a tensor of shape ", shape_);
     return memory;
@@ -238,7 +236,7 @@ class Tensor {
     else if (memory_)
       memory_->deallocate(data_, capacity_bytes());
     else
-      ::operator delete(static_cast<void*>(data_), alignment);
+      free_host(data_, capacity_bytes());
     data_ = nullptr;
   }
   template <class Pointer>
