@@ -168,7 +168,7 @@ STRATA_ALWAYS_INLINE void add_splat_products(const float* a, Vec b0, Vec b1, Vec
   Vec r0 = c0, r1 = c1;  // g++ would leave the references' objects in memory
   asm("vfmadd231ps {%2%{1to16%}, %3, %0|%0, %3, %2%{1to16%}}\n\t"
       "vfmadd231ps {%2%{1to16%}, %4, %1|%1, %4, %2%{1to16%}}"
-      : "+v"(r0), "+v"(r1)
+      : "+&v"(r0), "+&v"(r1)
       : "m"(*a), "v"(b0), "v"(b1));
   c0 = r0, c1 = r1;
 #else

@@ -63,7 +63,7 @@ STRATA_INLINE bool tile_lines_serve(const Conv2DGeometry& g, const KernelTable& 
                                     const ProductKernels& product, bool max_pool) {
   constexpr std::int64_t most_units = 512 * 1024;
   if (!product.narrow_pixels || g.groups != 1 || g.stride_h != 1 || g.stride_w != 1 || g.dilation_w != 1 ||
-      g.batch == 0 || g.pad_top < 0 || g.pad_left < 0 || g.pad_left >= g.kernel_w ||
+      g.batch * g.out_h * g.out_w == 0 || g.pad_top < 0 || g.pad_left < 0 || g.pad_left >= g.kernel_w ||
       g.out_w + g.kernel_w - 1 < g.pad_left + g.in_w)
     return false;
   return TileLines(g, max_pool).scratch(kernels) <= most_units;

@@ -24,10 +24,9 @@ class Buffer {
 
  private:
   struct Free {
-    std::size_t bytes;
-    void operator()(float* memory) const { free_host(memory, bytes); }
+    void operator()(float* memory) const { free_host(memory); }
   };
-  std::unique_ptr<float[], Free> data_{nullptr, {0}};
+  std::unique_ptr<float[], Free> data_;
   std::int64_t size_ = 0;
 };
 

@@ -9,7 +9,7 @@ namespace strata { inline namespace STRATA_ABI { namespace cpu {
 
 STRATA_INLINE Buffer::Buffer(std::int64_t count) : size_(count) {
   const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(float);
-  data_ = {static_cast<float*>(allocate_host(bytes)), Free{bytes}};
+  data_.reset(static_cast<float*>(allocate_host(bytes)));
   require<OutOfMemoryError>(data_ != nullptr, "[cpu] no ", bytes, " bytes of memory left");
 }
 

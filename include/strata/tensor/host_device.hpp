@@ -16,7 +16,7 @@ class HostDevice : public Device {
     require<OutOfMemoryError>(memory, "[device] ", description(), ": no ", bytes, " bytes of memory left");
     return memory;
   }
-  void deallocate(void* memory, std::size_t bytes) noexcept final { free_host(memory, bytes); }
+  void deallocate(void* memory, std::size_t) noexcept final { free_host(memory); }
   void copy_from_host(void* device, const void* host, std::size_t bytes) final { copy(device, host, bytes); }
   void copy_to_host(void* host, const void* device, std::size_t bytes) final { copy(host, device, bytes); }
   void copy(void* to, const void* from, std::size_t bytes) final {

@@ -236,7 +236,7 @@ class Tensor {
     else if (memory_)
       memory_->deallocate(data_, capacity_bytes());
     else
-      free_host(data_, capacity_bytes());
+      free_host(data_);
     data_ = nullptr;
   }
   template <class Pointer>
