@@ -216,6 +216,33 @@ TEST_CASE("products in bfloat16 are those of the rounded factors, for any number
   }
 }
 
+TEST_CASE(
+    "tasks of tiles cover a convolution in no more memory than its plan says, for any number of threads") {
+  const cpu::KernelTable& kernels = cpu::kernels();
+  for (const std::int64_t batch : {1, 3, 20})
+    for (const std::int64_t side : {1, 9, 37, 150})
+      for (const std::int64_t channels : {3, 16, 96, 512})
+        for (const std::int64_t size : {1, 3})
+          for (const bool max_pool : {false, true}) {
+            Conv2DGeometry g;
+            g.batch = batch, g.in_h = g.in_w = g.out_h = g.out_w = side, g.in_c = g.out_c = channels;
+            g.kernel_h = g.kernel_w = size, g.pad_top = g.pad_left = size / 2;
+            const cpu::TileLines one(g, max_pool);
+            CHECK(one.slabs == 1);
+            for (const std::int64_t threads : {2, 3, 16, 100}) {
+              CAPTURE(batch, side, channels, size, max_pool, threads);
+              const cpu::TileLines lines(g, max_pool, threads);
+              REQUIRE(lines.scratch(kernels) <= one.scratch(kernels));
+              REQUIRE(lines.lines * lines.parts >= lines.geometry.out_h);
+              REQUIRE(lines.lines * (lines.parts - 1) < lines.geometry.out_h);
+              REQUIRE((lines.images == 1 || lines.parts == 1));
+              REQUIRE((!max_pool || lines.parts == 1 || lines.lines % 2 == 0));
+              REQUIRE(lines.slabs >= 1);
+              REQUIRE(lines.slabs <= cpu::divide_up(channels, 32));
+            }
+          }
+}
+
 TEST_CASE("tiles read convolutions in lines, whatever stands on their borders") {
   const auto kinds = products();
   if (kinds.empty()) STRATA_SKIP(without);
