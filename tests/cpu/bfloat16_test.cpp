@@ -17,11 +17,12 @@
 #include <strata/tensor/backend.hpp>
 
 #include "support/bfloat16.hpp"
+#include "support/guarded_copy.hpp"
 #include "support/random_values.hpp"
 #include "support/skip.hpp"
 
 using namespace strata;
-using strata_test::random_values, strata_test::relative_error, strata_test::rounded;
+using strata_test::GuardedCopy, strata_test::random_values, strata_test::relative_error, strata_test::rounded;
 
 namespace {
 
@@ -259,6 +260,8 @@ TEST_CASE("tiles read convolutions in lines, whatever stands on their borders") 
                         {2, 4, 6, 5, 3, 3, 2, 2, 1, 6, 7},
                         {1, 6, 5, 3, 33, 5, 4, 0, 3, 2, 5},
                         {1, 9, 37, 3, 16, 3, 3, 1, 1, 9, 37},
+                        {2, 4, 9, 3, 20, 3, 3, 1, 1, 4, 9},
+                        {1, 5, 12, 3, 48, 3, 3, 1, 1, 5, 12},
                         {1, 7, 9, 33, 32, 2, 5, 1, 0, 8, 5},
                         {2, 11, 6, 48, 20, 3, 3, 2, 1, 11, 6, 2},
                         {3, 7, 5, 96, 72, 1, 1, 0, 0, 7, 5},
@@ -274,6 +277,7 @@ TEST_CASE("tiles read convolutions in lines, whatever stands on their borders") 
                kernel = random_values(g.kernel_h * g.kernel_w * g.in_c * g.out_c, 2),
                bias = random_values(g.out_c, 3), scale = random_values(g.out_c, 4),
                residual = random_values(g.batch * g.out_h * g.out_w * g.out_c, 5);
+    const GuardedCopy guarded(x.data(), x.size() * sizeof(float));
     for (const bool max_pool : {false, true}) {
       CAPTURE(c.h, c.w, c.in_c, c.out_c, c.kernel_h, c.kernel_w, c.top, c.left, max_pool);
       REQUIRE(cpu::tile_lines_serve(g, kernels, product, max_pool));
@@ -295,7 +299,8 @@ TEST_CASE("tiles read convolutions in lines, whatever stands on their borders") 
           const cpu::Engine engine{pool, workspace, kernels};
           const cpu::Buffer panels = tile_panels(engine, product, g, kernel);
           std::vector<float> y(expected.size() + 1, 7.f);
-          cpu::tile_convolution(engine, product, g, x.data(), panels.data(), epilogue, y.data());
+          cpu::tile_convolution(engine, product, g, static_cast<const float*>(guarded.data()), panels.data(),
+                                epilogue, y.data());
           CHECK(y.back() == 7.f);
           y.pop_back();
           CHECK(relative_error(y, expected) < 1e-6);
