@@ -89,19 +89,8 @@ void few_channel_gradient_block(const FewChannelRow& r, const float* x, const fl
   STRATA_UNROLL
   for (int i = 0; i < Rows; ++i) sum[i][0] = sum[i][1] = Vec{};
   STRATA_NO_UNROLL
-  for (long j = 0; j < r.positions; ++j, x += r.step, dy += r.columns) {
-    const Vec b0 = load(dy), b1 = load(dy + width);
-    STRATA_UNROLL
-    for (int i = 0; i < Rows; ++i) {
-      if (i % 2) {
-        add_splat_products(x + i, b0, b1, sum[i][0], sum[i][1]);
-        continue;
-      }
-      const Vec s = splat(x[i]);
-      sum[i][0] = fma(s, b0, sum[i][0]);
-      sum[i][1] = fma(s, b1, sum[i][1]);
-    }
-  }
+  for (long j = 0; j < r.positions; ++j, x += r.step, dy += r.columns)
+    add_outer_product(x, load(dy), load(dy + width), sum);
   STRATA_UNROLL
   for (int i = 0; i < Rows; ++i) {
     float* to = sums + i * panel;

@@ -157,19 +157,8 @@ inline void multiply_transposed(long k, const float* a, long a_stride, const flo
   STRATA_UNROLL
   for (int i = 0; i < transposed_rows; ++i) sum[i][0] = sum[i][1] = Vec{};
   STRATA_NO_UNROLL
-  for (long j = 0; j < k; ++j, a += a_stride, b += b_stride) {
-    const Vec b0 = load(b), b1 = load(b + width);
-    STRATA_UNROLL
-    for (int i = 0; i < transposed_rows; ++i) {
-      if (i % 2) {
-        add_splat_products(a + i, b0, b1, sum[i][0], sum[i][1]);
-        continue;
-      }
-      const Vec s = splat(a[i]);
-      sum[i][0] = fma(s, b0, sum[i][0]);
-      sum[i][1] = fma(s, b1, sum[i][1]);
-    }
-  }
+  for (long j = 0; j < k; ++j, a += a_stride, b += b_stride)
+    add_outer_product(a, load(b), load(b + width), sum);
   STRATA_UNROLL
   for (int i = 0; i < transposed_rows; ++i) {
     float* out = c + i * c_stride;

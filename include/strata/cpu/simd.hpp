@@ -177,6 +177,20 @@ STRATA_ALWAYS_INLINE void add_splat_products(const float* a, Vec b0, Vec b1, Vec
   c1 = fma(s, b1, c1);
 #endif
 }
+/// sum += a [Rows] b [2]: half of the numbers by `add_splat_products`, which is as many as the loads allow.
+template <int Rows>
+STRATA_ALWAYS_INLINE void add_outer_product(const float* a, Vec b0, Vec b1, Vec (&sum)[Rows][2]) {
+  STRATA_UNROLL
+  for (int i = 0; i < Rows; ++i) {
+    if (i % 2) {
+      add_splat_products(a + i, b0, b1, sum[i][0], sum[i][1]);
+    } else {
+      const Vec s = splat(a[i]);
+      sum[i][0] = fma(s, b0, sum[i][0]);
+      sum[i][1] = fma(s, b1, sum[i][1]);
+    }
+  }
+}
 STRATA_ALWAYS_INLINE Vec sqrt(Vec x) {
 #if STRATA_CPU_AVX512
   return _mm512_maskz_sqrt_ps(0xffff, x);
