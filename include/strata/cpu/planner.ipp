@@ -190,7 +190,7 @@ inline ConvolutionPlan plan_winograd(int tile, const Conv2DGeometry& g, bool max
                                                         : panels * panel);
   constexpr std::int64_t second_level_bytes = 500'000, few_tasks = 16;
   const std::int64_t block_bytes = 4 * points * plan.block_rows * (g.in_c + plan.slab);
-  plan.group = std::max<std::int64_t>(g.out_c >= 256 ? 2 : 1, second_level_bytes / block_bytes);
+  plan.group = std::max<std::int64_t>(2, second_level_bytes / block_bytes);
   plan.group = std::clamp<std::int64_t>(plan.group, 1, std::max<std::int64_t>(1, blocks / few_tasks));
   if (plan.shared) plan.group = blocks;
   plan.workspace_bytes = plan.group * block_bytes;

@@ -204,17 +204,24 @@ STRATA_ALWAYS_INLINE Vec sqrt(Vec x) {
 }
 
 // Comparisons that are false leave NaN where it is, so that NaN reaches the loss, where it is reported.
-STRATA_ALWAYS_INLINE Vec relu(Vec x) {
+STRATA_ALWAYS_INLINE Vec at_least(Vec low, Vec x) {
 #if STRATA_CPU_AVX512
-  return _mm512_maskz_max_ps(0xffff, Vec{}, x);  // the second where one is NaN
+  return _mm512_maskz_max_ps(0xffff, low, x);  // the second where one is NaN
 #elif STRATA_CPU_AVX2
-  return _mm256_max_ps(Vec{}, x);
+  return _mm256_max_ps(low, x);
 #else
-  return x < 0.f ? Vec{} : x;
+  return x < low ? low : x;
 #endif
 }
+STRATA_ALWAYS_INLINE Vec relu(Vec x) {
+  return at_least(Vec{}, x);
+}
 STRATA_ALWAYS_INLINE Vec max(Vec a, Vec b) {
+#if STRATA_CPU_AVX512
+  return _mm512_mask_max_ps(a, _mm512_cmp_ps_mask(a, a, _CMP_ORD_Q), a, b);
+#else
   return ((b > a) | (b != b)) ? b : a;
+#endif
 }
 STRATA_ALWAYS_INLINE Vec clamp(Vec x, float low, float high) {
   x = x < low ? splat(low) : x;

@@ -13,28 +13,33 @@ STRATA_ALWAYS_INLINE long least(long a, long b) {
 /// whether all lie in one image.
 STRATA_ALWAYS_INLINE bool find_pixels(const ImagePlane& p, long index, long y, long x, long size,
                                       long* offsets) {
-  long columns[8], across[8];  // where in its image, and which image, or -1
+  const auto image_at = [&](long down, long across) { return (index * p.down + down) * p.across + across; };
+  const long down = y / p.pitch_h, across = x / p.pitch_w;
+  const long row = y - down * p.pitch_h, column = x - across * p.pitch_w;
+  if (y >= 0 && x >= 0 && down < p.down && across < p.across && row + size <= p.h && column + size <= p.w &&
+      image_at(down, across) < p.images) {
+    const long first = ((image_at(down, across) * p.h + row) * p.w + column) * p.channels;
+    for (long r = 0; r < size; ++r)
+      for (long c = 0; c < size; ++c) offsets[r * size + c] = first + (r * p.w + c) * p.channels;
+    return true;
+  }
+  long columns[8], images[8];  // where in its image, and which image of a row of them, or -1
   for (long c = 0; c < size; ++c) {
     const long at = x + c;
-    across[c] = at < 0 ? -1 : at / p.pitch_w;
-    columns[c] = at - across[c] * p.pitch_w;
-    if (across[c] >= p.across || columns[c] >= p.w) across[c] = -1;
+    images[c] = at < 0 ? -1 : at / p.pitch_w;
+    columns[c] = at - images[c] * p.pitch_w;
+    if (images[c] >= p.across || columns[c] >= p.w) images[c] = -1;
   }
-  bool whole = across[0] >= 0 && across[0] == across[size - 1];
-  long first_down = 0;
   for (long r = 0; r < size; ++r) {
-    const long at = y + r, down = at < 0 ? -1 : at / p.pitch_h, row = at - down * p.pitch_h;
-    const bool inside = down >= 0 && down < p.down && row < p.h;
-    if (r == 0) first_down = down;
-    whole = whole && inside && down == first_down;
-    const long images = (index * p.down + down) * p.across;
+    const long at = y + r, below = at < 0 ? -1 : at / p.pitch_h, line = at - below * p.pitch_h;
+    const bool inside = below >= 0 && below < p.down && line < p.h;
     for (long c = 0; c < size; ++c) {
-      const long image = images + across[c];
-      const bool found = inside && across[c] >= 0 && image < p.images;
-      offsets[r * size + c] = found ? ((image * p.h + row) * p.w + columns[c]) * p.channels : -1;
+      const long image = image_at(below, images[c]);
+      const bool found = inside && images[c] >= 0 && image < p.images;
+      offsets[r * size + c] = found ? ((image * p.h + line) * p.w + columns[c]) * p.channels : -1;
     }
   }
-  return whole && offsets[0] >= 0;
+  return false;
 }
 
 /// M X M^T for a patch X of one vector of channels, M [N,S]; result (i, j) goes to out + (i N + j) * stride.
@@ -143,27 +148,39 @@ void winograd_output(const ImagePlane& plane, float* images, long index, long y,
   long offsets[Tile * Tile];
   const bool whole = find_pixels(plane, index, y, x, size, offsets);
   float* to[Tile][Tile] = {};
-  for (int i = 0; i < size * size; ++i)
-    if (offsets[i] >= 0) to[i / size][i % size] = images + offsets[i] + first_channel;
-  // Times slope where negative; a slope of 0 masks instead, so that infinity becomes 0 and not NaN.
-  const IVec keep = IVec{} - (epilogue.slope != 0);
-  for (long k = 0; k < channels; k += width, sums += width) {
+  for (int r = 0; r < size; ++r)
+    for (int c = 0; c < size; ++c)
+      if (const long offset = offsets[r * size + c]; offset >= 0) to[r][c] = images + offset + first_channel;
+  const bool leaky = epilogue.slope != 0 && epilogue.slope != 1;
+  const Vec least_value = splat(epilogue.slope == 0 ? 0.f : -__builtin_inff());
+  const float* rows[N];
+  for (int r = 0; r < N; ++r) rows[r] = sums + r * N * point_stride;
+  for (long k = 0; k < channels; k += width) {
     const long here = least(width, channels - k);
     Vec half[Tile][N];
+    long at = k;
     STRATA_NO_UNROLL
-    for (int c = 0; c < N; ++c) {
+    for (int c = 0; c < N; ++c, at += point_stride) {
       Vec s[N];
       STRATA_UNROLL
-      for (int r = 0; r < N; ++r) s[r] = load(sums + (r * N + c) * point_stride);
+      for (int r = 0; r < N; ++r) s[r] = load(rows[r] + at);
       apply_by_columns<A>(s, [&](int r, Vec v) { half[r][c] = v; });
     }
     const auto read = [&](const float* from) { return here == width ? load(from) : load_part(from, here); };
     const Vec bias = epilogue.bias ? read(epilogue.bias + k) : Vec{};
     const Vec scale = epilogue.scale ? read(epilogue.scale + k) : Vec{} + 1.f;
+    const bool plain = whole && here == width && !leaky && !epilogue.residual;
     const auto finish = [&](float* out, Vec v) {
       v = fma(v, scale, bias);
+      if (plain) {
+        store(out + k, at_least(least_value, v));
+        // The next vector's pixels are in no cache, and the stores would wait for them.
+        __builtin_prefetch(out + k + width, 1);
+        return;
+      }
+      if (!out) return;
       if (epilogue.residual) v += read(epilogue.residual + (out - images) + k);
-      v = v < 0.f ? reinterpret_cast<Vec>(reinterpret_cast<IVec>(v * epilogue.slope) & keep) : v;
+      v = leaky ? (v < 0.f ? v * epilogue.slope : v) : at_least(least_value, v);
       here == width ? store(out + k, v) : store_part(out + k, v, here);
     };
     Vec above[Tile] = {};
@@ -173,8 +190,7 @@ void winograd_output(const ImagePlane& plane, float* images, long index, long y,
       apply_by_columns<A>(half[r], [&](int c, Vec v) { row[c] = v; });
       if (!pool) {
         STRATA_UNROLL
-        for (int c = 0; c < Tile; ++c)
-          if (whole || to[r][c]) finish(to[r][c], row[c]);
+        for (int c = 0; c < Tile; ++c) finish(to[r][c], row[c]);
       } else if (r % 2 == 0) {
         STRATA_UNROLL
         for (int c = 0; c < Tile; ++c) above[c] = row[c];
@@ -182,9 +198,8 @@ void winograd_output(const ImagePlane& plane, float* images, long index, long y,
         STRATA_UNROLL
         for (int c = 0; c + 1 < Tile; c += 2) {
           float* const out = to[r / 2][c / 2];
-          if (!out) continue;
           Vec largest = above[c];
-          if (epilogue.argmax) {
+          if (epilogue.argmax && out) {
             IVec place{};
             keep_larger(above[c + 1], IVec{} + 1, largest, place);
             keep_larger(row[c], IVec{} + 2, largest, place);
