@@ -19,7 +19,7 @@ inline constexpr double gather = 4;           // a vector that channels do not f
 inline constexpr double pack = 4;             // per vector of a patch row
 inline constexpr double gather_run = 30;      // a row of the kernel whose channels do not fill vectors
 inline constexpr double cached_weight = 1.5;  // to stream one vector of a packed weight, where it fits
-inline constexpr double streamed_weight = 6;  // the third-level cache, and where it does not
+inline constexpr double streamed_weight = 10;  // the third-level cache, and where it does not
 inline constexpr std::int64_t cache_bytes = std::int64_t{20} << 20;
 }  // namespace cost
 
