@@ -42,8 +42,8 @@ struct ConvolutionPlan {
   bool few_rows = false;                    ///< direct, a dense product by few_rows.hpp
   bool tile_lines = false;                  ///< direct, by tile_convolution.hpp
   int block_rows = 0;                       ///< tiles in a register block
-  std::int64_t group = 0;                   ///< register blocks in a task
-  std::int64_t slab = 0;                    ///< output channels computed at a time
+  std::int64_t group = 0;                   ///< most register blocks in a task
+  std::int64_t slab = 0;                    ///< most output channels computed at a time
   bool shared = false;  ///< inputs of all tiles are transformed first, then tasks split the channels
   std::int64_t down = 1, across = 1;  ///< images that share a grid of tiles
   std::int64_t pitch_h = 0, pitch_w = 0;

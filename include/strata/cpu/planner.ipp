@@ -13,12 +13,12 @@ namespace strata { inline namespace STRATA_ABI { namespace cpu {
 // The cost model counts in vector multiply-adds. Its constants were fitted to measurements of VGG16's layers;
 // docs/cpu-engine.md tells how.
 namespace cost {
-inline constexpr double row_overhead = 0.6;   // of a register block, in rows: the loads of b
-inline constexpr double transform = 10;       // per vector and point, input or output
-inline constexpr double gather = 4;           // a vector that channels do not fill, in vectors
-inline constexpr double pack = 4;             // per vector of a patch row
-inline constexpr double gather_run = 30;      // a row of the kernel whose channels do not fill vectors
-inline constexpr double cached_weight = 1.5;  // to stream one vector of a packed weight, where it fits
+inline constexpr double row_overhead = 0.6;    // of a register block, in rows: the loads of b
+inline constexpr double transform = 10;        // per vector and point, input or output
+inline constexpr double gather = 4;            // a vector that channels do not fill, in vectors
+inline constexpr double pack = 4;              // per vector of a patch row
+inline constexpr double gather_run = 30;       // a row of the kernel whose channels do not fill vectors
+inline constexpr double cached_weight = 1.5;   // to stream one vector of a packed weight, where it fits
 inline constexpr double streamed_weight = 10;  // the third-level cache, and where it does not
 inline constexpr std::int64_t cache_bytes = std::int64_t{20} << 20;
 }  // namespace cost
@@ -185,14 +185,11 @@ inline ConvolutionPlan plan_winograd(int tile, const Conv2DGeometry& g, bool max
   // Tasks with transforms of their own read the whole weight each; one that no cache holds is read once, by
   // tasks that own some of its channels and share the transforms of all tiles.
   plan.shared = (plan.weight_bytes > (g.batch < 4 ? cost::cache_bytes / 5 : cost::cache_bytes)) != otherwise;
-  plan.slab = std::min(panels * panel, plan.shared      ? std::max<std::int64_t>(64, panel)
-                                       : g.out_c >= 256 ? 128
-                                                        : panels * panel);
-  constexpr std::int64_t second_level_bytes = 500'000, few_tasks = 16;
+  plan.slab = std::min(panels * panel, plan.shared || g.out_c >= 256 ? 128 : panels * panel);
+  constexpr std::int64_t second_level_bytes = 500'000;
   const std::int64_t block_bytes = 4 * points * plan.block_rows * (g.in_c + plan.slab);
   plan.group = std::max<std::int64_t>(2, second_level_bytes / block_bytes);
-  plan.group = std::clamp<std::int64_t>(plan.group, 1, std::max<std::int64_t>(1, blocks / few_tasks));
-  if (plan.shared) plan.group = blocks;
+  plan.group = plan.shared ? blocks : std::min(plan.group, blocks);
   plan.workspace_bytes = plan.group * block_bytes;
 
   plan.cost = static_cast<double>(points) * multiply_cost(blocks, plan.block_rows, g.in_c, panels) +

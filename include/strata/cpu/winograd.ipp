@@ -49,17 +49,29 @@ inline std::pair<std::int64_t, std::int64_t> block_strides(const KernelTable& ke
           winograd_point_stride(kernels, plan.block_rows * plan.slab)};
 }
 
-STRATA_INLINE std::int64_t winograd_scratch(const Engine& engine, const ConvolutionPlan& plan,
+/// The plan with tasks of which these threads have equal shares.
+inline ConvolutionPlan share_out(const Engine& engine, ConvolutionPlan plan, const Conv2DGeometry& g) {
+  const std::int64_t threads = engine.pool.threads(), panel = engine.kernels.panel();
+  if (plan.shared)
+    plan.slab = panel * fair_share(divide_up(g.out_c, panel), plan.slab / panel, threads);
+  else
+    plan.group = fair_share(divide_up(plan.tiles(), plan.block_rows), plan.group, threads);
+  return plan;
+}
+
+STRATA_INLINE std::int64_t winograd_scratch(const Engine& engine, const ConvolutionPlan& most,
                                             const Conv2DGeometry& g) {
+  const ConvolutionPlan plan = share_out(engine, most, g);
   const auto [in_stride, sum_stride] = block_strides(engine.kernels, plan, g);
   const std::int64_t threads = engine.pool.threads();
   // A group is all blocks where they are shared.
   return plan.group * plan.points() * ((plan.shared ? 1 : threads) * in_stride + threads * sum_stride);
 }
 
-STRATA_INLINE void winograd_convolution(const Engine& engine, const ConvolutionPlan& plan,
+STRATA_INLINE void winograd_convolution(const Engine& engine, const ConvolutionPlan& most,
                                         const Conv2DGeometry& g, const float* x, const float* weights,
                                         const OutputEpilogue& epilogue, float* y) {
+  const ConvolutionPlan plan = share_out(engine, most, g);
   const KernelTable& kernels = engine.kernels;
   const WinogradKernels& winograd = kernels.winograd[plan.tile];
   const auto multiply = kernels.product.multiply_rows[plan.block_rows];
@@ -113,7 +125,7 @@ STRATA_INLINE void winograd_convolution(const Engine& engine, const ConvolutionP
   };
 
   const std::int64_t block_in = points * in_stride, block_sums = points * sum_stride;
-  const auto memory = engine.workspace.lease(winograd_scratch(engine, plan, g));
+  const auto memory = engine.workspace.lease(winograd_scratch(engine, most, g));
   if (plan.shared) {
     float* const sums = memory.data() + blocks * block_in;
     engine.pool.run(
