@@ -3,6 +3,7 @@
 #include <utility>
 
 #include <strata/cpu/kernel_table.hpp>
+#include <strata/cpu/micro_kernel.hpp>
 #include <strata/cpu/simd.hpp>
 
 // Convolutions of few channels: a row of the kernel covers neighbouring numbers of a row of the image, so
@@ -19,67 +20,54 @@ STRATA_ALWAYS_INLINE void with_count(long n, Use use) {
   use.template operator()<Most>();
 }
 
-/// y [Rows,Vectors * width], rows y_stride apart: a place of each row's patches times the first vectors of a
-/// panel of the kernel.
-template <int Rows, int Vectors>
-void few_channel_block(const FewChannelRow& r, const float* x, const float* b, float* y, long y_stride) {
-  Vec sum[Rows][Vectors];
+/// multiply_rows with the first vector of the panel alone.
+template <int Rows>
+void multiply_one_vector(long k, const LeftRows& a, const float* b, float* c, long c_stride) {
+  Vec sum[Rows];
   STRATA_UNROLL
-  for (int i = 0; i < Rows; ++i)
-    for (int v = 0; v < Vectors; ++v) sum[i][v] = Vec{};
-  constexpr int quads = (Rows + 3) / 4;  // four positions share a pointer
-  const long step = r.step, three = 3 * step;
-  for (long ky = 0; ky < r.taps_h; ++ky) {
-    const float* a[quads];
-    STRATA_UNROLL
-    for (int q = 0; q < quads; ++q) a[q] = x + ky * r.tap_step + 4 * q * step;
-    STRATA_NO_UNROLL
-    for (long j = 0; j < r.run; ++j, b += panel) {
-      const Vec b0 = load(b), b1 = load(b + (Vectors - 1) * width);
+  for (int i = 0; i < Rows; ++i) sum[i] = Vec{};
+  const float* first = a.data;
+  for (long left = k; left > 0; left -= a.run, first += a.run_step)
+    for (long j = 0; j < a.run; ++j, b += panel) {
+      const Vec b0 = load(b);
       STRATA_UNROLL
-      for (int i = 0; i < Rows; ++i) {
-        const float* p = a[i / 4];
-        if constexpr (Vectors > 1) {
-          if (i % 4 == 0) {
-            add_splat_products(p, b0, b1, sum[i][0], sum[i][1]);
-            continue;
-          }
-        }
-        const Vec s = splat(i % 4 == 0 ? p[0] : i % 4 == 1 ? p[step] : i % 4 == 2 ? p[2 * step] : p[three]);
-        sum[i][0] = fma(s, b0, sum[i][0]);
-        if constexpr (Vectors > 1) sum[i][1] = fma(s, b1, sum[i][1]);
-      }
-      STRATA_UNROLL
-      for (int q = 0; q < quads; ++q) ++a[q];
+      for (int i = 0; i < Rows; ++i) sum[i] = fma(splat(first[j + i * a.row_step]), b0, sum[i]);
     }
-  }
   STRATA_UNROLL
-  for (int i = 0; i < Rows; ++i)
-    for (int v = 0; v < Vectors; ++v) store(y + i * y_stride + v * width, sum[i][v]);
+  for (int i = 0; i < Rows; ++i) store(c + i * c_stride, sum[i]);
 }
 
-/// A row of outputs y [positions,columns] from the kernel's panels [taps_h * run,panel].
-inline void few_channel_forward(const FewChannelRow& r, const float* x, const float* panels, float* y) {
-  with_count<max_rows>(r.block, [&]<int Rows>() {
-    const long panel_size = r.taps_h * r.run * panel;
-    for (long first = 0; first < r.positions; first += Rows) {
-      // The last block overlaps: what it computes again are the same numbers.
-      const long at = first + Rows <= r.positions ? first : r.positions - Rows;
-      const float *from = x + at * r.step, *b = panels;
-      float* to = y + at * r.columns;
-      long left = r.columns;
-      for (; left >= panel; left -= panel, b += panel_size, to += panel)
-        few_channel_block<Rows, 2>(r, from, b, to, r.columns);
-      if (left == width) {
-        few_channel_block<Rows, 1>(r, from, b, to, r.columns);
-      } else if (left > 0) {
-        float tile[Rows * panel];
-        few_channel_block<Rows, 2>(r, from, b, tile, panel);
-        for (long i = 0; i < Rows; ++i)
-          for (long c = 0; c < left; ++c) to[i * r.columns + c] = tile[i * panel + c];
+/// A row of outputs y [positions,columns] from the kernel's panels [taps_h * run,panel]. The epilogue, unless
+/// it is null, follows the columns of whole panels.
+inline void few_channel_forward(const FewChannelRow& r, const float* x, const float* panels,
+                                const ProductEpilogue* epilogue, float* y) {
+  const long k = r.taps_h * r.run, blocks = (r.positions + max_rows - 1) / max_rows;
+  for (long block = 0, first = 0; block < blocks; ++block) {
+    const long rows = (r.positions - first) / (blocks - block);
+    with_count<max_rows>(rows, [&]<int Rows>() {
+      const LeftRows left{x + first * r.step, r.step, r.run, r.tap_step};
+      float* const to = y + first * r.columns;
+      for (long column = 0; column < r.columns; column += panel) {
+        const float* const b = panels + column * k;
+        const long rest = r.columns - column;
+        if (rest == width) {
+          multiply_one_vector<Rows>(k, left, b, to + column, r.columns);
+        } else if (rest >= panel) {
+          ProductEpilogue here = epilogue ? *epilogue : ProductEpilogue{};
+          if (here.scale) here.scale += column;
+          if (here.bias) here.bias += column;
+          if (here.residual) here.residual += first * r.columns + column;
+          multiply_rows<Rows>(k, left, b, panel, to + column, r.columns, {false, &here}, {});
+        } else {
+          float tile[Rows * panel];
+          multiply_rows<Rows>(k, left, b, panel, tile, panel, {false, nullptr}, {});
+          for (long i = 0; i < Rows; ++i)
+            for (long c = 0; c < rest; ++c) to[i * r.columns + column + c] = tile[i * panel + c];
+        }
       }
-    }
-  });
+    });
+    first += rows;
+  }
 }
 
 /// sums [Rows,panel] += what one row of dy gives to neighbouring rows of the kernel's gradient.

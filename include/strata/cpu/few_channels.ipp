@@ -12,14 +12,13 @@ namespace strata { inline namespace STRATA_ABI { namespace cpu {
 inline PaddedRows padded_input(const Conv2DGeometry& g) {
   return {g.in_h, g.in_w, g.in_c, g.pad_left, (g.out_w - 1) * g.stride_w + g.kernel_w};
 }
-inline FewChannelRow row_of(const Conv2DGeometry& g, const KernelTable& kernels) {
+inline FewChannelRow row_of(const Conv2DGeometry& g) {
   return {static_cast<long>(g.out_w),
           static_cast<long>(g.stride_w * g.in_c),
           static_cast<long>(g.kernel_h),
           static_cast<long>(g.dilation_h * padded_input(g).size()),
           static_cast<long>(g.kernel_w * g.in_c),
-          static_cast<long>(g.out_c),
-          choose_block_rows(kernels.product, g.out_w)};
+          static_cast<long>(g.out_c)};
 }
 /// Rows of outputs that a task takes, and the rows of inputs they see.
 inline std::int64_t rows_together(const Conv2DGeometry& g) {
@@ -56,9 +55,10 @@ STRATA_INLINE void few_channel_convolution(const Engine& engine, const Conv2DGeo
                                            const float* panels, const Epilogue<float>& epilogue, float* y) {
   const KernelTable& kernels = engine.kernels;
   const PaddedRows padded = padded_input(g);
-  const FewChannelRow row = row_of(g, kernels);
+  const FewChannelRow row = row_of(g);
   const bool max_pool = epilogue.max_pool_2x2;
   const OutputRows out(g, max_pool, engine.pool.threads());
+  const std::int64_t finished = max_pool ? 0 : g.out_c / kernels.panel() * kernels.panel();  // columns
   const std::int64_t parts = divide_up(out.count, out.together), line = out.width * g.out_c;
   const std::int64_t inputs_size = rows_seen(g, out.together * out.each) * padded.size();
   const std::int64_t scratch = few_channel_scratch(engine, g, max_pool);
@@ -73,15 +73,18 @@ STRATA_INLINE void few_channel_convolution(const Engine& engine, const Conv2DGeo
       const std::int64_t number = image * out.count + first + i;
       float* const to = y + number * line;
       float* const computed = max_pool ? inputs + inputs_size : to;
+      const ProductEpilogue whole = epilogue_of(epilogue, g.out_c, number * out.width);
       for (std::int64_t r = 0; r < out.each; ++r)
         kernels.few_channel_forward(row, inputs + (i * out.each + r) * g.stride_h * padded.size(), panels,
-                                    computed + r * g.out_w * g.out_c);
+                                    max_pool ? nullptr : &whole, computed + r * g.out_w * g.out_c);
       // What follows is increasing where there is a pooling, and may follow that.
       if (epilogue.argmax)
         kernels.max_pool_argmax(out.pool, computed, to, epilogue.argmax + number * line);
       else if (max_pool)
         kernels.max_pool(out.pool, computed, to);
-      kernels.finish(epilogue_of(epilogue, g.out_c, number * out.width), out.width, g.out_c, g.out_c, to);
+      if (finished < g.out_c)
+        kernels.finish(part_of(whole, g.out_c, 0, finished), out.width, g.out_c - finished, g.out_c,
+                       to + finished);
     }
   });
 }
@@ -143,7 +146,7 @@ STRATA_INLINE void few_channel_kernel_gradient(const Engine& engine, const Conv2
   // A task owns rows of dy and sums of its own, which are added in order at the end.
   const KernelTable& kernels = engine.kernels;
   const PaddedRows padded = padded_input(g);
-  FewChannelRow row = row_of(g, kernels);
+  FewChannelRow row = row_of(g);
   const std::int64_t panel = kernels.panel(), columns = divide_up(g.out_c, panel) * panel;
   row.columns = static_cast<long>(columns);
   const OutputRows out(g, argmax);

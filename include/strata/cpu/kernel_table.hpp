@@ -88,7 +88,6 @@ struct FewChannelRow {
   long taps_h, tap_step;  ///< rows of the kernel; from one of their input rows to the next
   long run;               ///< a row of the kernel: taps times channels
   long columns;           ///< output channels
-  long block;             ///< positions in a register block
 };
 
 /// Pixels of a row of the input's gradient that lie `step` floats apart and meet the same taps.
@@ -203,7 +202,8 @@ struct KernelTable {
                               long c_stride, bool accumulate);
 
   // few_channel_kernels.hpp
-  void (*few_channel_forward)(const FewChannelRow& row, const float* x, const float* panels, float* y);
+  void (*few_channel_forward)(const FewChannelRow& row, const float* x, const float* panels,
+                              const ProductEpilogue* epilogue, float* y);
   void (*few_channel_gradient)(const FewChannelRow& row, const float* x, const float* dy, float* sums);
   void (*few_channel_backward_input)(const FewChannelInputRow& row, float* dx);
 
