@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 
 #include <strata/cpu/kernel_table.hpp>
 #include <strata/tensor/backend.hpp>
@@ -21,16 +22,15 @@ inline constexpr std::int64_t elementwise_grain = 1 << 15;
 inline constexpr std::int64_t wanted_tasks = 16;
 
 /// Items of a task, at most `most` and at least half of that, where each of `runs` has `count` of them: so
-/// many that threads which take one task after the other finish together. Smaller tasks, whose operands are
-/// read more often, have to save a thirtieth.
+/// many that threads which take one task after the other finish together.
 inline std::int64_t fair_share(std::int64_t count, std::int64_t most, std::int64_t threads,
                                std::int64_t runs = 1) {
-  std::int64_t best = most, least = 0;
+  std::int64_t best = most, least = std::numeric_limits<std::int64_t>::max();
   for (std::int64_t share = most; share >= divide_up(most, 2) && threads > 1; --share) {
     const std::int64_t parts = divide_up(count, share), rounds = divide_up(runs * parts, threads);
     const bool rest_alone = runs == 1 && parts % threads == 1;
     const std::int64_t time = rounds * share - (rest_alone ? share * parts - count : 0);
-    if (share == most || time * 31 < least * 30) best = share, least = time;
+    if (time < least) best = share, least = time;
   }
   return best;
 }

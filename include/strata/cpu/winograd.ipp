@@ -49,13 +49,15 @@ inline std::pair<std::int64_t, std::int64_t> block_strides(const KernelTable& ke
           winograd_point_stride(kernels, plan.block_rows * plan.slab)};
 }
 
-/// The plan with tasks of which these threads have equal shares.
+/// The plan with tasks of which these threads have equal shares; where tasks are many, they have as good as
+/// that anyway, and larger ones read the kernel less often.
 inline ConvolutionPlan share_out(const Engine& engine, ConvolutionPlan plan, const Conv2DGeometry& g) {
   const std::int64_t threads = engine.pool.threads(), panel = engine.kernels.panel();
+  const std::int64_t blocks = divide_up(plan.tiles(), plan.block_rows);
   if (plan.shared)
     plan.slab = panel * fair_share(divide_up(g.out_c, panel), plan.slab / panel, threads);
-  else
-    plan.group = fair_share(divide_up(plan.tiles(), plan.block_rows), plan.group, threads);
+  else if (blocks < 16 * threads)
+    plan.group = fair_share(blocks, plan.group, threads);
   return plan;
 }
 
