@@ -53,10 +53,8 @@ inline void few_channel_forward(const FewChannelRow& r, const float* x, const fl
         if (rest == width) {
           multiply_one_vector<Rows>(k, left, b, to + column, r.columns);
         } else if (rest >= panel) {
-          ProductEpilogue here = epilogue ? *epilogue : ProductEpilogue{};
-          if (here.scale) here.scale += column;
-          if (here.bias) here.bias += column;
-          if (here.residual) here.residual += first * r.columns + column;
+          const ProductEpilogue here =
+              part_of(epilogue ? *epilogue : ProductEpilogue{}, r.columns, first, column);
           multiply_rows<Rows>(k, left, b, panel, to + column, r.columns, {false, &here}, {});
         } else {
           float tile[Rows * panel];

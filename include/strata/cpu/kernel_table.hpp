@@ -70,6 +70,15 @@ struct ProductEpilogue {
   float slope = 0;
   const float *scale = nullptr, *bias = nullptr, *residual = nullptr;
 };
+/// The epilogue from (row, column) of a result [rows,channels] on. Always inlined, so that kernels may call
+/// it: one of an instruction set's copies would serve all.
+[[gnu::always_inline]] inline ProductEpilogue part_of(ProductEpilogue e, std::int64_t channels,
+                                                      std::int64_t row, std::int64_t column) {
+  if (e.scale) e.scale += column;
+  if (e.bias) e.bias += column;
+  if (e.residual) e.residual += row * channels + column;
+  return e;
+}
 /// What follows a Winograd convolution: y = f(scale * sum + bias + residual), f(x) = x for x >= 0, else slope
 /// * x; or f(sum + bias) and a maximum over 2x2, whose places in the windows go to `argmax`, unless null.
 struct OutputEpilogue {

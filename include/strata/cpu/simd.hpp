@@ -218,7 +218,7 @@ STRATA_ALWAYS_INLINE Vec relu(Vec x) {
 }
 STRATA_ALWAYS_INLINE Vec max(Vec a, Vec b) {
 #if STRATA_CPU_AVX512
-  return _mm512_mask_max_ps(a, _mm512_cmp_ps_mask(a, a, _CMP_ORD_Q), a, b);
+  return _mm512_mask_max_ps(a, _mm512_cmp_ps_mask(a, a, _CMP_ORD_Q), a, b);  // a where it is NaN
 #else
   return ((b > a) | (b != b)) ? b : a;
 #endif

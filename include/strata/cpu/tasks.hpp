@@ -38,14 +38,6 @@ inline std::int64_t fair_share(std::int64_t count, std::int64_t most, std::int64
 inline Function function_of(const Activation& f) {
   return static_cast<Function>(f.kind);  // the same order, up to softmax
 }
-/// The epilogue from (row, column) of a result [rows,channels] on.
-inline ProductEpilogue part_of(ProductEpilogue e, std::int64_t channels, std::int64_t row,
-                               std::int64_t column) {
-  if (e.scale) e.scale += column;
-  if (e.bias) e.bias += column;
-  if (e.residual) e.residual += row * channels + column;
-  return e;
-}
 /// Softmax needs whole rows, and is left out.
 inline ProductEpilogue epilogue_of(const Epilogue<float>& e, std::int64_t channels, std::int64_t row = 0,
                                    std::int64_t column = 0) {

@@ -61,13 +61,17 @@ inline ConvolutionPlan share_out(const Engine& engine, ConvolutionPlan plan, con
   return plan;
 }
 
-STRATA_INLINE std::int64_t winograd_scratch(const Engine& engine, const ConvolutionPlan& most,
-                                            const Conv2DGeometry& g) {
-  const ConvolutionPlan plan = share_out(engine, most, g);
+/// Floats of scratch that the shared-out plan takes.
+inline std::int64_t shared_out_scratch(const Engine& engine, const ConvolutionPlan& plan,
+                                       const Conv2DGeometry& g) {
   const auto [in_stride, sum_stride] = block_strides(engine.kernels, plan, g);
   const std::int64_t threads = engine.pool.threads();
   // A group is all blocks where they are shared.
   return plan.group * plan.points() * ((plan.shared ? 1 : threads) * in_stride + threads * sum_stride);
+}
+STRATA_INLINE std::int64_t winograd_scratch(const Engine& engine, const ConvolutionPlan& plan,
+                                            const Conv2DGeometry& g) {
+  return shared_out_scratch(engine, share_out(engine, plan, g), g);
 }
 
 STRATA_INLINE void winograd_convolution(const Engine& engine, const ConvolutionPlan& most,
@@ -127,7 +131,7 @@ STRATA_INLINE void winograd_convolution(const Engine& engine, const ConvolutionP
   };
 
   const std::int64_t block_in = points * in_stride, block_sums = points * sum_stride;
-  const auto memory = engine.workspace.lease(winograd_scratch(engine, most, g));
+  const auto memory = engine.workspace.lease(shared_out_scratch(engine, plan, g));
   if (plan.shared) {
     float* const sums = memory.data() + blocks * block_in;
     engine.pool.run(

@@ -13,6 +13,7 @@ STRATA_ALWAYS_INLINE long least(long a, long b) {
 /// whether all lie in one image.
 STRATA_ALWAYS_INLINE bool find_pixels(const ImagePlane& p, long index, long y, long x, long size,
                                       long* offsets) {
+  // Most patches lie in one image: their places need no division each.
   const auto image_at = [&](long down, long across) { return (index * p.down + down) * p.across + across; };
   const long down = y / p.pitch_h, across = x / p.pitch_w;
   const long row = y - down * p.pitch_h, column = x - across * p.pitch_w;
@@ -151,6 +152,7 @@ void winograd_output(const ImagePlane& plane, float* images, long index, long y,
   for (int r = 0; r < size; ++r)
     for (int c = 0; c < size; ++c)
       if (const long offset = offsets[r * size + c]; offset >= 0) to[r][c] = images + offset + first_channel;
+  // A slope of 0 is a bound and no factor, so that infinity becomes 0 and not NaN.
   const bool leaky = epilogue.slope != 0 && epilogue.slope != 1;
   const Vec least_value = splat(epilogue.slope == 0 ? 0.f : -__builtin_inff());
   const float* rows[N];
