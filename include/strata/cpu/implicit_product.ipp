@@ -67,6 +67,9 @@ inline std::int64_t blocks_of_task(std::int64_t block_size) {
   return std::clamp<std::int64_t>(cache_floats / block_size, 8, 16);
 }
 inline constexpr std::int64_t k_slice = 512;  // of a product, for one block after the other
+/// A product of so few k writes more than it reads: it makes whole rows of c, one block after the other,
+/// where its weight is in the second-level cache all the while.
+inline constexpr std::int64_t short_k = 128, short_weight = 64 * 1024;
 
 /// A register block of the left factor: `height` rows from `row` on, whose k run from `begin` to `end`; the
 /// others are zero.
@@ -295,42 +298,46 @@ STRATA_INLINE void multiply(
     float tile[max_block_rows * max_panel];
     if (product.begin) product.begin();
     const std::int64_t slice = a.in_place ? a.rows_in_place.slice() : k_slice;
-    for (std::int64_t k0 = 0; k0 < k; k0 += slice)
-      for (std::int64_t p = first_panel; p < last_panel; ++p) {
-        const std::int64_t width = std::min(panel, columns - p * panel);
-        for (const LeftBlock& block : blocks) {
-          const std::int64_t first = std::max(k0, block.begin),
-                             steps = std::min({k, k0 + slice, block.end}) - first;
-          if (steps <= 0 && k0 > 0) continue;
-          LeftRows left = block.rows;
-          left.data += (first - block.begin) / left.run * left.run_step + (first - block.begin) % left.run;
-          const float* right = b.data + p * b.panel_stride + first * b.row_stride;
-          // What is not packed comes from far apart: the next rows of a, until the first panel has met them,
-          // or, for the first of them, those of b.
-          FetchAhead ahead;
-          if (a.in_place && p == first_panel && &block != &blocks.back()) {
-            const LeftRows& next = (&block + 1)->rows;
-            if (next.run == kernels.width) ahead = {next.data + k0, block.height, next.row_step, next.run};
-          } else if (&block == blocks.data() && b.row_stride > panel) {
-            const std::int64_t step = kernels.width * b.row_stride;
-            ahead = {right + step, kernels.width, b.row_stride, step};
-          }
-          const auto exact = product.multiply_rows[block.height];
-          const auto kernel = exact ? exact : product.multiply_rows[block_rows];
-          float* out = c + block.row * columns + p * panel;
-          if (exact && width == panel) {
-            const ProductEpilogue here = part_of(epilogue, columns, block.row, p * panel);
-            const bool last = product.finishes && block.end <= k0 + slice;
-            kernel(steps, left, right, b.row_stride, out, columns, {k0 > 0, last ? &here : nullptr}, ahead);
-            continue;
-          }
-          kernel(steps, left, right, b.row_stride, tile, panel, false, ahead);
-          for (std::int64_t i = 0; i < block.height; ++i)
-            for (std::int64_t j = 0; j < width; ++j)
-              out[i * columns + j] =
-                  k0 > 0 ? out[i * columns + j] + tile[i * panel + j] : tile[i * panel + j];
-        }
+    const auto multiply_block = [&](std::int64_t k0, std::int64_t p, const LeftBlock& block) {
+      const std::int64_t width = std::min(panel, columns - p * panel);
+      const std::int64_t first = std::max(k0, block.begin),
+                         steps = std::min({k, k0 + slice, block.end}) - first;
+      if (steps <= 0 && k0 > 0) return;
+      LeftRows left = block.rows;
+      left.data += (first - block.begin) / left.run * left.run_step + (first - block.begin) % left.run;
+      const float* right = b.data + p * b.panel_stride + first * b.row_stride;
+      // What is not packed comes from far apart: the next rows of a, until the first panel has met them,
+      // or, for the first of them, those of b.
+      FetchAhead ahead;
+      if (a.in_place && p == first_panel && &block != &blocks.back()) {
+        const LeftRows& next = (&block + 1)->rows;
+        if (next.run == kernels.width) ahead = {next.data + k0, block.height, next.row_step, next.run};
+      } else if (&block == blocks.data() && b.row_stride > panel) {
+        const std::int64_t step = kernels.width * b.row_stride;
+        ahead = {right + step, kernels.width, b.row_stride, step};
       }
+      const auto exact = product.multiply_rows[block.height];
+      const auto kernel = exact ? exact : product.multiply_rows[block_rows];
+      float* out = c + block.row * columns + p * panel;
+      if (exact && width == panel) {
+        const ProductEpilogue here = part_of(epilogue, columns, block.row, p * panel);
+        const bool last = product.finishes && block.end <= k0 + slice;
+        kernel(steps, left, right, b.row_stride, out, columns, {k0 > 0, last ? &here : nullptr}, ahead);
+        return;
+      }
+      kernel(steps, left, right, b.row_stride, tile, panel, false, ahead);
+      for (std::int64_t i = 0; i < block.height; ++i)
+        for (std::int64_t j = 0; j < width; ++j)
+          out[i * columns + j] = k0 > 0 ? out[i * columns + j] + tile[i * panel + j] : tile[i * panel + j];
+    };
+    if (k <= short_k && (last_panel - first_panel) * panel * k <= short_weight) {
+      for (const LeftBlock& block : blocks)
+        for (std::int64_t p = first_panel; p < last_panel; ++p) multiply_block(0, p, block);
+    } else {
+      for (std::int64_t k0 = 0; k0 < k; k0 += slice)
+        for (std::int64_t p = first_panel; p < last_panel; ++p)
+          for (const LeftBlock& block : blocks) multiply_block(k0, p, block);
+    }
     if (product.end) product.end();
     const LeftBlock &front = blocks.front(), &back = blocks.back();
     const std::int64_t first_column = first_panel * panel,

@@ -41,12 +41,6 @@ void multiply_rows(long k, const LeftRows& a, const float* b, long b_stride, flo
       use(i, at);
     }
   };
-  // Rows of a new c that lie apart are in no cache, and the stores at the end would wait for them.
-  if (!after.accumulate && c_stride > 2 * width)
-    for_rows([&](int, long at) {
-      __builtin_prefetch(c + at, 1);
-      __builtin_prefetch(c + at + width, 1);
-    });
   // The upper half of the rows has a pointer each, and the lower half lies a distance behind: an instruction
   // that multiplies by memory counts as one only where its address has no index. The compiler shall not
   // change that.
@@ -54,9 +48,21 @@ void multiply_rows(long k, const LeftRows& a, const float* b, long b_stride, flo
   long distance = half * a.row_step * static_cast<long>(sizeof(float));
   asm("" : "+r"(distance));
   const float *first = a.data, *next = ahead.next;
+  // Rows of a new c that lie apart are in no cache, and the stores at the end would wait for them; all at
+  // once they would hold up what the loop loads.
+  const float* awaited = c;
+  long rows_awaited = !after.accumulate && c_stride > 2 * width ? Rows : 0;
+  const long at_once = a.run < k ? half : Rows;
   for (long left = k; left > 0; left -= a.run, first += a.run_step, next += ahead.run_step) {
     const long steps = left < a.run ? left : a.run;
     for (long line = 0; line < ahead.lines; ++line) __builtin_prefetch(next + line * ahead.step, 0, 2);
+    if (rows_awaited > 0) {
+      for (long row = 0; row < at_once; ++row, awaited += c_stride) {
+        __builtin_prefetch(awaited, 1);
+        __builtin_prefetch(awaited + width, 1);
+      }
+      rows_awaited -= at_once;
+    }
     const float* rows[half];
     STRATA_UNROLL
     for (int i = 0; i < half; ++i) rows[i] = first + i * a.row_step;
