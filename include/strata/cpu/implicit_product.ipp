@@ -330,13 +330,15 @@ STRATA_INLINE void multiply(
         for (std::int64_t j = 0; j < width; ++j)
           out[i * columns + j] = k0 > 0 ? out[i * columns + j] + tile[i * panel + j] : tile[i * panel + j];
     };
-    if (k <= short_k && (last_panel - first_panel) * panel * k <= short_weight) {
-      for (const LeftBlock& block : blocks)
-        for (std::int64_t p = first_panel; p < last_panel; ++p) multiply_block(0, p, block);
-    } else {
-      for (std::int64_t k0 = 0; k0 < k; k0 += slice)
+    const bool whole_rows = k <= short_k && (last_panel - first_panel) * panel * k <= short_weight;
+    for (std::int64_t k0 = 0; k0 < k; k0 += slice) {
+      if (whole_rows) {
+        for (const LeftBlock& block : blocks)
+          for (std::int64_t p = first_panel; p < last_panel; ++p) multiply_block(k0, p, block);
+      } else {
         for (std::int64_t p = first_panel; p < last_panel; ++p)
           for (const LeftBlock& block : blocks) multiply_block(k0, p, block);
+      }
     }
     if (product.end) product.end();
     const LeftBlock &front = blocks.front(), &back = blocks.back();

@@ -56,12 +56,9 @@ void multiply_rows(long k, const LeftRows& a, const float* b, long b_stride, flo
   for (long left = k; left > 0; left -= a.run, first += a.run_step, next += ahead.run_step) {
     const long steps = left < a.run ? left : a.run;
     for (long line = 0; line < ahead.lines; ++line) __builtin_prefetch(next + line * ahead.step, 0, 2);
-    if (rows_awaited > 0) {
-      for (long row = 0; row < at_once; ++row, awaited += c_stride) {
-        __builtin_prefetch(awaited, 1);
-        __builtin_prefetch(awaited + width, 1);
-      }
-      rows_awaited -= at_once;
+    for (long row = 0; row < at_once && rows_awaited > 0; ++row, --rows_awaited, awaited += c_stride) {
+      __builtin_prefetch(awaited, 1);
+      __builtin_prefetch(awaited + width, 1);
     }
     const float* rows[half];
     STRATA_UNROLL
