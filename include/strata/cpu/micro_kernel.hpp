@@ -158,7 +158,11 @@ inline void multiply_transposed(long k, const float* a, long a_stride, const flo
                                 float* c, long c_stride, bool accumulate) {
   Vec sum[transposed_rows][2];
   STRATA_UNROLL
-  for (int i = 0; i < transposed_rows; ++i) sum[i][0] = sum[i][1] = Vec{};
+  for (int i = 0; i < transposed_rows; ++i) {
+    sum[i][0] = sum[i][1] = Vec{};
+    __builtin_prefetch(c + i * c_stride, 1);  // as in multiply_rows
+    __builtin_prefetch(c + i * c_stride + width, 1);
+  }
   STRATA_NO_UNROLL
   for (long j = 0; j < k; ++j, a += a_stride, b += b_stride)
     add_outer_product(a, load(b), load(b + width), sum);

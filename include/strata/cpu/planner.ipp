@@ -218,7 +218,7 @@ inline ConvolutionPlan plan_winograd_kernel(int tile, const Conv2DGeometry& g, b
   // its sums would have to come from memory each time.
   constexpr std::int64_t own_bytes = std::int64_t{1} << 20, cached_bytes = std::int64_t{8} << 20;
   constexpr std::int64_t task_bytes = 900'000, group_bytes = std::int64_t{64} << 20;
-  constexpr std::int64_t most_tiles = 1024, few_tiles = 96;
+  constexpr std::int64_t most_tiles = 192, few_tiles = 96;
   plan.shared = plan.weight_bytes > own_bytes || tiles * tile_bytes < 2 * wanted_tasks * plan.weight_bytes;
   const bool small = plan.shared && plan.weight_bytes <= cached_bytes && tiles > 2 * few_tiles;
   plan.group = std::clamp<std::int64_t>((plan.shared ? group_bytes : task_bytes) / tile_bytes, 1,

@@ -54,6 +54,9 @@ template <const auto& M>
     Vec x[S];
     STRATA_UNROLL
     for (int r = 0; r < S; ++r) x[r] = load(patch + r * row_stride);
+    // Points lie far apart, and the stores would wait for their lines.
+    STRATA_UNROLL
+    for (int p = 0; p < N; ++p) __builtin_prefetch(out + (c * N + p) * point_stride, 1);
     apply<M>(x, [&](int r, Vec v) { half[r][c] = v; });
   }
   STRATA_NO_UNROLL
