@@ -8,6 +8,7 @@
 #include <string>
 
 #include <strata/cpu/planner.hpp>
+#include <strata/cpu/winograd.hpp>
 
 namespace {
 
@@ -91,14 +92,20 @@ void backward_input(benchmark::State& state, ConvolutionLayer layer, std::int64_
 void backward_kernel(benchmark::State& state, ConvolutionLayer layer, std::int64_t batch) {
   const Conv2DGeometry g = geometry_of(layer, batch);
   const Floats x = random_floats(batch * g.in_h * g.in_w * g.in_c, 1);
-  const Floats dy = random_floats(batch * g.out_h * g.out_w * g.out_c, 2);
+  Floats dy = random_floats(batch * g.out_h * g.out_w * g.out_c, 2);
+  // A pooling of an odd size has no window at the last row and column.
+  for (std::int64_t i = 0; layer.max_pool && i < static_cast<std::int64_t>(dy.size()); ++i) {
+    const std::int64_t pixel = i / g.out_c, column = pixel % g.out_w, row = pixel / g.out_w % g.out_h;
+    if (row >= g.out_h / 2 * 2 || column >= g.out_w / 2 * 2) dy[static_cast<std::size_t>(i)] = 0;
+  }
   Floats dw(static_cast<std::size_t>(g.kernel_h * g.kernel_w * g.group_in() * g.out_c));
   const auto run = [&] { backend().conv2d_backward_kernel(g, x.data(), dy.data(), {dw.data(), false}); };
   run();
   for (auto _ : state) run();
   report(state, g);
-  state.SetLabel(label_of(
-      g, cpu::plan_convolution({cpu::ConvolutionPass::kernel_gradient, g}, cpu::kernels(), plan_limits())));
+  const Conv2DGeometry covered = cpu::winograd_serves(g) ? cpu::without_zero_border(g, dy.data()) : g;
+  state.SetLabel(label_of(g, cpu::plan_convolution({cpu::ConvolutionPass::kernel_gradient, covered},
+                                                   cpu::kernels(), plan_limits())));
 }
 
 const bool registered = [] {

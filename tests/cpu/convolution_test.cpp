@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include <strata/cpu/dispatch.hpp>
 #include <strata/cpu/implicit_product.hpp>
 #include <strata/cpu/planner.hpp>
+#include <strata/cpu/winograd.hpp>
 #include <strata/tensor/backend.hpp>
 
 #include "support/random_values.hpp"
@@ -285,6 +287,44 @@ TEST_CASE("a gradient is written or added") {
   CHECK(once == twice);
   backend.conv2d_backward_kernel(g, x.data(), dy.data(), {twice.data(), true});
   for (std::size_t i = 0; i < once.size(); ++i) CHECK(twice[i] == Approx(2 * once[i]).epsilon(1e-6));
+}
+
+TEST_CASE("the gradient of a kernel is that of dy without a last row or column of zeros") {
+  const Conv2DGeometry g = geometry_of({4, 37, 37, 32, 48, 3, 3, 1, 1, 1, 1});
+  const auto x = random_values(g.batch * g.in_h * g.in_w * g.in_c, 1);
+  const auto full = random_values(g.batch * g.out_h * g.out_w * g.out_c, 3);
+  for (const auto& [keep_row, keep_column] : {std::pair{false, false}, {true, false}, {false, true}}) {
+    CAPTURE(keep_row, keep_column);
+    auto dy = full;
+    for (std::size_t i = 0; i < dy.size(); ++i) {
+      const std::size_t pixel = i / 48, column = pixel % 37, row = pixel / 37 % 37;
+      if ((row == 36 && !keep_row) || (column == 36 && !keep_column)) dy[i] = 0;
+    }
+    const Conv2DGeometry covered = cpu::without_zero_border(g, dy.data());
+    CHECK(covered.out_h == (keep_row ? 37 : 36));
+    CHECK(covered.out_w == (keep_column ? 37 : 36));
+    const auto plan_for = [](const Conv2DGeometry& of) {
+      return cpu::plan_convolution({cpu::ConvolutionPass::kernel_gradient, of}, cpu::kernels(), {});
+    };
+    CHECK(plan_for(covered).cost < plan_for(g).cost);
+    std::vector<double> dkernel(9 * 32 * 48);
+    for_products(g, [&](std::size_t in, std::size_t w, std::size_t out) {
+      dkernel[w] += static_cast<double>(x[in]) * static_cast<double>(dy[out]);
+    });
+    const std::vector<float> kernel(dkernel.size());
+    const Results one = run(*cpu::device({.threads = 1}), g, x, kernel, dy);
+    CHECK(relative_error(one.dkernel, dkernel) < 1e-5);
+    CHECK(one.dkernel == run(*cpu::device({.threads = 3}), g, x, kernel, dy).dkernel);
+  }
+  CHECK(cpu::without_zero_border(g, full.data()) == g);
+  auto last = full;  // one number of the last row of the last picture alone
+  std::fill(last.begin(), last.end(), 0.f);
+  last.back() = 1e-30f;
+  CHECK(cpu::without_zero_border(g, last.data()) == g);
+  last.back() = std::numeric_limits<float>::quiet_NaN();
+  CHECK(cpu::without_zero_border(g, last.data()) == g);
+  const Conv2DGeometry one_pixel = geometry_of({2, 1, 1, 8, 8, 3, 3, 1, 1, 1, 1});
+  CHECK(cpu::without_zero_border(one_pixel, std::vector<float>(16).data()) == one_pixel);
 }
 
 TEST_CASE("packed weights are made again when the weight changes") {

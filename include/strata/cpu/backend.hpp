@@ -114,6 +114,8 @@ class CpuBackend final : public HostBackend<float> {
   /// The same, without measuring.
   ConvolutionPlan known_plan(const ConvolutionTask& task) const;
   ConvolutionPlan fastest_plan(const ConvolutionTask& task);
+  /// That for the gradient of a kernel from this dy.
+  ConvolutionPlan kernel_gradient_plan(const Conv2DGeometry& g, const float* dy);
 
   // grouped_convolution.ipp: what the three passes do for more than one group.
   void grouped_conv2d(const Conv2DGeometry& g, const float* x, const float* kernel,

@@ -417,6 +417,11 @@ STRATA_COLD STRATA_INLINE void CpuBackend::backward_input_by(const ConvolutionPl
     }
 }
 
+STRATA_COLD STRATA_INLINE ConvolutionPlan CpuBackend::kernel_gradient_plan(const Conv2DGeometry& g,
+                                                                           const float* dy) {
+  return chosen_plan({ConvolutionPass::kernel_gradient, winograd_serves(g) ? without_zero_border(g, dy) : g});
+}
+
 STRATA_COLD STRATA_INLINE void CpuBackend::conv2d_backward_kernel(const Conv2DGeometry& g, const float* x,
                                                                   const float* dy, Gradient<float> dkernel) {
   if (const CroppedKernel near(g); near.geometry != g) {
@@ -430,7 +435,7 @@ STRATA_COLD STRATA_INLINE void CpuBackend::conv2d_backward_kernel(const Conv2DGe
     return copy_block(near.rows, near.columns, part.data(), near.columns, to, near.stride);
   }
   if (g.groups > 1) return grouped_backward_kernel(g, x, dy, dkernel);
-  backward_kernel_by(chosen_plan({ConvolutionPass::kernel_gradient, g}), g, x, dy, dkernel);
+  backward_kernel_by(kernel_gradient_plan(g, dy), g, x, dy, dkernel);
 }
 
 STRATA_COLD STRATA_INLINE void CpuBackend::backward_kernel_by(const ConvolutionPlan& plan,
@@ -456,7 +461,7 @@ STRATA_COLD STRATA_INLINE void CpuBackend::conv2d_backward_weights(const Conv2DG
     return;
   }
   if (dkernel.data && dbias.data && g.groups == 1 && CroppedKernel(g).geometry == g) {
-    const ConvolutionPlan plan = chosen_plan({ConvolutionPass::kernel_gradient, g});
+    const ConvolutionPlan plan = kernel_gradient_plan(g, dy);
     if (plan.few_channels)
       return few_channel_kernel_gradient({pool_, workspace_, kernels_}, g, x, dy, dkernel, dbias);
     if (plan.tile != 0 && kernels_.winograd[plan.tile].sum_point >= 0)

@@ -71,6 +71,9 @@ bool few_channels_forward(const Conv2DGeometry& g, const KernelTable& kernels);
 bool few_channels_input(const Conv2DGeometry& g, const KernelTable& kernels);
 bool few_channels_kernel(const Conv2DGeometry& g, const KernelTable& kernels);
 
+/// The geometries of 3x3 kernels that Winograd's algorithm takes.
+bool winograd_serves(const Conv2DGeometry& g);
+
 /// Dense products whose weight is read as it lies: see few_rows.hpp.
 bool few_rows_forward(const Conv2DGeometry& g, const KernelTable& kernels);
 

@@ -87,7 +87,7 @@ STRATA_INLINE bool few_rows_forward(const Conv2DGeometry& g, const KernelTable& 
          g.out_c >= kernels.panel();
 }
 
-inline bool winograd_serves(const Conv2DGeometry& g) {
+STRATA_INLINE bool winograd_serves(const Conv2DGeometry& g) {
   const auto padding_fits = [](std::int64_t pad) { return pad >= 0 && pad <= 2; };
   return g.groups == 1 && g.kernel_h == 3 && g.kernel_w == 3 && g.stride_h == 1 && g.stride_w == 1 &&
          g.dilation_h == 1 && g.dilation_w == 1 && padding_fits(g.pad_top) && padding_fits(g.pad_left) &&

@@ -151,6 +151,22 @@ STRATA_INLINE void winograd_convolution(const Engine& engine, const ConvolutionP
   });
 }
 
+STRATA_INLINE Conv2DGeometry without_zero_border(const Conv2DGeometry& g, const float* dy) {
+  const auto zeros = [](const float* from, std::int64_t count) {
+    return std::all_of(from, from + count, [](float v) { return v == 0; });
+  };
+  const std::int64_t row = g.out_w * g.out_c, last = row - g.out_c;
+  bool row_is_zero = g.out_h > 1, column_is_zero = g.out_w > 1;
+  for (std::int64_t n = 1; n <= g.batch && row_is_zero; ++n)
+    row_is_zero = zeros(dy + (n * g.out_h - 1) * row, row);
+  for (std::int64_t r = 0; r < g.batch * g.out_h && column_is_zero; ++r)
+    column_is_zero = zeros(dy + r * row + last, g.out_c);
+  Conv2DGeometry out = g;
+  out.out_h -= row_is_zero;
+  out.out_w -= column_is_zero;
+  return out;
+}
+
 STRATA_INLINE void winograd_kernel_gradient(const Engine& engine, const ConvolutionPlan& plan,
                                             const Conv2DGeometry& g, const float* x, const float* dy,
                                             Gradient<float> dkernel, Gradient<float> dbias) {

@@ -328,6 +328,10 @@ void convolution_cases(Cases& cases) {
                         accumulate);
       }
   backward_pooled(cases, ops::conv2d_geometry("", {150, 150, 3}, 32, {.size = 3}, 1), false);
+  // Poolings that have no window at the last row or column: no gradient comes from there.
+  for (const Shape& input : {Shape{9, 9, 32}, Shape{9, 12, 32}, Shape{12, 9, 33}, Shape{37, 37, 20}})
+    for (const bool accumulate : {false, true})
+      backward_pooled(cases, ops::conv2d_geometry("", input, 40, three, 6), accumulate);
 
   // Gradients of kernels by groups of tiles, whose transforms tasks share or have for themselves.
   for (const std::int64_t size : {86, 113})
