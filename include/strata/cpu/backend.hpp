@@ -151,6 +151,7 @@ class CpuBackend final : public HostBackend<float> {
 #if STRATA_HEADER_ONLY
 #include <strata/cpu/autotune.ipp>
 #include <strata/cpu/convolution.ipp>
+#include <strata/cpu/dense.ipp>
 #include <strata/cpu/elementwise.ipp>
 #include <strata/cpu/grouped_convolution.ipp>
 #include <strata/cpu/normalization.ipp>

@@ -2,6 +2,7 @@
 
 #include <strata/cpu/autotune.ipp>
 #include <strata/cpu/convolution.ipp>
+#include <strata/cpu/dense.ipp>
 #include <strata/cpu/device.ipp>
 #include <strata/cpu/elementwise.ipp>
 #include <strata/cpu/few_channels.ipp>
