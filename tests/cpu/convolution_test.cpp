@@ -317,8 +317,7 @@ TEST_CASE("the gradient of a kernel is that of dy without a last row or column o
     CHECK(one.dkernel == run(*cpu::device({.threads = 3}), g, x, kernel, dy).dkernel);
   }
   CHECK(cpu::without_zero_border(g, full.data()) == g);
-  auto last = full;  // one number of the last row of the last picture alone
-  std::fill(last.begin(), last.end(), 0.f);
+  std::vector<float> last(full.size());  // one number of the last row of the last picture alone
   last.back() = 1e-30f;
   CHECK(cpu::without_zero_border(g, last.data()) == g);
   last.back() = std::numeric_limits<float>::quiet_NaN();

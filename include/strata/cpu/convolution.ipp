@@ -419,7 +419,7 @@ STRATA_COLD STRATA_INLINE void CpuBackend::backward_input_by(const ConvolutionPl
 
 STRATA_COLD STRATA_INLINE ConvolutionPlan CpuBackend::kernel_gradient_plan(const Conv2DGeometry& g,
                                                                            const float* dy) {
-  return chosen_plan({ConvolutionPass::kernel_gradient, winograd_serves(g) ? without_zero_border(g, dy) : g});
+  return chosen_plan({ConvolutionPass::kernel_gradient, without_zero_border(g, dy)});
 }
 
 STRATA_COLD STRATA_INLINE void CpuBackend::conv2d_backward_kernel(const Conv2DGeometry& g, const float* x,
@@ -466,6 +466,8 @@ STRATA_COLD STRATA_INLINE void CpuBackend::conv2d_backward_weights(const Conv2DG
       return few_channel_kernel_gradient({pool_, workspace_, kernels_}, g, x, dy, dkernel, dbias);
     if (plan.tile != 0 && kernels_.winograd[plan.tile].sum_point >= 0)
       return winograd_kernel_gradient({pool_, workspace_, kernels_}, plan, g, x, dy, dkernel, dbias);
+    backward_kernel_by(plan, g, x, dy, dkernel);
+    return bias_gradient(g.batch * g.out_h * g.out_w, g.out_c, dy, dbias);
   }
   Backend::conv2d_backward_weights(g, x, dy, dkernel, dbias);
 }

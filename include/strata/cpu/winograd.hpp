@@ -20,12 +20,13 @@ void winograd_convolution(const Engine& engine, const ConvolutionPlan& plan, con
                           const float* x, const float* weights, const OutputEpilogue& epilogue, float* y);
 
 /// What a gradient of the kernel has to plan for: g without the last row and the last column of outputs where
-/// dy holds nothing but zeros, as it does behind a pooling that has no window there.
+/// dy holds nothing but zeros, as it does behind a pooling that has no window there. g itself where
+/// Winograd's algorithm does not serve.
 Conv2DGeometry without_zero_border(const Conv2DGeometry& g, const float* dy);
 
 /// dkernel (+)= the gradient of the kernel and, unless it is null, dbias (+)= that of the bias: the transform
-/// of dy at the point 1. That needs a tile that has this point. The
-/// plan may be one for `without_zero_border(g, dy)`.
+/// of dy at the point 1. That needs a tile that has this point. The plan may be one for
+/// `without_zero_border(g, dy)`.
 void winograd_kernel_gradient(const Engine& engine, const ConvolutionPlan& plan, const Conv2DGeometry& g,
                               const float* x, const float* dy, Gradient<float> dkernel,
                               Gradient<float> dbias);

@@ -152,6 +152,7 @@ STRATA_INLINE void winograd_convolution(const Engine& engine, const ConvolutionP
 }
 
 STRATA_INLINE Conv2DGeometry without_zero_border(const Conv2DGeometry& g, const float* dy) {
+  if (!winograd_serves(g)) return g;
   const auto zeros = [](const float* from, std::int64_t count) {
     return std::all_of(from, from + count, [](float v) { return v == 0; });
   };
